@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from fastfeat.ir.dtypes import FLOAT64, INT64, UTF8, DType
 from fastfeat.learn.row_sample import numbers_of_sample
-from fastfeat.trust.quality.column_drift import ColumnDrift, Compared, compared_columns
-from fastfeat.trust.quality.counting import counted
+from fastfeat.trust.quality.column_drift import ColumnDrift, ComparedColumn, compared_columns
+from fastfeat.trust.quality.counting import count_column
 from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
 
@@ -111,12 +111,12 @@ def drifts(
         column = pa.chunked_array([pa.array(then(random, N_THEN))])
         sample = column.take(pa.array(numbers_of_sample(N_THEN, SAMPLED)))
         layout = layout_of("x", dtype, kind_of(dtype), sample)
-        training = counted(layout, column)
+        training = count_column(layout, column)
         batches = (
-            counted(layout, pa.chunked_array([pa.array(now(random, n_now))]))
+            count_column(layout, pa.chunked_array([pa.array(now(random, n_now))]))
             for _ in range(n_batches // N_TRAININGS)
         )
-        yield from compared_columns([Compared(training, batch, LIMITS) for batch in batches])
+        yield from compared_columns([ComparedColumn(training, batch, LIMITS) for batch in batches])
 
 
 def share_told(found: Sequence[ColumnDrift]) -> float:

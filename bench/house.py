@@ -132,7 +132,7 @@ def _own_nodes(function: Functions) -> Iterator[ast.AST]:
 
 
 def _types_of(tree: ast.Module) -> Iterator[str]:
-    """Yield the names of classes and of aliases such as `Rows`, without type variables."""
+    """Yield the names of classes and of aliases such as `Int64Array`, without type variables."""
     for node in tree.body:
         match node:
             case ast.ClassDef(name):

@@ -53,7 +53,7 @@ from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call
-from fastfeat.ir.show import ROWS, Row
+from fastfeat.ir.show import ROWS, PrintedFunction
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -171,11 +171,11 @@ _LAZY = {
 
 _INSTEAD = {
     **{
-        name: f"Write fastfeat.{name}_horizontal(x, y) within a row, x.{name}() for what fit learns"
+        name: f"Write fastfeat.{name}_horizontal(x, y) across columns, x.{name}() over all rows"
         for name in ("max", "min", "mean", "sum")
     },
     **dict.fromkeys(
-        ("concat_str", "struct"), "A key of several parts is fastfeat.cross(x, y), for an encoder"
+        ("concat_str", "struct"), "To encode several columns as one key, use fastfeat.cross(x, y)"
     ),
     **dict.fromkeys(
         ("all", "selectors"), "fastfeat.columns(data, 'numeric') lists the names of columns"
@@ -194,7 +194,7 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _row_of_call(function: str) -> Row | None:
+def _row_of_call(function: str) -> PrintedFunction | None:
     """Return the written form and the parameters of a scalar function or a step."""
     from fastfeat.scalars import SCALARS
     from fastfeat.steps.registry import STEPS
@@ -203,7 +203,7 @@ def _row_of_call(function: str) -> Row | None:
     return None if row is None else (row.written, row.parameters)
 
 
-def _row_of_aggregate(function: str) -> Row | None:
+def _row_of_aggregate(function: str) -> PrintedFunction | None:
     """Return the written form and the parameters of an aggregate."""
     from fastfeat.aggregates import AGGREGATES
 

@@ -279,7 +279,7 @@ class FloatsChanged(FastfeatWarning):
 
 
 @dataclass(frozen=True, slots=True)
-class GivenWarnings:
+class WarningHistory:
     """The kinds of warnings that a fitted plan has given, because each is given once.
 
     It may be used by many threads: `lock` is held while `kinds` is read or changed.
@@ -294,7 +294,7 @@ class GivenWarnings:
             self.kinds.add(kind)
 
     @contextmanager
-    def unheard(self) -> Generator[None]:
+    def suppress_warnings(self) -> Generator[None]:
         """Suppress fastfeat's warnings in the block.
 
         A kind that only occurs in the block counts as not given, and may be given later.
@@ -310,7 +310,7 @@ class GivenWarnings:
                     self.kinds.intersection_update(before)
 
 
-def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:
+def warn(message: str, kind: type[FastfeatWarning], told: WarningHistory | None = None) -> None:
     """Give a warning at the user's line: the nearest stack frame outside of this package.
 
     `told` records the kind, so that it is given once; with None it is always given.

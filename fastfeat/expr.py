@@ -13,9 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from fastfeat.calls.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
-from fastfeat.calls.completion import offering
-from fastfeat.calls.recording import Recipe, recording, recording_methods
+from fastfeat.calls.arguments import (
+    TOO_MANY,
+    with_argument_errors,
+    with_argument_errors_as,
+    with_method_errors,
+)
+from fastfeat.calls.completion import with_completion
+from fastfeat.calls.recording import Recipe, records_calls, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import (
@@ -69,8 +74,8 @@ _SIGNS = (
 """The methods of an expression that Python calls for operators and for built-in functions."""
 
 
-@recording_methods("Expr", _SIGNS)
-@explaining_methods(lambda x: f"{x!r}.")
+@records_method_calls("Expr", _SIGNS)
+@with_method_errors(lambda x: f"{x!r}.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
     """An expression over columns: a feature before it meets data.
@@ -187,7 +192,7 @@ class Expr:
         if len(self.nodes) != 1:
             raise InvalidPlan(
                 f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) "
-                "must stand last in its expression. Apply the other operators before it"
+                "must be the last in its expression. Apply the other operators before it"
             )
         return self.nodes[0]
 
@@ -320,8 +325,10 @@ class Expr:
     __hash__ = object.__hash__
 
 
-@recording("ff.col")
-@explaining_as("", {TOO_MANY: "Write an expression a column: [col(name) for name in ('x', 'y')]"})
+@records_calls("ff.col")
+@with_argument_errors_as(
+    "", {TOO_MANY: "Write one expression per column: [col(name) for name in ('x', 'y')]"}
+)
 def col(name: str) -> Expr:
     """Return the input column with this name.
 
@@ -333,13 +340,13 @@ def col(name: str) -> Expr:
     """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         several = isinstance(name, list | tuple)
-        hint = ". Write an expression a column: [col(name) for name in names]" if several else ""
+        hint = ". Write one expression per column: [col(name) for name in names]" if several else ""
         raise TypeMismatch(f"col() takes the name of a column, got {name!r}{hint}")
     return Expr((Column(name),))
 
 
-@recording("ff.lit")
-@explaining
+@records_calls("ff.lit")
+@with_argument_errors
 def lit(value: Scalar) -> Expr:
     """Return a constant; `lit(None)` is a missing value.
 
@@ -379,7 +386,7 @@ def _comparison(function: str, left: Expr, right: object) -> Expr:
         node = side.node
         if isinstance(node, Literal) and (node.value is None or node.value != node.value):
             raise TypeMismatch(
-                f"comparing {other!r} with {side!r} gives missing in every row. "
+                f"comparing {other!r} with {side!r} gives a missing value in every row. "
                 "Use is_null() or is_not_null()"
             )
     return call(function, *sides)
@@ -418,19 +425,19 @@ def vocabulary(keys: Sequence[Expr], **params: Any) -> Expr:
     return Expr((Aggregate("vocabulary", args, params_of(**params), TRAINING),))
 
 
-def table_of(elements: Sequence[Any]) -> Expr:
+def literal_table(elements: Sequence[Any]) -> Expr:
     """Return a tuple of constants as one literal, for functions that search in a table."""
     return Expr((Literal(tuple(literal_value(element) for element in elements)),))
 
 
-def several(parts: dict[str, Expr]) -> Expr:
+def several_columns(parts: dict[str, Expr]) -> Expr:
     """Return an expression with several columns, from a dict of suffix to expression."""
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
-@offering()
-@recording_methods("When", always=("then",))
-@explaining_methods(lambda chain: "ff.when(...).")
+@with_completion()
+@records_method_calls("When", always=("then",))
+@with_method_errors(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
     """A conditional expression in progress, after `when`; `then` must follow."""
@@ -448,9 +455,9 @@ class When:
         return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
-@offering()
-@recording_methods("Then", always=("when",))
-@explaining_methods(lambda chain: "ff.when(...).then(...).")
+@with_completion()
+@records_method_calls("Then", always=("when",))
+@with_method_errors(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
     """A conditional expression in progress, after `then`; `when` or `otherwise` must follow."""
@@ -479,8 +486,8 @@ class Then:
         return replace(result, name=_name_of([*values, last]))
 
 
-@recording("ff.when", always=True)
-@explaining
+@records_calls("ff.when", always=True)
+@with_argument_errors
 def when(condition: Expr | bool) -> When:
     """Return the start of a conditional expression, `when(c).then(x).otherwise(y)`.
 
@@ -497,8 +504,8 @@ def when(condition: Expr | bool) -> When:
 def _condition(given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f"when({given!r}): a condition is an expression. For a column write col({given!r}): "
-            f"col({given!r}) > 0, or col({given!r}) alone where it is a bool"
+            f"when({given!r}): a condition is an expression, not a text. Compare a column, such as "
+            f"col({given!r}) > 0, or write col({given!r}) if the column has bools"
         )
     return as_expr(given)
 
@@ -506,7 +513,7 @@ def _condition(given: Any) -> Expr:
 def _choice(method: str, given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f".{method}({given!r}): Write col({given!r}) for a column, and fastfeat.lit({given!r}) "
-            "for that text"
+            f".{method}({given!r}): is the text a column or a value? Write col({given!r}) for a "
+            f"column, or fastfeat.lit({given!r}) for the text itself"
         )
     return as_expr(given)

@@ -4,8 +4,8 @@ A fresh process pays for every imported line, most of all if it cannot write `.p
 
 Import a module in `DEFERRED` as a module, `from fastfeat.execute import windows`. Its file is read
 and run at the first attribute access, such as `windows.run_over`. Therefore take names from it only
-inside functions. A `Rows` table knows the names of its rows and the module of each; it imports a
-module when a row of it is first requested.
+inside functions. A `LazyRows` table knows the names of its rows and the module of each; it imports
+a module when a row of it is first requested.
 
 As in any import, only the lock of the imported module is held. A fork waits for first uses in other
 threads, for at most ten seconds.
@@ -34,7 +34,7 @@ DEFERRED = frozenset(
         "fastfeat.aggregates.power",
         "fastfeat.aggregates.target",
         "fastfeat.backends.reference",
-        "fastfeat.engine.cpu.alike",
+        "fastfeat.engine.cpu.shared_learning",
         "fastfeat.engine.cpu.compiled",
         "fastfeat.engine.cpu.learn",
         "fastfeat.engine.cpu.likelihood",
@@ -59,7 +59,7 @@ DEFERRED = frozenset(
         "fastfeat.io.columns.row_values",
         "fastfeat.io.columns.strings",
         "fastfeat.io.columns.times",
-        "fastfeat.io.columns.wide",
+        "fastfeat.io.columns.column_addresses",
         "fastfeat.io.host_memory",
         "fastfeat.io.sinks.atomic",
         "fastfeat.io.sources.dataset",
@@ -68,17 +68,17 @@ DEFERRED = frozenset(
         "fastfeat.io.sources.locations",
         "fastfeat.io.sources.scan",
         "fastfeat.io.sources.schema",
-        "fastfeat.io.unnamed",
+        "fastfeat.io.temporary_files",
         "fastfeat.learn.ahead_warnings",
         "fastfeat.learn.fold_warnings",
         "fastfeat.learn.folds",
-        "fastfeat.learn.held_codes",
+        "fastfeat.learn.stable_codes",
         "fastfeat.learn.infinite",
         "fastfeat.learn.keys",
         "fastfeat.learn.kinds",
         "fastfeat.learn.labels",
-        "fastfeat.learn.repeated_ids",
-        "fastfeat.learn.repeated_rows",
+        "fastfeat.learn.duplicate_ids",
+        "fastfeat.learn.duplicate_rows",
         "fastfeat.live.row.one_row",
         "fastfeat.operators.calendar",
         "fastfeat.operators.hints",
@@ -101,6 +101,7 @@ DEFERRED = frozenset(
         "fastfeat.scalars.table",
         "fastfeat.scalars.temporal",
         "fastfeat.scalars.temporal_arithmetic",
+        "fastfeat.scalars.temporal_cast",
         "fastfeat.scalars.tzif",
         "fastfeat.steps.keys.cpu_compact_index",
         "fastfeat.steps.keys.cpu_counting",
@@ -112,7 +113,7 @@ DEFERRED = frozenset(
         "fastfeat.steps.keys.cpu_ordered",
         "fastfeat.steps.keys.cpu_packed",
         "fastfeat.steps.keys.cpu_sorted_runs",
-        "fastfeat.steps.keys.cpu_spilled",
+        "fastfeat.steps.keys.cpu_key_files",
         "fastfeat.steps.keys.cpu_vocabulary",
         "fastfeat.steps.keys.rows",
         "fastfeat.steps.keys.tasks",
@@ -158,26 +159,26 @@ _KNOWN = frozenset(
 """Attributes that the import system reads; reading them does not count as a use."""
 
 
-def at(address: str) -> Any:
+def import_object(address: str) -> Any:
     """Return the object at an address, such as "fastfeat.learn.scans:learn"."""
     module, _, name = address.partition(":")
     with _importing():
         return getattr(import_module(module), name)
 
 
-def calling(address: str) -> Callable[..., Any]:
+def import_on_call(address: str) -> Callable[..., Any]:
     """Return a function that imports the function at an address on first call, and calls it."""
     found: list[Callable[..., Any]] = []
 
     def call(*args: Any, **options: Any) -> Any:
         if not found:
-            found.append(at(address))
+            found.append(import_object(address))
         return found[0](*args, **options)
 
     return call
 
 
-class Rows(MutableMapping[str, V], Generic[V]):
+class LazyRows(MutableMapping[str, V], Generic[V]):
     """A table of rows by name, with rows from tables in modules that are imported on first use.
 
     Args:
@@ -187,7 +188,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         taken: Converts such a table to a dict of name to row; by default the table is one.
 
     Example:
-        >>> rows = Rows("fastfeat.scalars.{}:FUNCTIONS", {"boolean": "and or xor not"})
+        >>> rows = LazyRows("fastfeat.scalars.{}:FUNCTIONS", {"boolean": "and or xor not"})
         >>> list(rows), rows["and"].n_args
         (['and', 'or', 'xor', 'not'], 2)
     """
@@ -210,7 +211,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         """Return a row; imports its module on first use."""
         found = self._found
         if name not in found:
-            rows = self._taken(at(self.addresses[name]))
+            rows = self._taken(import_object(self.addresses[name]))
             found.setdefault(name, rows[name])
         return found[name]
 
@@ -237,7 +238,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         return len(self.addresses)
 
 
-class Kinds(MutableMapping[type[Any], V], Generic[V]):
+class LazyTypeTable(MutableMapping[type[Any], V], Generic[V]):
     """A table with types as keys; types and values are imported on first use.
 
     A lookup does not import the type: a record exists, so its module has been imported, and the
@@ -257,7 +258,7 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
         """Return the value of a type; imports its module on first use."""
         found = self._found
         if kind not in found:
-            found.setdefault(kind, at(self.addresses[_address_of(kind)]))
+            found.setdefault(kind, import_object(self.addresses[_address_of(kind)]))
         return found[kind]
 
     def __setitem__(self, kind: type[Any], value: V) -> None:
@@ -276,16 +277,21 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
 
     def __iter__(self) -> Iterator[type[Any]]:
         """Yield the types; imports their modules."""
-        return map(at, list(self.addresses))
+        return map(import_object, list(self.addresses))
 
     def __len__(self) -> int:
         """Return the number of types; imports nothing."""
         return len(self.addresses)
 
 
+_BUILTIN = frozenset((float, int, bool, str, bytes, tuple, list, dict, type(None)))
+"""Types of most learned values; to make an address of one takes .4 us."""
+
+
 def is_a(value: object, *addresses: str) -> bool:
     """Return whether a value's exact type is at one of the addresses; imports nothing."""
-    return _address_of(type(value)) in addresses
+    kind = type(value)
+    return kind not in _BUILTIN and _address_of(kind) in addresses
 
 
 def _address_of(kind: type[Any]) -> str:

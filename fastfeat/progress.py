@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-Step = Callable[[int | str], None]
+ProgressStep = Callable[[int | str], None]
 """Reports the number of finished items, or replaces the text."""
 
 PATIENCE = 1.0  # seconds before anything is shown
@@ -79,7 +79,7 @@ _works: list[_Work] = []
 
 
 @contextmanager
-def doing(
+def show_progress(
     text: str,
     total: int = 0,
     of: str = "rows",
@@ -87,7 +87,7 @@ def doing(
     since: float | None = None,
     at_once: bool = False,
     is_event: bool = False,
-) -> Generator[Step]:
+) -> Generator[ProgressStep]:
     """Show progress while a block runs, once it takes longer than a second.
 
     If progress is not shown, the call costs some microseconds; otherwise it starts a thread. Do
@@ -102,8 +102,8 @@ def doing(
         at_once: Whether to show it before a second has passed.
         is_event: Whether to write a permanent line if there is no terminal.
     """
-    if not (_may_tell() and (is_event or _is_drawn(sys.stderr))):
-        yield _untold
+    if not (_may_show() and (is_event or _is_drawn(sys.stderr))):
+        yield _ignore_step
         return
     work = _Work(text, total, of)
     began = time.monotonic() if since is None else since
@@ -119,23 +119,23 @@ def doing(
         _works[:] = [other for other in _works if other is not work]
 
 
-def is_telling() -> bool:
+def is_progress_shown() -> bool:
     """Return whether this thread's work is shown at present; it costs 0.1 microseconds if not."""
     return bool(_works) and threading.get_ident() == threading.main_thread().ident
 
 
-def tell(now: str = "", done: int | None = None) -> None:
+def report_progress(now: str = "", done: int | None = None) -> None:
     """Set the substep of the innermost work, and the number of finished items.
 
     It is for code that does not have the step function of the block in which it runs.
     """
-    if is_telling():
+    if is_progress_shown():
         work = _works[-1]
         work.now = now or work.now
         work.done = work.done if done is None else done
 
 
-def rate_told(
+def rate_text(
     n_rows: int, total: int | None, n_bytes: int, seconds: float, n_before: int = 0
 ) -> str:
     """Return the progress of work over rows as text: rows, bytes, rate, and remaining time.
@@ -148,7 +148,7 @@ def rate_told(
         n_before: Rows that were finished before the work began.
 
     Example:
-        >>> rate_told(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
+        >>> rate_text(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
         '3,000,000 of 9,000,000 rows, 763 MiB, 191 MiB/s, 12 s left'
     """
     of = "" if total is None else f" of {total:,}"
@@ -162,7 +162,7 @@ def rate_told(
     return ", ".join(told)
 
 
-def _step_of(work: _Work) -> Step:
+def _step_of(work: _Work) -> ProgressStep:
     def step(to: int | str) -> None:
         if isinstance(to, str):
             work.text = to
@@ -172,11 +172,11 @@ def _step_of(work: _Work) -> Step:
     return step
 
 
-def _untold(to: int | str) -> None:
+def _ignore_step(to: int | str) -> None:
     """Do nothing: the step function of work that is not shown."""
 
 
-def _may_tell() -> bool:
+def _may_show() -> bool:
     """Return whether progress may be shown: not by child processes or other threads."""
     if os.environ.get("FASTFEAT_PROGRESS") == "0" or os.getpid() != _process:
         return False
@@ -240,7 +240,7 @@ def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -
             drawing.end()
 
 
-def _told(began: float) -> str:
+def _progress_line(began: float) -> str:
     """Return the progress line: elapsed seconds, then the work from outermost to innermost.
 
     The most important part is first, since a narrow terminal may cut the end.
@@ -250,7 +250,7 @@ def _told(began: float) -> str:
     return f"{time.monotonic() - began:.0f} s  {': '.join(works)}"
 
 
-def _event(_began: float) -> str:
+def _event_line(_began: float) -> str:
     """Return the line for a pipe or file: the names of the work, without time and counts."""
     return ": ".join(work.text for work in _works[:] if work.text)
 
@@ -291,7 +291,7 @@ def _rich(stream: Any) -> _Drawing:
         shown.update(task, description=text, refresh=True)
 
     shown.start()
-    return _Drawing(draw, shown.stop, _PERIOD, _told)
+    return _Drawing(draw, shown.stop, _PERIOD, _progress_line)
 
 
 def _lines(stream: Any) -> _Drawing:
@@ -304,7 +304,7 @@ def _lines(stream: Any) -> _Drawing:
             stream.flush()
             written[0] = text
 
-    return _Drawing(draw, lambda: None, _PERIOD, _event)
+    return _Drawing(draw, lambda: None, _PERIOD, _event_line)
 
 
 def _plain(stream: Any, anew: str) -> _Drawing:
@@ -329,4 +329,4 @@ def _plain(stream: Any, anew: str) -> _Drawing:
         stream.write("\r")
         stream.flush()
 
-    return _Drawing(draw, end, _PERIOD, _told)
+    return _Drawing(draw, end, _PERIOD, _progress_line)

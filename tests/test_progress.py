@@ -21,11 +21,11 @@ from fastfeat_tests.terminal import Seen, environment_of, on_a_terminal
 
 LONG = """
 import sys, threading
-from fastfeat.progress import doing, tell
-with doing("learning", 3, "scans") as step:
+from fastfeat.progress import report_progress, show_progress
+with show_progress("learning", 3, "scans") as step:
     step(1)
-    with doing("looking [red]"):
-        tell("now")
+    with show_progress("looking [red]"):
+        report_progress("now")
         print([thread.name for thread in threading.enumerate()].count("fastfeat"), flush=True)
         sys.stdin.readline()  # until the test has seen what it waits for
 """
@@ -243,7 +243,7 @@ EVENTS = (
     AT_ONCE
     + """
 import threading
-from fastfeat.progress import _HOLD, doing, tell
+from fastfeat.progress import _HOLD, report_progress, show_progress
 class Stream:
     def isatty(self):
         return False
@@ -258,14 +258,14 @@ fastfeat.progress._HOLD = 0
 def wait():
     is_told.clear()
     is_told.wait()
-with doing("Starting", at_once=True, is_event=True) as step:
+with show_progress("Starting", at_once=True, is_event=True) as step:
     is_told.wait()
     step("Replaying")
     wait()
-    with doing("learning", 3, "scans") as inner:
+    with show_progress("learning", 3, "scans") as inner:
         inner(2)
-        tell("medians")
-    with doing("waiting for another", is_event=True):
+        report_progress("medians")
+    with show_progress("waiting for another", is_event=True):
         wait()
 """
 )

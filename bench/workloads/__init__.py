@@ -7,6 +7,7 @@ from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
+from bench.workloads.comparisons import COMPARISONS
 from bench.workloads.contracts import CONTRACTS
 from bench.workloads.cross_fit import CROSS_FIT
 from bench.workloads.drift import DRIFT
@@ -45,6 +46,7 @@ WORKLOADS = (
     *SMALL_BATCHES,
     *SMALL_OUTPUTS,
     *MIXED,
+    *COMPARISONS,
     *WIDE,
     *STATISTICS_20,
     *CONTRACTS,

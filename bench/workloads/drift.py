@@ -37,7 +37,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     """Return a call that compares profiles: every figure of each feature, without the rows."""
     import fastfeat as ff
     from fastfeat import col
-    from fastfeat.trust.quality.drift import compared
+    from fastfeat.trust.quality.drift import compare_profiles
 
     then, now = _halves(table)
     plan = ff.Plan({name: col(name) * 2 for name in table.column_names})
@@ -47,7 +47,9 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
         for profile in (fitted.profile_of(then), fitted.profile_of(now))
     )
     return lambda: [
-        sum(of.ks) / 2 for of in compared(fitted.record, after, before).features.values() if of.ks
+        sum(of.ks) / 2
+        for of in compare_profiles(fitted.record, after, before).features.values()
+        if of.ks
     ]
 
 

@@ -146,6 +146,7 @@ KEYED = (
             Target("ratio", 5, "duckdb"),
         ),
     ),
+    _workload("1M", "1M", 0.1, (Target("ratio", 1.5, "polars", aim=2.5),)),
     _workload(
         "5M",
         "5M",

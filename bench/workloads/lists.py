@@ -1,4 +1,4 @@
-"""Functions of lists of numbers: their length, an element, sum, mean, extremes."""
+"""Functions of lists of numbers: their length, an element, sum, mean, deviation, extremes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pyarrow import compute
 
 from bench import frames
 from bench.compare import EXACT, Tolerance
-from bench.workload import Contender, Workload
+from bench.workload import Contender, Target, Workload
 
 pc: Any = compute  # its functions are made at import
 Function = Callable[[Any], Any]
 SUMS = Tolerance(1e-12, 1e-12, "sums are exact here, and of running floats in peers")
 N_ELEMENTS = 20
+SUMMED = ("sum", "mean", "std")
 
 
 def generate(kind: str, n_rows: int) -> pa.Table:
@@ -61,7 +62,8 @@ def grouped(aggregate: str, column: pa.Array) -> pa.Array:
     """Return an aggregate of each list: group by row number, in the order of the rows."""
     rows = pc.list_parent_indices(column)
     by_row = pa.table({"row": rows, "x": column.flatten()}).group_by("row", use_threads=True)
-    found = by_row.aggregate([("x", aggregate)])
+    options = pc.VarianceOptions(ddof=1) if aggregate == "stddev" else None
+    found = by_row.aggregate([("x", aggregate, options)])
     places = pc.index_in(pa.array(np.arange(len(column))), found["row"].combine_chunks())
     return found[f"x_{aggregate}"].take(places)
 
@@ -113,6 +115,7 @@ def _workload(
         smoke_rows=2_000,
         contenders=tuple(contenders),
         tolerance=tolerance,
+        targets=(Target("ratio", 1, "polars", aim=1.5),) if name in SUMMED else (),
     )
 
 
@@ -138,5 +141,12 @@ LISTS = (
         )
         for kind in ("float64", "int64")
         for name, query in (("sum", "list_sum(x)"), ("mean", "list_avg(x)"), ("max", "list_max(x)"))
+    ),
+    _workload(
+        "std",
+        lambda x: x.list.std(),
+        partial(grouped, "stddev"),
+        "list_stddev_samp(x)",
+        tolerance=SUMS,
     ),
 )

@@ -60,10 +60,10 @@ def _of_keys(learnt: Any) -> pa.Table:
 def groups(n_states: int, table: pa.Table) -> Callable[[], Any]:
     """Return a call that sums values and their squares per group, and keeps the sums."""
     from fastfeat.ir.dtypes import FLOAT64
-    from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, Spec
+    from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsSpec
 
     n_groups = 1 + int(table["group"].to_numpy().max())
-    spec = Spec([("mean", ()), ("std", (("ddof", 1),)), ("count", ())], FLOAT64, n_groups)
+    spec = GroupsSpec([("mean", ()), ("std", (("ddof", 1),)), ("count", ())], FLOAT64, n_groups)
     columns = {VALUES: table["x"], CODES: table["group"]}
     return lambda: _learnt(LEARNER, spec, columns, table.num_rows, n_states)
 

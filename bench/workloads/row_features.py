@@ -36,6 +36,17 @@ def fastfeat_reused(n_features: int, table: pa.Table) -> Callable[[], Any]:
     return lambda: fitted.transform(table, to="numpy", out=out)
 
 
+def fastfeat_of_chunks(table: pa.Table) -> Callable[[], Any]:
+    """Return a call on the same rows in 100 chunks."""
+    import pyarrow as pa
+
+    fitted = features.fastfeat_plan(12).fit(table)
+    n_rows = max(1, table.num_rows // 100)
+    parts = [table.slice(first, n_rows) for first in range(0, table.num_rows, n_rows)]
+    chunked = pa.concat_tables(parts)
+    return lambda: fitted.transform(chunked)
+
+
 def pandas_fresh(n_features: int, table: pa.Table) -> Callable[[], Any]:
     """Return a call that returns a pandas frame."""
     frame = frames.to_pandas(table)
@@ -127,9 +138,9 @@ ROW_FEATURES = (
         ),
         tolerance=SINGLE,
         targets=(
-            Target("ratio", 10, "pandas"),
-            Target("ratio", 4, "polars"),
-            Target("ratio", 6, "polars", contender="fastfeat out="),
+            Target("ratio", 15, "pandas"),
+            Target("ratio", 6, "polars", aim=8),
+            Target("ratio", 6.5, "polars", contender="fastfeat out="),
             Target("share", 0.45),
             Target("share", 0.80, contender="fastfeat out="),
             Target("extra_memory", 0.10),
@@ -137,6 +148,20 @@ ROW_FEATURES = (
         ),
         starts=True,
         memory=True,
+    ),
+    Workload(
+        name="row_features_chunks",
+        title="12 row features, 5 % missing, of 100 chunks beside one",
+        label="12 row features, 100 chunks",
+        generate=features.table,
+        rows=1_000_000,
+        smoke_rows=5_000,
+        contenders=(
+            Contender("fastfeat", "fastfeat", partial(fastfeat_fresh, 12)),
+            Contender("fastfeat, 100 chunks", "fastfeat", fastfeat_of_chunks),
+        ),
+        tolerance=SINGLE,
+        targets=(Target("slowdown", 1.3, contender="fastfeat, 100 chunks", aim=1.15),),
     ),
     _wide(50, rows=2_000_000, compile_seconds=3),
     _wide(200, rows=1_000_000, compile_seconds=8),

@@ -1,4 +1,4 @@
-"""Count, mean, standard deviation, minimum and maximum of 20 columns; with and without missing."""
+"""Count, mean, deviation, minimum and maximum of 20 columns; none, some and most missing."""
 
 from __future__ import annotations
 
@@ -144,8 +144,9 @@ def _workload(name: str, extra: str, missing: float, polars_target: float) -> Wo
 
 
 STATISTICS_20 = (
-    _workload("statistics_20", "", 0.0, 1.6),
+    _workload("statistics_20", "", 0.0, 2.4),
     _workload("statistics_20_missing", ", 5 % missing", 0.05, 2.2),
+    _workload("statistics_20_mostly_missing", ", 95 % missing", 0.95, 1),
 )
 
 STATISTICS_THREADS = tuple(

@@ -17,7 +17,7 @@ from pyarrow import compute
 
 from bench import frames
 from bench.compare import EXACT
-from bench.workload import Contender, Workload
+from bench.workload import Contender, Target, Workload
 from bench.workloads import categories
 
 ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -203,6 +203,47 @@ CONTAINS = Work(
     lambda s: s.str.contains(LITERAL, regex=False),
     f"contains(s, '{LITERAL}')",
 )
+STARTS_WITH = Work(
+    "starts_with",
+    "how it starts",
+    lambda s: s.str.starts_with(START),
+    lambda s: s.str.starts_with(START),
+    lambda s: pc.starts_with(s, START),
+    lambda s: s.str.startswith(START),
+    f"starts_with(s, '{START}')",
+)
+PREFIX = "the quick brown fox"
+LONG_PREFIX = Work(
+    "long_prefix",
+    "whether it starts with a text of 19 bytes",
+    lambda s: s.str.starts_with(PREFIX),
+    lambda s: s.str.starts_with(PREFIX),
+    lambda s: pc.starts_with(s, PREFIX),
+    lambda s: s.str.startswith(PREFIX),
+    f"starts_with(s, '{PREFIX}')",
+)
+
+
+def chained(s: Any) -> Any:
+    """Return the chain in the words that fastfeat and Polars share."""
+    return (
+        s.str.to_lowercase().str.strip_chars().str.replace("a", "bc", literal=True).str.len_chars()
+    )
+
+
+CHAIN = Work(
+    "chain",
+    "lower case, without spaces at its ends, a letter replaced, number of characters",
+    chained,
+    chained,
+    lambda s: pc.utf8_length(
+        pc.replace_substring(
+            pc.utf8_trim_whitespace(pc.utf8_lower(s)), "a", "bc", max_replacements=1
+        )
+    ),
+    lambda s: s.str.lower().str.strip().str.replace("a", "bc", n=1, regex=False).str.len(),
+    "length(regexp_replace(trim(lower(s)), 'a', 'bc'))",
+)
 TO_FLOAT = Work(
     "to_float",
     "the number that it is",
@@ -212,6 +253,8 @@ TO_FLOAT = Work(
     lambda s: s.astype("double[pyarrow]"),
     "s::DOUBLE",
 )
+AIMS = {"chain": 2.0, "starts_with": 1.5}
+"""Functions with a target, and the further aim."""
 FORMS: dict[str, tuple[str, int, Callable[[int], pa.Table]]] = {
     "short": ("short text", 5_000_000, partial(generate, SHORT, False)),
     "short_other": ("short text, not all ASCII", 5_000_000, partial(generate, SHORT, True)),
@@ -244,6 +287,7 @@ def _workload(work: Work, form: str) -> Workload:
         smoke_rows=5_000,
         contenders=(Contender("fastfeat", "fastfeat", partial(fastfeat, work.fastfeat)), *peers),
         tolerance=EXACT,
+        targets=(Target("ratio", 1, "polars", aim=AIMS[work.name]),) if work.name in AIMS else (),
     )
 
 
@@ -252,9 +296,10 @@ FUNCTIONS = (
     _workload(LENGTH_IN_BYTES, "short"),
     *(
         _workload(work, form)
-        for work in (LENGTH, LOWERCASE, STRIP, SLICE, CONTAINS)
+        for work in (LENGTH, LOWERCASE, STRIP, SLICE, CONTAINS, STARTS_WITH, CHAIN)
         for form in KINDS
     ),
+    _workload(LONG_PREFIX, "long"),
     _workload(UPPERCASE, "long_other"),
     _workload(CONTAINS, "views"),
     _workload(LOWERCASE, "dictionary"),

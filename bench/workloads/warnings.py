@@ -130,7 +130,7 @@ def _beside(
     )
 
 
-_TIES, _TWINS = "execute.order_warnings:warn_ties", "learn.repeated_rows:warn_of_twins"
+_TIES, _TWINS = "execute.order_warnings:warn_ties", "learn.duplicate_rows:warn_of_twins"
 WARNINGS = (
     _beside("ties", "windows with ties", events, windows_plan, _TIES, 1_000_000),
     _beside("codes", "encodings of codes", codes, targets_plan, _TWINS, 100_000),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastfeat.apps.cli.reporting import DEBUG, Commands
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 Folder = Annotated[Path, typer.Option("--dir", help="Output folder.")]
 app = typer.Typer(
@@ -33,7 +33,7 @@ def train(folder: Folder = Path("demo")) -> None:
     from docs.demos.train import run
     from docs.demos.train_summary import print_trained
 
-    with doing("Starting", at_once=True, is_event=True) as step:
+    with show_progress("Starting", at_once=True, is_event=True) as step:
         trained = run(folder, step)
     print_trained(trained)
     if not (trained.leaks.ok and trained.same_in_mlflow):
@@ -51,7 +51,7 @@ def live(
     from docs.demos.live import run
     from docs.demos.live_summary import print_live
 
-    with doing("Starting", at_once=True, is_event=True) as step:
+    with show_progress("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "live", step, flights)
     print_live(outcome)
     if not outcome.ok:
@@ -77,7 +77,7 @@ def large(
 
     if engine is not None and engine not in ENGINES:
         raise typer.BadParameter(f"got {engine!r}: ray or spark", param_hint="'--engine'")
-    with doing("Starting", at_once=True, is_event=True) as step:
+    with show_progress("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "large", step, size, memory, engine)
     print_large(outcome)
     if not outcome.ok:
@@ -95,7 +95,7 @@ def trust(
     from docs.demos.trust import run
     from docs.demos.trust_summary import print_trust
 
-    with doing("Starting", at_once=True, is_event=True) as step:
+    with show_progress("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "trust", step, every=every)
     print_trust(outcome)
     if not outcome.ok:

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from docs.demos.trust import ARTIFACT, REPORT, RULES
-from fastfeat.apps.cli.demo_summary import program_run
+from fastfeat.apps.cli.demo_summary import program_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def _refits(refitted: Diff, kept: Diff, width: int) -> Table:
 
 def _commands(folder: Path) -> list[str]:
     """Return commands that continue with the files of the demo."""
-    program, december = program_run(), folder / "december.parquet"
+    program, december = program_command(), folder / "december.parquet"
     return [
         f"{program} check {folder / RULES} {december}",
         f"{program} drift {folder / ARTIFACT} {december}",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
-from fastfeat.first_use import Rows
+from fastfeat.first_use import LazyRows, is_a
 from fastfeat.ir.node import Aggregate, Call, Node
 
 if TYPE_CHECKING:
     from fastfeat.aggregates.function import AggregateFunction
+    from fastfeat.aggregates.keys import Vocabulary
 
-AGGREGATES: Rows[AggregateFunction] = Rows(
+AGGREGATES: LazyRows[AggregateFunction] = LazyRows(
     "fastfeat.aggregates.{}:FUNCTIONS",
     {
         "moments": "count null_count sum mean var std skew kurtosis min max",
@@ -26,6 +27,11 @@ AGGREGATES: Rows[AggregateFunction] = Rows(
     },
     lambda functions: {row.name: row for row in functions},
 )
+
+
+def is_vocabulary(learnt: object) -> TypeGuard[Vocabulary]:
+    """Return whether a learned value is a vocabulary; does not import their module."""
+    return is_a(learnt, "fastfeat.aggregates.keys:Vocabulary")
 
 
 def is_fold_by_number(node: Node) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 
 from fastfeat.ir.dtypes import DType
 
-Values = Sequence[Any]
+AggregateColumn = Sequence[Any]
 
 
-def present(values: Values, dtype: DType) -> list[Any]:
+def drop_missing(values: AggregateColumn, dtype: DType) -> list[Any]:
     """Return the values that are neither None nor NaN; uint64 may be stored as signed integers."""
     there = [value for value in values if value is not None and value == value]
     return [value % (1 << 64) for value in there] if dtype.name == "uint64" else there
@@ -30,7 +30,7 @@ def total(values: Iterable[Any]) -> Fraction:
     return result
 
 
-def infinite_total(values: Values) -> float | None:
+def sum_with_infinities(values: AggregateColumn) -> float | None:
     """Return the sum, ±inf or NaN, if some values are infinite; None if all are finite."""
     infinite = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if not infinite:
@@ -64,21 +64,21 @@ def root_of(exact: Fraction) -> float:
     return to_float(Fraction(math.sqrt(exact / unit)) * Fraction(2) ** size)
 
 
-def ordered(values: Values, dtype: DType) -> list[Any]:
+def sort_values(values: AggregateColumn, dtype: DType) -> list[Any]:
     """Return the present values in total order, -0.0 before 0.0."""
-    return sorted(present(values, dtype), key=lambda value: (value, math.copysign(1, value)))
+    return sorted(drop_missing(values, dtype), key=lambda value: (value, math.copysign(1, value)))
 
 
-def spread_of(values: Values, dtype: DType, ddof: int) -> Fraction | float | None:
+def spread_of(values: AggregateColumn, dtype: DType, ddof: int) -> Fraction | float | None:
     """Return the exact variance RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)); RN rounds to 53 bits.
 
     None for `ddof` or fewer values; NaN if a value is infinite.
     """
-    known = present(values, dtype)
+    known = drop_missing(values, dtype)
     n = len(known)
     if n <= ddof:
         return None
-    if infinite_total(known) is not None:
+    if sum_with_infinities(known) is not None:
         return math.nan
     squares = total(Fraction(value) ** 2 for value in known)
     return to_53_bits(n * squares - total(known) ** 2) / Fraction(float(n * (n - ddof)))

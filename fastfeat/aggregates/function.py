@@ -3,7 +3,7 @@
 For the aggregates of one expression a backend runs up to three kernels over the rows: the moments
 kernel for counts, extremes and sums; the selection kernel for order statistics, if an aggregate
 reads ranks; and the powers kernel for sums of powers. `finalize` then computes the value of each
-aggregate exactly from the resulting `Summary`.
+aggregate exactly from the resulting `ColumnSummary`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
-from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
-from fastfeat.ir.writing import Form
+from fastfeat.ir.writing import PrintedForm
 
 if TYPE_CHECKING:
     from fastfeat_kernels.moments.many import ManyMoments
+    from fastfeat_kernels.powers.state import PowerSums
 
-Primitive = Literal[
+KernelQuantity = Literal[
     "count",
     "min",
     "max",
@@ -37,29 +37,32 @@ Primitive = Literal[
     "keys",
     "target",
 ]
-Number = float | int | bool
-Learnt = Number | str | None | tuple[float, ...]
+AggregateNumber = float | int | bool
+LearntValue = AggregateNumber | str | None | tuple[float, ...]
 """A learnt value: None without values, NaN if infinities have no result, a tuple for a table."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ColumnSummary:
     """The summary of one expression over all rows, as kernels compute it.
 
     Args:
         dtype: Type of the expression.
         moments: Exact moments, with at least the sums that the aggregates need (see `level_of`).
         order: Rank (from 0, ascending) to value, for at least the ranks that the aggregates need.
-        powers: Sums of powers, if an aggregate needs them.
-        likeliest: Transformation ("yeo-johnson" or "box-cox") to the power with the largest
-            likelihood, None if there are no values. Only transformations that an aggregate needs.
+        powers: Sums of powers; None if no aggregate needs them, or there are no rows.
+        most_likely_powers: Transformation ("yeo-johnson" or "box-cox") to the power with the
+            largest likelihood, None if there are no values. Only transformations that an aggregate
+            needs.
     """
 
     dtype: DType
     moments: Moments
-    order: Mapping[int, Number]
-    powers: PowerSums = NO_POWERS
-    likeliest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
+    order: Mapping[int, AggregateNumber]
+    powers: PowerSums | None = None
+    most_likely_powers: Mapping[str, float | None] = field(
+        default_factory=dict[str, "float | None"]
+    )
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -82,33 +85,33 @@ class AggregateFunction:
         ranks: The ranks in [0, number of values) that `finalize` reads, from the number of values
             (at least 1), the number of rows and the parameters.
         parameters: The parameters of each call.
-        is_of_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
+        takes_key_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
             aggregate is learnt from all training rows, never per group.
         belongs: Returns whether a call's node that assigns training rows to folds fits the other
             parameters of the call. None for aggregates without folds.
         written: How a call is written in Python.
         called: The user's word for the learnt value, if `name` is not one; empty for `name`.
         tells_number: Whether its value reveals the number of values that it was learnt from.
-        grows: Whether its value grows with the number of rows.
-        of_many: `finalize` for many columns at once, from their moments, type and parameters; None
-            if each column is finalized alone.
+        grows_with_rows: Whether its value grows with the number of rows.
+        finalize_many: `finalize` for many columns at once, from their moments, type and parameters;
+            None if each column is finalized alone.
         n_rounds: Greatest number of passes over all rows when the rows come in chunks.
     """
 
     name: str
-    primitives: frozenset[Primitive]
+    primitives: frozenset[KernelQuantity]
     result: Callable[[DType, Params], DType]
-    finalize: Callable[[Summary, Params], Learnt]
-    reference: Callable[[Sequence[Any], Params, DType], Learnt]
+    finalize: Callable[[ColumnSummary, Params], LearntValue]
+    reference: Callable[[Sequence[Any], Params, DType], LearntValue]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     parameters: Parameters = ()
-    is_of_parts: bool = False
+    takes_key_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
-    written: Form = None
+    written: PrintedForm = None
     called: str = ""
     tells_number: bool = True
-    grows: bool = False
-    of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
+    grows_with_rows: bool = False
+    finalize_many: Callable[[ManyMoments, DType, Params], Sequence[LearntValue]] | None = None
     n_rounds: int = 1
 
 
@@ -119,7 +122,8 @@ def result_per_key(function: AggregateFunction, dtype: DType, params: Params) ->
     """
     if dtype.holds_bytes and "keys" in function.primitives:
         raise TypeMismatch(
-            f"needs a number per key, got {dtype}. Encode the text first: .ordinal_encode()"
+            f"needs a number if it is learnt per key, got {dtype}. Encode the text first: "
+            ".ordinal_encode()"
         )
     return function.result(dtype, params)
 
@@ -129,7 +133,7 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 
     0 gives counts and extremes, 1 also sums, 2 also sums of squares.
     """
-    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    primitives = frozenset[KernelQuantity]().union(*(function.primitives for function in functions))
     if "sum_of_squares" in primitives:
         return 2
     return 1 if "sum" in primitives else 0
@@ -140,7 +144,7 @@ def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
 
     A count alone does not need it if the selection or powers kernel runs, which also counts values.
     """
-    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    primitives = frozenset[KernelQuantity]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}
     return not primitives <= (others | {"count"} if others & {"order", "powers"} else others)
 
@@ -189,7 +193,7 @@ def key_element(dtype: DType) -> str:
             return "uint64" if dtype.name == "uint64" else "int64"
 
 
-def value_of(summary: Summary, key: int) -> Number | None:
+def value_of(summary: ColumnSummary, key: int) -> AggregateNumber | None:
     """Return the value of an ordering key (see `key_element`); None if there are no values."""
     if summary.moments.count == 0:
         return None
@@ -252,10 +256,10 @@ def _require_number(dtype: DType, what: str) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ". For text that spells numbers use .str.to_float(); for other text use "
             ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
             "== 'text'"
         )
     if dtype.is_temporal:
-        return ". Take a number of it first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"
+        return ". Convert it to a number first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"
     return ""

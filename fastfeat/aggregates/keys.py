@@ -15,10 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.definition import Values, present
-from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary, any_to_integer
+from fastfeat.aggregates.definition import AggregateColumn, drop_missing
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    AggregateNumber,
+    ColumnSummary,
+    LearntValue,
+    any_to_integer,
+)
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns import keys as columns
@@ -34,18 +41,14 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 
-Counts = NDArray[np.int64]
-
-Codes = NDArray[np.int32]
-
-OfRows = Callable[[Codes, int], Any]
+RowKeyNumbering = Callable[[Int32Array, int], Any]
 """Function `(numbers, missing) -> number of each row's key`.
 
 `numbers` holds a number for each distinct key, such as its code; `missing` is the number for rows
 without a key. The result is a NumPy array or a DeviceArray, shape (n_rows,).
 """
 
-Order = Callable[[], NDArray[np.int64]]
+KeyOrder = Callable[[], NDArray[np.int64]]
 """Function that returns the positions of the keys in order: of the first, the second, and so on."""
 
 
@@ -69,13 +72,13 @@ class KeyCounts(NamedTuple):
     """
 
     parts: tuple[Array, ...]
-    counts: Counts
+    counts: Int64Array
     n_missing: int
-    of_rows: OfRows | None = None
-    order: Order | None = None
+    of_rows: RowKeyNumbering | None = None
+    order: KeyOrder | None = None
 
 
-class HeldLayout(NamedTuple):
+class EarlierLayout(NamedTuple):
     """The codes and indicator columns that a vocabulary keeps from an earlier fit's vocabulary.
 
     Args:
@@ -109,12 +112,12 @@ class Vocabulary:
     """
 
     parts: tuple[Array, ...]
-    counts: Counts
+    counts: Int64Array
     n_missing: int
     n_rare: int = 0
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
-    order: Order | None = field(default=None, repr=False)
-    held: HeldLayout | None = None
+    order: KeyOrder | None = field(default=None, repr=False)
+    held: EarlierLayout | None = None
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -126,7 +129,7 @@ class Vocabulary:
         return int(self.counts.sum()) + self.n_missing + self.n_rare
 
     @property
-    def is_as_unseen(self) -> NDArray[np.bool_]:
+    def is_too_rare(self) -> NDArray[np.bool_]:
         """Whether a key keeps its code but has too few rows to be used, shape (n_keys,)."""
         return self.counts < (0 if self.held is None else max(self.held.n_least, 1))
 
@@ -136,54 +139,54 @@ class Vocabulary:
         return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
 
     @property
-    def n_columns_at_first(self) -> int:
+    def n_initial_columns(self) -> int:
         """The number of indicator columns before `drop=` leaves any out."""
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
-    def counts_of_codes(self) -> Counts:
+    def counts_of_codes(self) -> Int64Array:
         """The number of training rows for each code, shape (2 + n_keys,); cached.
 
         Code 0 is a missing key. Code 1, all unseen keys, has the count 0.
         """
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
-            counts = np.where(self.is_as_unseen, 0, self.counts)
+            counts = np.where(self.is_too_rare, 0, self.counts)
             made = np.concatenate([[self.n_missing, 0], counts], dtype=np.int64)
             found = self.cache.setdefault(_COUNTS_OF_CODES, made)
         return found
 
 
-def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
+def drop_rare_keys(found: KeyCounts, params: Params) -> Vocabulary:
     """Return a vocabulary of the counted keys without those that are too rare by the parameters.
 
     Keys that are not yet sorted are all kept, because callers sort them if some may be rare.
     """
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
-    n_kept = _n_kept(found, dict(params))
+    n_kept = _count_coded_keys(found, dict(params))
     parts = tuple(columns.first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 
 
-def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
+def keep_earlier_codes(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
     """Return a vocabulary of the counted keys in which the keys of `old` keep their codes.
 
     The keys of `old` come first, in their order, even if no row has them any more. New keys follow,
-    by the rules of `without_rare`, until `max_categories` is reached. `found` is in order, and
+    by the rules of `drop_rare_keys`, until `max_categories` is reached. `found` is in order, and
     `old` has keys of the same types.
     """
     assert found.order is None
     places = columns.places_in(found.parts, old.parts)
     new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
-    kept = new[: _n_kept_of(found, dict(params), len(old), new)]
+    kept = new[: _count_new_codes(found, dict(params), len(old), new)]
     n_least = math.ceil(_least(found, dict(params)))
-    held = HeldLayout(len(old), old.n_columns_at_first, old.has_rare, n_least)
-    plain = without_rare(found, params)
+    held = EarlierLayout(len(old), old.n_initial_columns, old.has_rare, n_least)
+    plain = drop_rare_keys(found, params)
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
-        if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:3]:
+        if in_order and (plain.n_initial_columns, plain.has_rare) == held[1:3]:
             return plain  # it has these codes by itself
     counts = np.zeros(len(old) + len(kept), np.int64)
     counts[places[known]] = found.counts[known]
@@ -197,7 +200,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
     return Vocabulary(parts, counts, found.n_missing, n_rare, held=held)
 
 
-def _n_kept_of(
+def _count_new_codes(
     found: KeyCounts, params: Mapping[str, Any], n_old: int, new: NDArray[np.int64]
 ) -> int:
     """Return the number of new keys that get a code; `n_old` keys already have one.
@@ -212,7 +215,7 @@ def _n_kept_of(
     return n_kept if n_categories <= most else max(most - 1 - n_old, 0)
 
 
-def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
+def remember_codes(vocabulary: Vocabulary, codes: Int32Array, n_unseen: int) -> None:
     """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
     Before they use these codes, callers must check that the rows have the same keys. The codes are
@@ -224,7 +227,7 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
         vocabulary.cache[CODES_OF_ROWS] = n_unseen, codes
 
 
-def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
+def _count_coded_keys(found: KeyCounts, params: Mapping[str, Any]) -> int:
     """Return the number of keys, from the most frequent on, that get a code of their own."""
     n_kept = int((found.counts >= _least(found, params)).sum())
     most = params.get("max_categories")
@@ -258,13 +261,13 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
     raise TypeMismatch(f"needs a key: text, bytes, a number, a bool, a date or time, got {dtype}")
 
 
-def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
+def refuse_finalize(summary: ColumnSummary, params: Params) -> LearntValue:
     """Raise AssertionError: the `finalize` of aggregates that count keys is never called."""
-    raise AssertionError("this is learnt from keys, not from moments")
+    raise AssertionError("finalize must not be called: this aggregate counts keys")
 
 
-def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
-    raise AssertionError("a vocabulary is learnt from keys, not from one column")
+def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -> LearntValue:
+    raise AssertionError("must not be called: a vocabulary is learnt by counting keys")
 
 
 MIN_FREQUENCY = Parameter(
@@ -291,7 +294,7 @@ class Groups:
     present: NDArray[np.bool_]
 
 
-def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
+def reorder_keys(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
     """Return a vocabulary, or values of its groups, with the keys in another order.
 
     `places` holds the old position of each key, shape (n_keys,). Only the last n_keys values of
@@ -322,24 +325,26 @@ def _mode_result(dtype: DType, params: Params) -> DType:
     raise TypeMismatch(f"needs a number, text, a date or time, got {dtype}")
 
 
-def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | str | None:
+def _mode_reference(
+    values: AggregateColumn, params: Params, dtype: DType
+) -> AggregateNumber | str | None:
     counts = Counter(_plain(v, dtype) for v in values if v is not None and v == v)
     return min(counts, key=lambda v: (-counts[v], _order(v)), default=None)
 
 
-def _plain(value: Number | str, dtype: DType) -> Number | str:
+def _plain(value: AggregateNumber | str, dtype: DType) -> AggregateNumber | str:
     """Return a value in the form that equal values share: 0.0 for -0.0, unsigned for uint64."""
     if isinstance(value, str):
         return value
     return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)
 
 
-def _order(value: Number | str) -> object:
+def _order(value: AggregateNumber | str) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-def _n_unique_reference(values: Values, params: Params, dtype: DType) -> int:
-    return len(set(present(values, dtype)))
+def _n_unique_reference(values: AggregateColumn, params: Params, dtype: DType) -> int:
+    return len(set(drop_missing(values, dtype)))
 
 
 FUNCTIONS = (
@@ -347,9 +352,9 @@ FUNCTIONS = (
         "vocabulary",
         frozenset({"keys"}),
         _vocabulary_result,
-        learnt_from_keys,
+        refuse_finalize,
         _vocabulary_reference,
-        is_of_parts=True,
+        takes_key_parts=True,
         called="categories",
         parameters=(
             MIN_FREQUENCY,
@@ -367,16 +372,16 @@ FUNCTIONS = (
                 "Maximum memory of `fit` for the categories, in bytes; more is an error",
                 MAX_MEMORY,
             ),
-            Parameter("missing", MISSING_PARTS, written_as=None),
+            Parameter("missing", MISSING_PARTS, user_name=None),
         ),
     ),
-    AggregateFunction("mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference),
+    AggregateFunction("mode", frozenset({"keys"}), _mode_result, refuse_finalize, _mode_reference),
     AggregateFunction(
         "n_unique",
         frozenset({"keys"}),
         any_to_integer,
-        learnt_from_keys,
+        refuse_finalize,
         _n_unique_reference,
-        grows=True,
+        grows_with_rows=True,
     ),
 )

@@ -12,11 +12,11 @@ from typing import get_args
 
 from fastfeat_kernels.words import Interpolation
 
-from fastfeat.aggregates.definition import Values, ordered, to_53_bits, to_float
+from fastfeat.aggregates.definition import AggregateColumn, sort_values, to_53_bits, to_float
 from fastfeat.aggregates.function import (
     AggregateFunction,
-    Number,
-    Summary,
+    AggregateNumber,
+    ColumnSummary,
     parameter,
     same,
     to_level,
@@ -30,8 +30,8 @@ from fastfeat.ir.parameters import (
     Parameter,
     Real,
     Several,
+    TextChoice,
     Whole,
-    Words,
 )
 from fastfeat.ir.writing import PLAIN
 
@@ -58,7 +58,7 @@ def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int,
             return low, high, index - low
 
 
-def float_between(low: Number, high: Number, share: float) -> float:
+def float_between(low: AggregateNumber, high: AggregateNumber, share: float) -> float:
     """Return low + (high - low) * share in float64, without overflow if high - low is too large."""
     x, y = float(low), float(high)
     if share == 0 or x == y:
@@ -73,7 +73,7 @@ def duration_between(low: int, high: int, share: float) -> int:
     return math.trunc(low + (high - low) * Fraction(share))
 
 
-def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
+def float_quantile(order: Mapping[int, AggregateNumber], count: int, q: float) -> float:
     """Return a linearly interpolated quantile as float64; `order` maps ranks to values."""
     low, high, share = neighbours(count, q, "linear")
     return float_between(order[low], order[high], share)
@@ -87,8 +87,9 @@ def _result(dtype: DType, params: Params) -> DType:
         return to_level(dtype, params)
     if dtype.name != "duration" and parameter(params, "interpolation") in _BETWEEN:
         raise TypeMismatch(
-            f"there is nothing between two values of {dtype}. Take one of them, in impute() too: "
-            f"quantile({parameter(params, 'q')}, interpolation='lower'), 'higher' or 'nearest'"
+            f"cannot interpolate between two values of {dtype}. Take one of the two: "
+            f"quantile({parameter(params, 'q')}, interpolation='lower'), or 'higher' or 'nearest'. "
+            "For impute(), pass this expression"
         )
     return same(dtype, params)
 
@@ -98,7 +99,7 @@ def _quantile_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
     return low, high
 
 
-def _quantile_finalize(summary: Summary, params: Params) -> Number | None:
+def _quantile_finalize(summary: ColumnSummary, params: Params) -> AggregateNumber | None:
     count = summary.moments.count
     if count == 0:
         return None
@@ -110,8 +111,10 @@ def _quantile_finalize(summary: Summary, params: Params) -> Number | None:
     return duration_between(int(first), int(second), share)
 
 
-def _quantile_reference(values: Values, params: Params, dtype: DType) -> Number | None:
-    known = ordered(values, dtype)
+def _quantile_reference(
+    values: AggregateColumn, params: Params, dtype: DType
+) -> AggregateNumber | None:
+    known = sort_values(values, dtype)
     if not known:
         return None
     index = (len(known) - 1) * parameter(params, "q")
@@ -148,7 +151,7 @@ SHARE = Real(0.0, 1.0, or_whole=True)
 Q = Parameter("q", SHARE, "Quantile: 0 is the minimum, 1 the maximum")
 INTERPOLATION = Parameter(
     "interpolation",
-    Words(get_args(Interpolation)),
+    TextChoice(get_args(Interpolation)),
     "Result for a quantile between two values",
     "linear",
 )
@@ -159,7 +162,7 @@ def _quantiles_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
         yield from neighbours(count, q, "linear")[:2]
 
 
-def _quantiles_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+def _quantiles_finalize(summary: ColumnSummary, params: Params) -> tuple[float, ...] | None:
     count = summary.moments.count
     if count == 0:
         return None
@@ -168,12 +171,14 @@ def _quantiles_finalize(summary: Summary, params: Params) -> tuple[float, ...] |
     )
 
 
-def _quantiles_reference(values: Values, params: Params, dtype: DType) -> tuple[float, ...] | None:
+def _quantiles_reference(
+    values: AggregateColumn, params: Params, dtype: DType
+) -> tuple[float, ...] | None:
     return table_by_definition(values, parameter(params, "probabilities"), dtype)
 
 
 def table_by_definition(
-    values: Values, probabilities: Iterable[float], dtype: DType
+    values: AggregateColumn, probabilities: Iterable[float], dtype: DType
 ) -> tuple[float, ...] | None:
     """Return the quantile of each probability, computed one by one; None if there are no values."""
     table = [
@@ -193,7 +198,7 @@ def _even_quantiles_ranks(count: int, n_rows: int, params: Params) -> Iterable[i
         yield from neighbours(count, q, "linear")[:2]
 
 
-def _even_quantiles_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+def _even_quantiles_finalize(summary: ColumnSummary, params: Params) -> tuple[float, ...] | None:
     count = summary.moments.count
     if count == 0:
         return None
@@ -202,31 +207,31 @@ def _even_quantiles_finalize(summary: Summary, params: Params) -> tuple[float, .
 
 
 def _even_quantiles_reference(
-    values: Values, params: Params, dtype: DType
+    values: AggregateColumn, params: Params, dtype: DType
 ) -> tuple[float, ...] | None:
     last = min(parameter(params, "n_quantiles"), len(values)) - 1
     even = [k / last for k in range(last + 1)] if last > 0 else [0.0]
     return table_by_definition(values, even, dtype)
 
 
-def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+def _evenly_spaced_finalize(summary: ColumnSummary, params: Params) -> tuple[float, ...] | None:
     low = value_of(summary, summary.moments.min_key)
     high = value_of(summary, summary.moments.max_key)
     if low is None or high is None:
         return None
-    return spaced(float(low), float(high), parameter(params, "n_points"))
+    return space_evenly(float(low), float(high), parameter(params, "n_points"))
 
 
-def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
+def space_evenly(low: float, high: float, n: int) -> tuple[float, ...]:
     """Return n points from low to high like NumPy: low + k * step, and the last point is high.
 
     If high - low would overflow, the points are computed at half their size, then doubled.
 
-    >>> spaced(1.0, 2.0, 5)
+    >>> space_evenly(1.0, 2.0, 5)
     (1.0, 1.25, 1.5, 1.75, 2.0)
     """
     if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
-        return tuple(2 * point for point in spaced(low / 2, high / 2, n))
+        return tuple(2 * point for point in space_evenly(low / 2, high / 2, n))
     step = (high - low) / (n - 1)
     if step == 0:  # low and high are so close that the step underflows
         return (*(k / (n - 1) * (high - low) + low for k in range(n - 1)), high)
@@ -234,9 +239,9 @@ def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
 
 
 def _evenly_spaced_reference(
-    values: Values, params: Params, dtype: DType
+    values: AggregateColumn, params: Params, dtype: DType
 ) -> tuple[float, ...] | None:
-    known = ordered(values, dtype)
+    known = sort_values(values, dtype)
     if not known:
         return None
     low, high, last = float(known[0]), float(known[-1]), parameter(params, "n_points") - 1

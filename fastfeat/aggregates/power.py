@@ -26,15 +26,20 @@ from typing import Literal, NamedTuple
 from fastfeat_kernels.moments import FLOAT_SCALE
 from fastfeat_kernels.moments.exact import nearest_float, rounded
 
-from fastfeat.aggregates.definition import Values, ordered
-from fastfeat.aggregates.function import AggregateFunction, Primitive, Summary, to_float64
+from fastfeat.aggregates.definition import AggregateColumn, sort_values
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    ColumnSummary,
+    KernelQuantity,
+    to_float64,
+)
 from fastfeat.errors import InvalidData
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars.interpret import elementary_function
 
-Method = Literal["yeo-johnson", "box-cox"]
+LambdaMethod = Literal["yeo-johnson", "box-cox"]
 
 # The search stays where values 20 times as large as the largest do not overflow; for Yeo and
 # Johnson, like in SciPy, where their squares do not overflow either. Logarithms of its ends:
@@ -59,7 +64,7 @@ N_STENCIL = 7
 N_HALVINGS = 60
 
 
-class Field(NamedTuple):
+class PowerRange(NamedTuple):
     """The range of the values of a column, and the transformation to apply.
 
     Args:
@@ -68,7 +73,7 @@ class Field(NamedTuple):
         high: The largest value.
     """
 
-    method: Method
+    method: LambdaMethod
     low: float
     high: float
 
@@ -95,7 +100,7 @@ class Field(NamedTuple):
         return max(sizes) if self.exponent(power) > 0.0 else min(sizes)
 
 
-class Grid(NamedTuple):
+class PowerGrid(NamedTuple):
     """The powers tried in one pass over the rows.
 
     Args:
@@ -107,7 +112,7 @@ class Grid(NamedTuple):
     is_last: bool
 
 
-class Raised(NamedTuple):
+class RaisedSums(NamedTuple):
     """Exact sums of all values of a column raised to one power.
 
     Args:
@@ -121,14 +126,14 @@ class Raised(NamedTuple):
     squares: int
 
 
-def size_of(method: Method, x: float) -> float:
+def size_of(method: LambdaMethod, x: float) -> float:
     """Return the logarithm of a value's size: log(1 + |x|), or log(x) for Box and Cox."""
     if method == "box-cox":
         return elementary_function("log")(x)
     return elementary_function("log1p")(abs(x))
 
 
-def settled_lambda(field: Field) -> float | None:
+def lambda_without_search(field: PowerRange) -> float | None:
     """Return the power if the smallest and largest value settle it; None if it must be searched.
 
     The power is 1 for a constant column, NaN if a value is infinite. Raises InvalidData if the
@@ -139,13 +144,13 @@ def settled_lambda(field: Field) -> float | None:
         return math.nan
     if method == "box-cox" and low <= 0.0:
         raise InvalidData(
-            f"box-cox takes values above 0, and the smallest is {low!r}. "
+            f"box-cox takes values above 0, but the smallest is {low!r}. "
             "Use power_transform(method='yeo-johnson')"
         )
     return 1.0 if high - low <= NOISE * max(abs(low), abs(high)) else None
 
 
-def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) -> float:
+def cost_of(field: PowerRange, power: float, count: int, sizes: int, raised: RaisedSums) -> float:
     """Return the cost of a power; infinite if raised values are infinite or no longer differ.
 
     `sizes` is the exact sum of `size_of` of all `count` values, in units of 2**-1088. If values of
@@ -158,17 +163,19 @@ def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) 
     logarithm = elementary_function("log")(float(mantissa)) + (place - 2 * FLOAT_SCALE) * LN_2
     if field.is_mixed:
         return 0.5 * logarithm + (1.0 - power) * nearest_float(sizes, count << FLOAT_SCALE)
-    distance = nearest_float(sizes - count * _in_units(field.end(power)), count << FLOAT_SCALE)
+    distance = nearest_float(
+        sizes - count * _to_exact_units(field.end(power)), count << FLOAT_SCALE
+    )
     return 0.5 * logarithm - field.exponent(power) * distance
 
 
-def _in_units(x: float) -> int:
+def _to_exact_units(x: float) -> int:
     """Return a float as a whole number of units of 2**-1088, rounded down."""
     numerator, denominator = x.as_integer_ratio()
     return (numerator << FLOAT_SCALE) // denominator
 
 
-def bounds(field: Field) -> tuple[float, float]:
+def bounds(field: PowerRange) -> tuple[float, float]:
     """Return the smallest and the largest power to try."""
     method, low, high = field
     if method == "box-cox":
@@ -183,16 +190,18 @@ def bounds(field: Field) -> tuple[float, float]:
     return mirrored if high < 0.0 else (max(mirrored[0], least), min(mirrored[1], most))
 
 
-def first_grid(field: Field) -> Grid:
+def first_grid(field: PowerRange) -> PowerGrid:
     """Return the first grid: powers near the middle of the range, and far from it."""
     least, most = bounds(field)
     middle, half = 0.5 * (least + most), 0.5 * (most - least)
     above = [middle + half * share for share in FIRST_POINTS[:-1]]
     below = [middle - half * share for share in reversed(FIRST_POINTS[:-1])]
-    return Grid(tuple(sorted({least, *below, middle, *above, most})), is_last=False)
+    return PowerGrid(tuple(sorted({least, *below, middle, *above, most})), is_last=False)
 
 
-def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | float:
+def next_grid(
+    field: PowerRange, costs: Mapping[float, float], grid: PowerGrid
+) -> PowerGrid | float:
     """Return the next grid to try, or the power of least cost if the search is over.
 
     `grid` is the last grid; `costs` has the cost of every power tried so far.
@@ -213,10 +222,10 @@ def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | 
     powers = (low, *(low + k * step for k in range(1, n_steps)), high)
     if any(a >= b for a, b in pairwise(powers)):  # floats end here
         return tried[best]
-    return Grid(powers, is_last)
+    return PowerGrid(powers, is_last)
 
 
-def most_rounds(method: Method) -> int:
+def most_rounds(method: LambdaMethod) -> int:
     """Return the greatest number of passes over rows that come in chunks.
 
     The first pass finds the smallest and the largest value; each grid takes one more. A grid
@@ -268,24 +277,26 @@ def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], 
     return slope
 
 
-def likeliest(field: Field, costs_of: Callable[[Sequence[float]], Sequence[float]]) -> float:
+def find_most_likely_power(
+    field: PowerRange, costs_of: Callable[[Sequence[float]], Sequence[float]]
+) -> float:
     """Return the power with the least cost; `costs_of` computes the cost of each of some powers."""
     grid, costs = first_grid(field), dict[float, float]()
     while True:
         untried = [power for power in grid.powers if power not in costs]
         costs |= zip(untried, costs_of(untried), strict=True)
         found = next_grid(field, costs, grid)
-        if not isinstance(found, Grid):
+        if not isinstance(found, PowerGrid):
             return found
         grid = found
 
 
-def _by_definition(values: Values, dtype: DType, method: Method) -> float | None:
-    known = [float(value) for value in ordered(values, dtype)]
+def _by_definition(values: AggregateColumn, dtype: DType, method: LambdaMethod) -> float | None:
+    known = [float(value) for value in sort_values(values, dtype)]
     if not known:
         return None
-    field, counts = Field(method, known[0], known[-1]), Counter(known)
-    settled = settled_lambda(field)
+    field, counts = PowerRange(method, known[0], known[-1]), Counter(known)
+    settled = lambda_without_search(field)
     if settled is not None:
         return settled
     expm1 = elementary_function("expm1")
@@ -299,7 +310,7 @@ def _by_definition(values: Values, dtype: DType, method: Method) -> float | None
         return -y if is_turned else y
 
     signed = sum(
-        n * _in_units(-sizes[x] if field.is_mixed and x < 0.0 else sizes[x])
+        n * _to_exact_units(-sizes[x] if field.is_mixed and x < 0.0 else sizes[x])
         for x, n in counts.items()
     )
 
@@ -307,21 +318,21 @@ def _by_definition(values: Values, dtype: DType, method: Method) -> float | None
         found = [(raised(x, power), n) for x, n in counts.items()]
         if not all(math.isfinite(y) for y, _ in found):
             return math.inf
-        exact = [(_in_units(y), n) for y, n in found]
+        exact = [(_to_exact_units(y), n) for y, n in found]
         total, squares = sum(n * y for y, n in exact), sum(n * y * y for y, n in exact)
-        return cost_of(field, power, len(known), signed, Raised(True, total, squares))
+        return cost_of(field, power, len(known), signed, RaisedSums(True, total, squares))
 
-    return likeliest(field, lambda powers: [cost(power) for power in powers])
+    return find_most_likely_power(field, lambda powers: [cost(power) for power in powers])
 
 
-def _function(name: str, method: Method) -> AggregateFunction:
-    def finalize(summary: Summary, params: Params) -> float | None:
-        return summary.likeliest[method]
+def _function(name: str, method: LambdaMethod) -> AggregateFunction:
+    def finalize(summary: ColumnSummary, params: Params) -> float | None:
+        return summary.most_likely_powers[method]
 
-    def reference(values: Values, params: Params, dtype: DType) -> float | None:
+    def reference(values: AggregateColumn, params: Params, dtype: DType) -> float | None:
         return _by_definition(values, dtype, method)
 
-    primitives: frozenset[Primitive] = frozenset({"likelihood"})
+    primitives: frozenset[KernelQuantity] = frozenset({"likelihood"})
     return AggregateFunction(
         *(name, primitives, to_float64, finalize, reference),
         written=PLAIN,
@@ -329,7 +340,7 @@ def _function(name: str, method: Method) -> AggregateFunction:
     )
 
 
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, LambdaMethod] = {
     "yeo_johnson_lambda": "yeo-johnson",
     "box_cox_lambda": "box-cox",
 }

@@ -12,25 +12,24 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
-from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
+from fastfeat.aggregates.function import AggregateFunction, ColumnSummary, LearntValue
 from fastfeat.aggregates.keys import Groups
 from fastfeat.aggregates.order import Q
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.node import Aggregate, Call, Params
 from fastfeat.ir.parameters import (
+    BoolChoice,
     Either,
-    Flag,
     Parameter,
     Parameters,
     Real,
+    TextChoice,
     Whole,
-    Words,
 )
 
-Floats = NDArray[np.float64]
 UNSEEN = 1
 """The group of categories that `fit` has not seen or has left out."""
 
@@ -44,7 +43,7 @@ class FoldedGroups(Groups):
             fold; NaN if missing. Shape (n_folds * n_groups,), fold by fold.
     """
 
-    of_folds: Floats
+    of_folds: Float64Array
 
     @property
     def without_folds(self) -> Groups:
@@ -52,7 +51,7 @@ class FoldedGroups(Groups):
         return Groups(self.values, self.present)
 
 
-class Statistics(NamedTuple):
+class CategoryStatistics(NamedTuple):
     """Statistics of the target in each category, and in all rows (`prior`).
 
     Args:
@@ -89,7 +88,9 @@ def bytes_per_cell(function: str, params: Params) -> int:
     return 176 if needs_squares(function, params) else 100
 
 
-def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Floats:
+def smooth_statistics(
+    function: str, s: CategoryStatistics, params: Params, first: int = 0
+) -> Float64Array:
     """Return the smoothed statistic of each category, shape (n_groups,).
 
     The operations are IEEE arithmetic in exactly this order, so that every backend gives the same
@@ -97,16 +98,16 @@ def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Fl
     """
     given = dict(params)
     if "min_rows" in given:
-        s = _without_few(s, given["min_rows"], UNSEEN - first)
+        s = _drop_small_categories(s, given["min_rows"], UNSEEN - first)
     with np.errstate(all="ignore"):
         if function == "target_odds":
             return _odds(s, given["regularization"])
         if given["smooth"] == "auto":
             return _empirical_bayes(s)
-        return _towards_prior(function, s, given["smooth"])
+        return _shrink_to_prior(function, s, given["smooth"])
 
 
-def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
+def _drop_small_categories(s: CategoryStatistics, min_rows: int, unseen: int) -> CategoryStatistics:
     """Return statistics in which categories with fewer than `min_rows` values are emptied.
 
     Emptied means count and sum 0, and NaN for the rest. The category at position `unseen` is
@@ -118,10 +119,10 @@ def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
         is_few[unseen] = True
     columns = (s.count, 0.0), (s.total, 0.0), (s.statistic, np.nan), (s.variance, np.nan)
     known = (np.where(is_few, nothing, column) for column, nothing in columns)
-    return Statistics(*known, *s[len(columns) :])
+    return CategoryStatistics(*known, *s[len(columns) :])
 
 
-def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
+def _shrink_to_prior(function: str, s: CategoryStatistics, weight: float) -> Float64Array:
     """Return the statistic as if `weight` more rows had the value of the prior."""
     sums = s.total if function == "target_mean" else s.statistic * s.count
     n = s.count + weight
@@ -129,7 +130,7 @@ def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
     return np.asarray(np.where(n > 0, (known + weight * s.prior) / n, s.prior), np.float64)
 
 
-def _empirical_bayes(s: Statistics) -> Floats:
+def _empirical_bayes(s: CategoryStatistics) -> Float64Array:
     """Return the mean of each category averaged with the prior.
 
     The weights depend on the variance of the category's values and on the variance of all values.
@@ -140,7 +141,7 @@ def _empirical_bayes(s: Statistics) -> Floats:
     return np.asarray(np.where(share == share, weighed, s.prior), np.float64)
 
 
-def _odds(s: Statistics, regularization: float) -> Floats:
+def _odds(s: CategoryStatistics, regularization: float) -> Float64Array:
     """Return each category's share of class 1 divided by its share of class 0; 1 if empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization
@@ -152,17 +153,17 @@ def _result(dtype: DType, params: Params) -> DType:
     if dtype.is_number:
         return FLOAT64
     raise TypeMismatch(
-        f"needs a target that is a number or bool, got {dtype}. Compare it with a class first, "
-        "col('label') == 'yes'; target_encode takes classes=[...] too"
+        f"needs a target that is a number or bool, got {dtype}. Compare it with a class first: "
+        "col('label') == 'yes'. target_encode also takes classes=[...]"
     )
 
 
-def _finalize(summary: Summary, params: Params) -> Learnt:
-    raise AssertionError("a target is learnt from per category")
+def _finalize(summary: ColumnSummary, params: Params) -> LearntValue:
+    raise AssertionError("must not be called: a target is learnt per category")
 
 
-def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
-    raise AssertionError("a target is learnt from per category")
+def _reference(values: Sequence[Any], params: Params, dtype: DType) -> LearntValue:
+    raise AssertionError("must not be called: a target is learnt per category")
 
 
 def _is_in_folds(aggregate: Aggregate) -> bool:
@@ -186,21 +187,21 @@ _OF_FOLDS: Parameters = (
         "Number of folds of the training rows; None if a column holds the folds",
         5,
         or_none=True,
-        written_as="folds",
+        user_name="folds",
     ),
-    Parameter("ordered", Flag(), written_as=None),
+    Parameter("ordered", BoolChoice(), user_name=None),
     Parameter(
         "min_rows",
         Whole(2),
         "Minimum number of training rows per category; others count as unseen; None keeps all",
         None,
-        may_lack=True,
+        is_optional=True,
     ),
 )
 _SMOOTH = Parameter("smooth", _WEIGHT, "Number of rows of the prior added to each category")
 _PARAMETERS: Mapping[str, Parameters] = {
     "target_mean": (
-        Parameter("smooth", Either((Words(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
+        Parameter("smooth", Either((TextChoice(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
         *_OF_FOLDS,
     ),
     "target_var": (_SMOOTH, *_OF_FOLDS),

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastfeat.api.example_rows import made_up
+from fastfeat.api.example_rows import make_example_rows
 from fastfeat.backends import DEVICE_NAMES, backend_named
-from fastfeat.engine.kernel_cache import UsedKernel, observing
+from fastfeat.engine.kernel_cache import UsedKernel, observe_kernels
 from fastfeat.errors import (
     FastfeatError,
     FastfeatWarning,
@@ -29,7 +29,7 @@ from fastfeat.errors import (
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import guard_of, row_inputs
-from fastfeat.execute.history import BATCH, given_ids
+from fastfeat.execute.history import BATCH, id_column_names
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
 from fastfeat.execute.prepared import prepare
 from fastfeat.execute.transform import transform
@@ -43,29 +43,29 @@ from fastfeat.learn.labels import label_of
 from fastfeat.learn.training_data import check_clocks
 from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.bind import bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.progress import doing
-from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.progress import show_progress
+from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 from fastfeat.trust.quality.table_profiles import kernels_of_profiles
 
-Types = Mapping[str, DType | UnsupportedType]
+DeclaredTypes = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
 """The number of made-up rows. Each key occurs 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
 """The output forms with programs of their own, by backend. Other forms are converted from these."""
 _MISSING = "none", "some", "coded"
-"""Which values are missing in made-up rows; see `made_up`."""
+"""Which values are missing in made-up rows; see `make_example_rows`."""
 _N_OF_TABLE = 2  # rows of a lookup table: keys are unique, and a bool has two values
 _OF_ONE_HOT = (
-    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
-    "them is compiled after fit. Where it serves, call compile of the fitted plan"
+    "one_hot_encode has one column per category that fit learns, so the kernels of transform are "
+    "compiled after fit. Before serving, call fitted.compile()"
 )
 _OF_SMALLEST = (
-    "codes='smallest' has types as wide as fit learns categories: what transform computes of them "
-    "is compiled after fit where that is another width than of made-up rows. Where it serves, call "
-    "compile of the fitted plan"
+    "codes='smallest' has types that depend on the number of categories that fit learns: if they "
+    "differ from those of made-up rows, the kernels of transform are compiled after fit. Before "
+    "serving, call fitted.compile()"
 )
 
 
@@ -92,16 +92,16 @@ class Compiled:
 
     def __repr__(self) -> str:
         """Return text: a line of counts, and one line per note."""
-        not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
+        not_kept = f", {self.n_not_kept} of them not stored on disk" if self.n_not_kept else ""
         told = (
-            f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
+            f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} already in the cache"
             f"{not_kept}, in {self.seconds:.1f} s"
         )
         return "\n".join([told, *(f"note: {note}" for note in self.notes)])
 
 
 def compile_plan(
-    plan: Declaration, schema: Any, tables: Tables, backend: str, profile: Profiled = False
+    plan: Declaration, schema: Any, tables: Tables, backend: str, profile: ProfileChoice = False
 ) -> Compiled:
     """Compile the kernels of a plan's fit, and of its transform after that; see `Plan.compile`.
 
@@ -114,7 +114,7 @@ def compile_plan(
     check_new_plan(bound)
     check_clocks(plan, bound)
     read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
-    read |= set(given_ids(plan.row_id, plan.history_columns))
+    read |= set(id_column_names(plan.row_id, plan.history_columns))
     types = {name: dtype for name, dtype in known.items() if name in read}
     trial = _Trial(types, _of_tables(of_tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
@@ -157,7 +157,7 @@ class _Trial:
         of_profiles: The cache folder and entry of each kernel that counts a profile of many rows.
     """
 
-    schema: Types
+    schema: DeclaredTypes
     tables: Mapping[str, Any]
     backend: str
     distinct: frozenset[str]
@@ -166,11 +166,11 @@ class _Trial:
     of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
-        """Return a table of made-up rows. `missing` selects the missing values, see `made_up`.
+        """Return a table of made-up rows; `missing` is described in `make_example_rows`.
 
         Rows with missing values are out of time order, so that the kernels that sort run too.
         """
-        rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        rows = make_example_rows(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
         return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
     def given(self, rows: Any, history: Any = None) -> CallRows:
@@ -215,11 +215,11 @@ def _distinct(plan: Declaration) -> frozenset[str]:
     return frozenset([*columns_of(clocks), *plan.row_ids])
 
 
-def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
-    return {name: made_up(types, _N_OF_TABLE) for name, types in tables.items()}
+def _of_tables(tables: Mapping[str, DeclaredTypes]) -> dict[str, Any]:
+    return {name: make_example_rows(types, _N_OF_TABLE) for name, types in tables.items()}
 
 
-def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
+def _run_plan(plan: Declaration, trial: _Trial, profile: ProfileChoice) -> None:
     """Fit a plan on made-up rows with and without missing values, and apply each fitted plan.
 
     If every fit fails, it is tried once more on columns that are missing throughout.
@@ -273,7 +273,7 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
     from fastfeat.engine.cpu import compiled, kernels
 
     started = time.perf_counter()
-    with observing() as used, warnings.catch_warnings(), doing("compiling a plan"):
+    with observe_kernels() as used, warnings.catch_warnings(), show_progress("compiling a plan"):
         for kind in FastfeatWarning.__subclasses__():
             if kind is not KernelsNotKept:  # other warnings are about made-up rows
                 warnings.simplefilter("ignore", kind)
@@ -284,12 +284,12 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
         by_rows = kernels.by_rows([one.name for one in used.values()])
         kernels.make_ready([*by_rows, *sorted(trial.of_profiles)])
     if trial.backend in DEVICE_NAMES:
-        notes.append("on a device, what more rows or keys ask for is compiled when they come")
+        notes.append("on a device, kernels for more rows or keys are compiled when they are needed")
     for what, error in trial.failed.items():
         if what not in trial.succeeded:
             notes.append(
-                f"{what} could not run on made-up rows ({error}): what it needs beyond this is "
-                "compiled when it first runs"
+                f"{what} could not run on made-up rows ({error}): its other kernels are compiled "
+                "when it first runs"
             )
     return _record(used, time.perf_counter() - started, notes)
 

@@ -6,17 +6,17 @@ import os
 from typing import Any, cast
 
 from fastfeat.api.plan import FittedPlan, load
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import TypeMismatch
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.lookup_tables import Tables
-from fastfeat.trust.quality.changes.compare import compared
+from fastfeat.trust.quality.changes.compare import compare_plans
 from fastfeat.trust.quality.changes.record import Diff
 
 Path = str | os.PathLike[str]
 
 
-@explaining
+@with_argument_errors
 def diff(
     a: FittedPlan | Path,
     b: FittedPlan | Path,
@@ -62,7 +62,7 @@ def diff(
         ('major', 'codes reassigned', {'a': 2, 'b': 3}, {'a': 3, 'b': 2})
     """
     first, second = (_fitted(of) for of in (a, b))
-    return compared(first.record, second.record, CallRows(data, None, history, tables))
+    return compare_plans(first.record, second.record, CallRows(data, None, history, tables))
 
 
 def _fitted(given: Any) -> FittedPlan:
@@ -73,5 +73,5 @@ def _fitted(given: Any) -> FittedPlan:
         return load(cast("str", given))
     raise TypeMismatch(
         f"diff takes two fitted plans, or the paths of their artifacts, got a "
-        f"{type(given).__name__}. A plan is fitted by plan.fit(data)"
+        f"{type(given).__name__}. Fit a plan with plan.fit(data)"
     )

@@ -10,7 +10,7 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
-Schema = Mapping[str, DType | UnsupportedType]
+ExampleTypes = Mapping[str, DType | UnsupportedType]
 _SOME = 3
 """The number of distinct values in a column, so that each key repeats."""
 _FIRST = datetime(2000, 1, 1)
@@ -19,8 +19,8 @@ _YEARS = 30
 _FAR = 10**9  # the same for numbers that are times
 
 
-def made_up(
-    schema: Schema,
+def make_example_rows(
+    schema: ExampleTypes,
     n_rows: int,
     *,
     missing: str = "none",

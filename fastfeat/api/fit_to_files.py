@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.out_of_core import begun, needs_of_fit, with_encoded
+from fastfeat.api.out_of_core import needs_of_fit, record_training_files, start_passes
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, FittedContract
 from fastfeat.execute.layout import Layout, check_beside
@@ -17,16 +17,16 @@ from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.pieces import MOST_BYTES, pieces_of
 from fastfeat.execute.to_files import digest_of_tables, write_features
 from fastfeat.execute.window_columns import history_of
-from fastfeat.io.budget import budget_of, budget_of_free, within
+from fastfeat.io.budget import budget_of, budget_of_free, use_budget
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
-from fastfeat.io.sources.scan import Scanned
+from fastfeat.io.sources.scan import ScannedTable
 from fastfeat.keep.artifact import fitted_digest
-from fastfeat.learn.learning import finished
-from fastfeat.learn.passes import learned_within, with_scratch
+from fastfeat.learn.learning import finish_learning
+from fastfeat.learn.passes import learn_in_passes, with_scratch
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
@@ -36,7 +36,7 @@ def fit_and_write(
     layout: Layout,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     *,
     check_ids: bool = False,
 ) -> tuple[Fitted, Manifest]:
@@ -64,16 +64,16 @@ def fit_and_write(
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
         again = rows._replace(history=earlier, tables=known)
-        first, read = begun(plan, again, copied, budget, folder, stable, check_ids=check_ids)
+        first, read = start_passes(plan, again, copied, budget, folder, stable, check_ids=check_ids)
         n_passes = first.n_passes + first.n_function_passes + 1
         dataset.check_passes(n_passes + N_PASSES if choice else n_passes)
         chosen, then = read.chosen, first.columns_of_features
         if chosen is not None:
             then = [*dict.fromkeys((*then, *plan.row_columns))]
-        learning = learned_within(first, read, budget, then)
-        fitted = replace(finished(learning), contract=contract)
+        learning = learn_in_passes(first, read, budget, then)
+        fitted = replace(finish_learning(learning), contract=contract)
 
-        def features(piece: Scanned) -> Any:
+        def features(piece: ScannedTable) -> Any:
             return read.features(learning, piece)
 
         def most_bytes() -> int:
@@ -91,9 +91,9 @@ def fit_and_write(
             pieces = replace(pieces, row_of=chosen.row_of_given)
         digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
         given = "" if chosen is None else chosen.digest_of_given
-        with within(budget):
+        with use_budget(budget):
             manifest = write_features(
                 pieces, layout, digest, of_tables, earlier, training=True, given=given
             )
         fitted = profiled_in_passes(fitted, learning, read, budget, choice)
-    return with_encoded(fitted, read), manifest
+    return record_training_files(fitted, read), manifest

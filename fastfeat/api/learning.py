@@ -19,14 +19,19 @@ from fastfeat import pickles
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.execute.fitted import Face, Fitted
 from fastfeat.execute.lookup_tables import Tables
-from fastfeat.keep.learning import learning_bytes, learning_record, resumed, written_in
+from fastfeat.keep.learning import (
+    learning_bytes,
+    learning_record,
+    read_stored_learning,
+    resume_learning,
+)
 from fastfeat.learn import learning as rounds
 from fastfeat.learn import part_state
 from fastfeat.learn.part_rows import shares_of_rows
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.trust.quality import profiling_in_rounds as profiling
 from fastfeat.trust.quality.profile_state import MAGIC, ProfileState, profile_state_of
-from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +64,7 @@ class State:
         """
         match self.record, _record(other):
             case part_state.PartState() as a, part_state.PartState() as b:
-                return State(part_state.merged(a, b))
+                return State(part_state.merge_states(a, b))
             case ProfileState() as a, ProfileState() as b:
                 return State(a.merge(b))
             case _:
@@ -105,7 +110,7 @@ class Learning(Generic[Face]):
             None without a profile.
     """
 
-    record: rounds.Learning
+    record: rounds.LearningRound
     face: Callable[[Fitted], Face]
     profiling: profiling.ProfileRounds | None = None
 
@@ -219,7 +224,7 @@ class Learning(Generic[Face]):
             return State(record)
         if profiled is not None:
             raise InvalidData(_FOREIGN)
-        return State(rounds.opened(self.record, record))
+        return State(rounds.open_state(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
         """Return the `Learning` of the next round.
@@ -243,7 +248,7 @@ class Learning(Generic[Face]):
         after = rounds.next_round(self.record, own)
         coming = self.profiling
         if after.round is None and coming is not None and last is not None:
-            coming = profiling.begun(coming, after, last, has_numbers=has_numbers)
+            coming = profiling.begin_sampling(coming, after, last, has_numbers=has_numbers)
         return replace(self, record=after, profiling=coming)
 
     def finish(self) -> Face:
@@ -258,14 +263,14 @@ class Learning(Generic[Face]):
             InvalidPlan: There are rounds left.
             FastfeatError: Any error of `Plan.fit`.
         """
-        fitted = rounds.finished(self.record)
+        fitted = rounds.finish_learning(self.record)
         if self.profiling is None:
             return self.face(fitted)
         if self.profiling.made is None:
             raise InvalidPlan(
-                f"round {self.round} is not over: rows are read once more for the profile that "
-                f"learning(profile={self.profiling.choice!r}) asks for. Go on while learning.round "
-                "is not None"
+                f"round {self.round} is not finished: learning(profile={self.profiling.choice!r}) "
+                "has to read the rows once more for the profile. Continue while learning.round is "
+                "not None"
             )
         return self.face(replace(fitted, profile=self.profiling.made))
 
@@ -325,11 +330,11 @@ class Learning(Generic[Face]):
             begin = len(_MAGIC) + _SIZE
             stop = begin + int.from_bytes(given[len(_MAGIC) : begin], "little")
             coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
-        written = written_in(given)
+        written = read_stored_learning(given)
         first = pickles.plan_of(written.plan).learning(
             written.empty, tables=written.tables, whole_entities=written.whole_entities
         )
-        return replace(first, record=resumed(first.record, written), profiling=coming)
+        return replace(first, record=resume_learning(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
         """Return "Learning(round=...)"."""
@@ -344,7 +349,7 @@ def learning_of(
     *,
     whole_entities: bool = False,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
 ) -> Learning[Face]:
     """Return a plan's `Learning` before its first round; see `Plan.learning`.
 
@@ -355,9 +360,7 @@ def learning_of(
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
 
 
-_FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
-)
+_FOREIGN = "the state is of another plan, schema, or round: only states of one round can be merged"
 _MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
 
 
@@ -381,7 +384,8 @@ def _record(state: Any) -> part_state.PartState | ProfileState:
     """
     if not isinstance(state, State):
         raise TypeMismatch(
-            f"takes a state, such as learning.partial() gives, got {type(state).__name__}"
+            "expected a state, the result of learning.partial(...) or of a merge, got "
+            f"{type(state).__name__}"
         )
     return state.record
 
@@ -394,7 +398,7 @@ def _bytes(content: Any) -> bytes:
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeMismatch(
-            f"takes the bytes that to_bytes() gave, whole, got {type(content).__name__}"
+            f"expected all the bytes that to_bytes() returned, got {type(content).__name__}"
         )
     return bytes(cast("bytes", content))
 
@@ -412,10 +416,17 @@ def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
         return range(0)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise TypeMismatch(
-            "rows= takes the numbers of the rows in the whole data: range(first, first + n_rows), "
-            f"or an array of whole numbers, got {type(rows).__name__}"
+            "rows= takes the numbers that the rows have in the whole data: range(first, first + "
+            f"n_rows), or an array of whole numbers, got {type(rows).__name__}"
         )
     wide = numbers.astype(np.int64)
-    if wide[0] < 0 or (np.diff(wide) <= 0).any():
-        raise TypeMismatch("rows= takes numbers from 0 on that ascend, each once. Sort the rows")
+    if wide[0] < 0:
+        raise TypeMismatch(f"rows= takes row numbers, which begin at 0, got {wide[0]}")
+    wrong = np.diff(wide) <= 0
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise TypeMismatch(
+            f"rows= takes ascending row numbers without repeats, but {wide[at]} is followed by "
+            f"{wide[at + 1]}. Sort the rows by their numbers, and leave out repeated ones"
+        )
     return wide

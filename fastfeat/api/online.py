@@ -9,24 +9,24 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fastfeat.api.plan import FittedPlan, records_of
-from fastfeat.calls.arguments import explaining
+from fastfeat.api.plan import FittedPlan, fitted_records
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.live.audit.replay import replay_state
 from fastfeat.live.audit.replay_report import Replay
 from fastfeat.live.live import Live, begin_live
-from fastfeat.live.state.changes import Durability, Late
+from fastfeat.live.state.changes import Durability, LateRule
 
 
-@explaining
+@with_argument_errors
 def online(
     plans: Mapping[str, FittedPlan],
     history: Any = None,
     *,
     path: str | os.PathLike[str] | None = None,
     tables: Tables = None,
-    late: Late | None = None,
+    late: LateRule | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
@@ -89,7 +89,7 @@ def online(
     """
     _check_plans(plans)
     return begin_live(
-        records_of(plans),
+        fitted_records(plans),
         plans,
         history,
         path=path,
@@ -114,19 +114,19 @@ def _check_plans(plans: Any) -> None:
     if odd:
         raise TypeMismatch(
             "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
-            f"{type(odd[0]).__name__}. Of one plan: fitted.online(...)"
+            f"{type(odd[0]).__name__}. For one plan, use fitted.online(...)"
         )
     if not given:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
 
 
-Artifact = FittedPlan | Mapping[str, FittedPlan] | str | os.PathLike[str]
+PlanArtifact = FittedPlan | Mapping[str, FittedPlan] | str | os.PathLike[str]
 
 
-@explaining
+@with_argument_errors
 def replay(
     path: str | os.PathLike[str],
-    artifact: Artifact | None = None,
+    artifact: PlanArtifact | None = None,
     *,
     head: bytes | str | None = None,
     to: str | os.PathLike[str] | None = None,

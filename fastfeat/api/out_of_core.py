@@ -9,29 +9,29 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.encoded_rows import encoded_in_files
+from fastfeat.execute.encoded_rows import record_encoded_files
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.row_selection import flags_of_rows
 from fastfeat.execute.window_columns import check_shared, history_of, is_shared
 from fastfeat.io.arrow import pa
-from fastfeat.io.budget import Budget, Need, budget_of, budget_of_free, within
+from fastfeat.io.budget import Budget, Need, budget_of, budget_of_free, use_budget
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import n_rows_of, scan
 from fastfeat.keep.learning import learning_record
 from fastfeat.learn.ahead_warnings import MOST_ROWS, warn_ahead
-from fastfeat.learn.chosen_rows import chosen_of
-from fastfeat.learn.learning import finished
-from fastfeat.learn.passes import learned_within, with_scratch
-from fastfeat.learn.repeated_ids import warn_of_ids_in_passes
+from fastfeat.learn.duplicate_ids import warn_of_ids_in_passes
+from fastfeat.learn.learning import finish_learning
+from fastfeat.learn.passes import learn_in_passes, with_scratch
 from fastfeat.learn.room import needs_of_quantiles
-from fastfeat.learn.round import Learning
+from fastfeat.learn.round import LearningRound
+from fastfeat.learn.row_choice import choose_rows
 from fastfeat.learn.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.tell.explain_passes import describe_passes
-from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
@@ -39,7 +39,7 @@ def fit_within(
     plan: Declaration,
     rows: CallRows,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     *,
     check_ids: bool = False,
 ) -> Fitted:
@@ -59,7 +59,7 @@ def fit_if_large(
     files: Any,
     tables: Tables,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
 ) -> Fitted | None:
     """Return the plan fitted in passes if the files are larger than free memory, otherwise None.
 
@@ -79,8 +79,8 @@ def fit_if_large(
         return None
     budget = budget_of_free(free, needs_of_fit(plan, dataset, tables))
     warn(
-        f"the data takes about {as_bytes(n_bytes)} in memory, of which {as_bytes(free)} are free: "
-        f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
+        f"the data needs about {as_bytes(n_bytes)} of memory, and {as_bytes(free)} are free: it "
+        f"is read in passes, within {as_bytes(budget.n_bytes)}. Set this limit with memory=",
         LargerThanMemory,
     )
     return _in_passes(plan, CallRows(files, tables=tables), dataset, budget, stable, profile)
@@ -108,7 +108,7 @@ def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Ne
     return [*needs, *needs_of_quantiles(plan, dataset.n_rows)]
 
 
-def begun(
+def start_passes(
     plan: Declaration,
     rows: CallRows,
     dataset: Dataset,
@@ -117,8 +117,8 @@ def begun(
     stable: Fitted | None = None,
     *,
     check_ids: bool = False,
-) -> tuple[Learning, RowsInPasses]:
-    """Return a plan's `Learning` before its first pass, and the rows that its passes read.
+) -> tuple[LearningRound, RowsInPasses]:
+    """Return a plan's `LearningRound` before its first pass, and the rows that its passes read.
 
     A label that looks ahead (is computed from later rows) is computed here, before the first pass.
     Unnamed temporary files go to `folder`, by default to the system's folder for temporary files.
@@ -133,8 +133,8 @@ def begun(
     check_shared({**plan.nodes, **plan.label_nodes})
     if plan.row_id is not None and plan.history_columns:
         raise InvalidPlan(
-            "row_id= of a plan with windows is not looked at where data is read in passes, in this "
-            "version. Fit on the whole data, without memory="
+            "a plan with windows and row_id= cannot be fitted in passes in this version. Fit on "
+            "the whole data, without memory="
         )
     past = earlier.schema if isinstance(earlier, Dataset) else None
     learning = learning_record(
@@ -146,10 +146,10 @@ def begun(
     n_before += rows.rows is not None and dataset.n_rows is None
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows.rows is None else flags_of_rows(rows.rows, n_rows_of(dataset))
-    with within(budget):
+    with use_budget(budget):
         if check_ids:
             warn_of_ids_in_passes(plan, dataset, budget, folder, prepared.told)
-        chosen = chosen_of(label, read.functions, given, prepared.tables)
+        chosen = choose_rows(label, read.functions, given, prepared.tables)
         if label is not None:
             _warn_ahead(plan, dataset, columns, budget)
     if chosen is None:
@@ -171,22 +171,24 @@ def _in_passes(
     dataset: Dataset,
     budget: Budget,
     stable: Fitted | None,
-    profile: Profiled,
+    profile: ProfileChoice,
     *,
     check_ids: bool = False,
 ) -> Fitted:
     choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
-        learning, read = begun(plan, rows, copied, budget, stable=stable, check_ids=check_ids)
+        learning, read = start_passes(
+            plan, rows, copied, budget, stable=stable, check_ids=check_ids
+        )
         if choice:
             copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []
-        learning = learned_within(learning, read, budget, then)
-        fitted = profiled_in_passes(finished(learning), learning, read, budget, choice)
-    return with_encoded(fitted, read)
+        learning = learn_in_passes(learning, read, budget, then)
+        fitted = profiled_in_passes(finish_learning(learning), learning, read, budget, choice)
+    return record_training_files(fitted, read)
 
 
-def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
+def record_training_files(fitted: Fitted, rows: RowsInPasses) -> Fitted:
     """Return the fitted plan with a record of its training files.
 
     With this record `transform` warns about rows from whose labels an encoding has learned. Files
@@ -195,4 +197,4 @@ def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
     """
     if rows.chosen is not None and rows.chosen.given is not None:
         return fitted
-    return replace(fitted, encoded=encoded_in_files(fitted.declaration, rows.dataset.identity))
+    return replace(fitted, encoded=record_encoded_files(fitted.declaration, rows.dataset.identity))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 
 from fastfeat import pickles
-from fastfeat.calls.arguments import TOO_MANY, Hints, explaining, explaining_methods
-from fastfeat.calls.completion import offering
+from fastfeat.calls.arguments import TOO_MANY, Hints, with_argument_errors, with_method_errors
+from fastfeat.calls.completion import with_completion
 from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.execute.call_rows import CallRows, checked_call_rows
@@ -34,12 +34,12 @@ from fastfeat.learn import labels
 from fastfeat.learn.training_data import check_clocks
 from fastfeat.live.row import one_row
 from fastfeat.plan.declare import window_reach
-from fastfeat.plan.declare.arguments import Features
+from fastfeat.plan.declare.arguments import UserFeatures
 from fastfeat.plan.declare.bind import bind, check_new_plan
-from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
+from fastfeat.plan.declare.declaration import Declaration, UserDelay, UserLabel, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.lower.outputs import schema_before_fit
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.tell import explain as explanations
 from fastfeat.tell import fitted_tables, summary
 
@@ -49,17 +49,17 @@ if TYPE_CHECKING:
     from fastfeat.io.sinks.manifest import Manifest
     from fastfeat.learn.cross_fit import Fold
     from fastfeat.live.live import Live
-    from fastfeat.live.state.changes import Durability, Late
+    from fastfeat.live.state.changes import Durability, LateRule
     from fastfeat.plan.declare.window_reach import Reach
     from fastfeat.plan.lower.code_types import CodeTypes
     from fastfeat.trust.quality.contract import Contract
     from fastfeat.trust.quality.drift import Drift
     from fastfeat.trust.quality.profile import Profile
-    from fastfeat.trust.quality.profiling import Profiled
+    from fastfeat.trust.quality.profiling import ProfileChoice
     from fastfeat.trust.quality.report import CheckReport
     from fastfeat.trust.quality.rounding import Rounding
     from fastfeat.trust.report.report import FeatureReport
-    from fastfeat.trust.verify.comparison import Report
+    from fastfeat.trust.verify.comparison import VerifyReport
 
 _READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
@@ -71,7 +71,7 @@ _OF_FITTED = frozenset(
     | {"transform_batches", "transform_to", "drift"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
-_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_NO_WEIGHTS = "Weights are not supported yet. Pass them to the model, with the features"
 _FIT_HINTS = {
     **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
     **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
@@ -92,16 +92,17 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
     },
 }
 
-_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_LABEL_UNREAD = "transform reads no label: fitted.transform(data). fitted.label(data) computes it"
 _HINTS_OF_FITTED: dict[str, Hints] = {
     "transform": {
         TOO_MANY: "Only the data is positional: fitted.transform(data, to='numpy'). "
-        "No label is read here: fitted.label(data) computes it",
+        "transform reads no label: fitted.label(data) computes it",
         **dict.fromkeys(("y", "label"), _LABEL_UNREAD),
     },
     "transform_row": {
-        "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
-        "live.process(row); or pass both: fitted.transform([row], history=...)"
+        "history": "A single row has no history. Keep the history in a live plan: live = "
+        "fitted.online(history=...), then live.process(row). Or pass both: "
+        "fitted.transform([row], history=...)"
     },
 }
 _READ_OF_FITTED = (
@@ -109,15 +110,17 @@ _READ_OF_FITTED = (
     *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
 )
 """The attributes of a fitted plan that users read."""
-_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_PLAN = dict.fromkeys(
+    ("fit", "fit_transform"), "A fitted plan does not change. To fit again: fitted.plan.{}(data)"
+)
 _OF_MODEL = dict.fromkeys(
     ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
 )
 _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
-@offering(*_READ_OF_PLAN)
-@explaining_methods(lambda plan: "plan.", _HINTS_OF_PLAN)
+@with_completion(*_READ_OF_PLAN)
+@with_method_errors(lambda plan: "plan.", _HINTS_OF_PLAN)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
     """Named features to compute from rows of data.
@@ -191,9 +194,9 @@ class Plan:
 
     def __init__(
         self,
-        features: Features,
+        features: UserFeatures,
         *,
-        label: Label = None,
+        label: UserLabel = None,
         outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
         dtype: str | None = None,
         keep: Sequence[str] = (),
@@ -226,7 +229,7 @@ class Plan:
         return self.declaration.features
 
     @property
-    def label(self) -> Label:
+    def label(self) -> UserLabel:
         """The target: a column name, or a dict of one name to an expression."""
         return self.declaration.label
 
@@ -363,7 +366,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
-        profile: Profiled = False,
+        profile: ProfileChoice = False,
         stable: FittedPlan | None = None,
         check_ids: bool = False,
     ) -> FittedPlan:
@@ -436,7 +439,7 @@ class Plan:
         given = checked_call_rows(data, rows, history, tables, backend, memory)
         kept = None
         if contract is not None:
-            given, kept = _held(contract, given, in_passes=memory is not None)
+            given, kept = _check_contract(contract, given, in_passes=memory is not None)
             data = given.data
         record: Fitted | None = None
         old = stable_record(stable)
@@ -449,9 +452,15 @@ class Plan:
 
             record = fit_if_large(self.declaration, data, tables, old, profile)
         if record is None:
-            from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
+            # the default imports nothing of profiles
+            if profile is False:
+                from fastfeat.learn.fit import fit
 
-            record = fit_profiled(self.declaration, given, profile=profile, stable=old)
+                record = fit(self.declaration, given, stable=old)
+            else:
+                from fastfeat.trust.quality.profiling import fit_profiled
+
+                record = fit_profiled(self.declaration, given, profile=profile, stable=old)
         return FittedPlan(self, replace(record, contract=kept) if kept else record)
 
     @naming_files
@@ -466,7 +475,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
-        profile: Profiled = False,
+        profile: ProfileChoice = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows.
@@ -526,19 +535,24 @@ class Plan:
         """
         kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
-            given, kept = _held(contract, given, in_passes=False)
-        from fastfeat.trust.quality.profiling import (
-            fit_transform_profiled,  # imports the rest of it
-        )
+            given, kept = _check_contract(contract, given, in_passes=False)
+        old = stable_record(stable)
+        if profile is False:
+            from fastfeat.learn.fit import fit_transform
 
-        record, features = fit_transform_profiled(
-            self.declaration,
-            given,
-            profile=profile,
-            to=to,
-            categories=categories,
-            stable=stable_record(stable),
-        )
+            record, features = fit_transform(
+                self.declaration, given, to=to, categories=categories, stable=old
+            )
+        else:
+            from fastfeat.trust.quality.profiling import fit_transform_profiled
+
+            record, features = fit_transform_profiled(
+                *(self.declaration, given),
+                profile=profile,
+                to=to,
+                categories=categories,
+                stable=old,
+            )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
     @naming_files
@@ -555,7 +569,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
-        profile: Profiled = False,
+        profile: ProfileChoice = False,
         stable: FittedPlan | None = None,
         check_ids: bool = False,
     ) -> tuple[FittedPlan, Manifest]:
@@ -640,7 +654,7 @@ class Plan:
         layout = layout_of(out, format, partition_by, part_rows)
         kept, given = None, CallRows(data, rows, history, tables, memory=memory)
         if contract is not None:
-            given, kept = _held(contract, given, in_passes=True)
+            given, kept = _check_contract(contract, given, in_passes=True)
         record, manifest = fit_and_write(
             *(self.declaration, given, layout, kept),
             stable=stable_record(stable),
@@ -734,8 +748,8 @@ class Plan:
             >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
             >>> for fold in plan.cross_fit(data, 2):
             ...     print(fold, fold.test_label[:3].to_pylist())
-            Fold(8 to learn from, 8 test) [0, 1, 0]
-            Fold(8 to learn from, 8 test) [0, 1, 0]
+            Fold(8 training rows, 8 test rows) [0, 1, 0]
+            Fold(8 training rows, 8 test rows) [0, 1, 0]
         """
         from fastfeat.learn.cross_fit import cross_fit  # seldom needed
 
@@ -758,7 +772,7 @@ class Plan:
         tables: Tables = None,
         whole_entities: bool = False,
         stable: FittedPlan | None = None,
-        profile: Profiled = False,
+        profile: ProfileChoice = False,
     ) -> Learning[FittedPlan]:
         """Return a `Learning`, which fits the plan in rounds over parts of the rows.
 
@@ -845,7 +859,7 @@ class Plan:
         *,
         tables: Tables = None,
         backend: str = "cpu",
-        profile: Profiled = False,
+        profile: ProfileChoice = False,
     ) -> Compiled:
         """Compile the kernels for a schema before there is data; return a record of them.
 
@@ -1015,12 +1029,12 @@ def stable_record(stable: Any) -> Fitted | None:
     if stable is None or isinstance(stable, FittedPlan):
         return None if stable is None else stable.record
     raise TypeMismatch(
-        f"stable= takes a fitted plan, whose codes stay, got {type(stable).__name__}: "
-        "ff.load(path) reads one"
+        f"stable= takes a fitted plan, whose codes are kept, got {type(stable).__name__}. "
+        "Load one with ff.load(path)"
     )
 
 
-def _held(
+def _check_contract(
     contract: Contract, rows: CallRows, *, in_passes: bool
 ) -> tuple[CallRows, FittedContract]:
     """Check rows by a contract; return rows that can be read again, and the checked contract.
@@ -1028,20 +1042,20 @@ def _held(
     The contract is checked on all rows of the data, not only on chosen ones. With `in_passes` the
     data is read in chunks; one-shot readers are then rejected.
     """
-    from fastfeat.execute.guard import read_again  # seldom needed
-    from fastfeat.trust.quality.fitting import fitted_contract
+    from fastfeat.execute.guard import as_rereadable  # seldom needed
+    from fastfeat.trust.quality.contract_in_fit import fitted_contract
 
     if in_passes:
         from fastfeat.io.sources.dataset import dataset_of
 
         dataset_of(rows.data).check_passes(2)
     else:
-        rows = rows._replace(data=read_again(rows.data))
+        rows = rows._replace(data=as_rereadable(rows.data))
     return rows, fitted_contract(contract, rows)
 
 
-@offering(*_READ_OF_FITTED)
-@explaining_methods(lambda fitted: "fitted.", _HINTS_OF_FITTED)
+@with_completion(*_READ_OF_FITTED)
+@with_method_errors(lambda fitted: "fitted.", _HINTS_OF_FITTED)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
     """A plan with the values that it learned in `Plan.fit`; `ff.load` reads one. It is immutable.
@@ -1191,9 +1205,11 @@ class FittedPlan:
         """
         given = CallRows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
-            from fastfeat.trust.quality.transforming import transform_judged  # seldom needed
+            from fastfeat.trust.quality.contract_in_transform import (
+                transform_with_contract,  # seldom needed
+            )
 
-            return transform_judged(
+            return transform_with_contract(
                 self.record, given, on_violation, to=to, out=out, categories=categories
             )
         return transform(self.record, given, to=to, out=out, categories=categories)
@@ -1268,12 +1284,12 @@ class FittedPlan:
             pieces_of_later_rows,
             pieces_within,
         )
-        from fastfeat.io.budget import bounded  # seldom needed
+        from fastfeat.io.budget import use_optional_budget  # seldom needed
         from fastfeat.io.sources.dataset import dataset_of
 
         given = CallRows(dataset_of(data), None, history, tables, backend, memory)
         budget = budget_of_features(self.record, given)
-        with bounded(budget):
+        with use_optional_budget(budget):
             pieces = pieces_of_later_rows(
                 self.record,
                 given,
@@ -1381,13 +1397,13 @@ class FittedPlan:
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
         from fastfeat.execute.layout import layout_of  # imports the engine
-        from fastfeat.trust.quality.transforming import write_judged
+        from fastfeat.trust.quality.contract_in_transform import write_with_contract
 
         layout = layout_of(out, format, partition_by, part_rows)
         apart = None if quarantined is None else layout_of(quarantined)
         given = CallRows(data, None, history, tables, backend, memory)
         digest = self._digest.hex()
-        return write_judged(self.record, given, layout, digest, on_violation, apart)
+        return write_with_contract(self.record, given, layout, digest, on_violation, apart)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -1409,7 +1425,7 @@ class FittedPlan:
             RowsBreakRule: The row breaks a rule that only warns.
         """
         if self.record.contract is not None:
-            from fastfeat.live.row.judged_row import judge_one_row  # seldom needed
+            from fastfeat.live.row.row_contract import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
@@ -1420,7 +1436,7 @@ class FittedPlan:
         *,
         path: str | os.PathLike[str] | None = None,
         tables: Tables = None,
-        late: Late | None = None,
+        late: LateRule | None = None,
         keep: str | int | None = None,
         max_ahead: str | None = None,
         max_jump: str | int | None = None,
@@ -1720,7 +1736,7 @@ class FittedPlan:
         if self.record.contract is None:
             raise InvalidPlan(
                 "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
-                "{'name': col('x') > 0})), or check by that: contract.check(data)"
+                "{'name': col('x') > 0})), or check with the contract alone: contract.check(data)"
             )
         given = checked_call_rows(data, None, history, tables, backend, memory)
         contract, late = self.record.contract.declaration, self.plan.late
@@ -1791,7 +1807,7 @@ class FittedPlan:
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
             ['x']
         """
-        from fastfeat.trust.quality.drifting import drift  # seldom needed
+        from fastfeat.trust.quality.row_drift import drift  # seldom needed
 
         return drift(
             self.record,
@@ -1885,9 +1901,11 @@ class FittedPlan:
         Raises:
             InvalidPlan: An unknown name.
         """
-        from fastfeat.execute.feature_subset import selected  # seldom needed
+        from fastfeat.execute.feature_subset import select_features  # seldom needed
 
-        return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
+        return as_fitted_plan(
+            select_features(self.record, [names] if isinstance(names, str) else list(names))
+        )
 
     def feature_map(self) -> Table:
         """Return the feature and the sources of each output column, to group importances by.
@@ -1965,7 +1983,7 @@ class FittedPlan:
             from fastfeat.tell.peers.code import code_of  # seldom needed
 
             return code_of(record, stage)
-        with using(record.zones):
+        with use_zone_tables(record.zones):
             return explanations.explain_plan(
                 *(record.declaration, stage, record.inputs, record.nodes, record.tables),
                 codes=record.typed.codes,
@@ -2029,7 +2047,7 @@ class FittedPlan:
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
         memory: str | int | None = None,
-    ) -> Report:
+    ) -> VerifyReport:
         """Check that all ways to compute the features agree bit for bit, and return a report.
 
         It compares backends, numbers of threads, single rows and live rows. It also checks that no
@@ -2167,17 +2185,17 @@ class FittedPlan:
         return check_golden(self.record, backend)
 
 
-def face_of(record: Fitted) -> FittedPlan:
+def as_fitted_plan(record: Fitted) -> FittedPlan:
     """Return the public `FittedPlan` of an internal `Fitted` record."""
     return FittedPlan(plan_of(record.declaration), record)
 
 
-def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
+def fitted_records(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
     """Return the internal record of each fitted plan, by name."""
     return {name: fitted.record for name, fitted in plans.items()}
 
 
-@explaining
+@with_argument_errors
 def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing in the file is run as code.
 
@@ -2196,11 +2214,11 @@ def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPla
     from fastfeat.keep.artifact import read_artifact  # seldom needed
 
     if check is None:
-        return face_of(read_artifact(path))
+        return as_fitted_plan(read_artifact(path))
     from fastfeat.trust.quality.golden.golden_rows import check_option, checked_artifact
 
     check_option(check)
-    return face_of(checked_artifact(path))
+    return as_fitted_plan(checked_artifact(path))
 
 
 def fitted_of(content: bytes) -> FittedPlan:
@@ -2212,4 +2230,4 @@ def fitted_of(content: bytes) -> FittedPlan:
     """
     from fastfeat.keep.artifact import fitted_of_bytes  # seldom needed
 
-    return face_of(fitted_of_bytes(content))
+    return as_fitted_plan(fitted_of_bytes(content))

@@ -14,9 +14,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.engine.tasks import Result, Task
+from fastfeat.engine.tasks import ResultT, Task
 from fastfeat.errors import BackendUnavailable
-from fastfeat.first_use import Rows
+from fastfeat.first_use import LazyRows
 from fastfeat.io.columns import strings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastfeat.engine.program import Program
 
 
-def as_it_is(column: Any, name: str) -> Any:
+def keep_column(column: Any, name: str) -> Any:
     """Return a host-memory column unchanged."""
     return column
 
@@ -65,7 +65,7 @@ class Backend:
     name: str
     functions: Mapping[type[Task[Any]], Callable[[Any], Any]]
     runtime: Callable[[], Runtime] | None = None
-    to_host: Callable[[Any, str], Any] = as_it_is
+    to_host: Callable[[Any, str], Any] = keep_column
     shared_outputs: Callable[[Program], Container[int]] = every_output
     reads_codes: bool = False
     is_slow: bool = False
@@ -75,7 +75,7 @@ class Backend:
     literal_codes: Callable[[Any, str, tuple[str, ...]], Any] = string_codes
 
 
-def run_task(backend: Backend, task: Task[Result]) -> Result:
+def run_task(backend: Backend, task: Task[ResultT]) -> ResultT:
     """Return the result of a task on a backend."""
     return backend.functions[type(task)](task)
 
@@ -91,7 +91,7 @@ def backend_named(name: str) -> Backend:
         BackendUnavailable: This version has no such backend, or it cannot run here.
     """
     check_name(name)
-    backend = _loaded(name)
+    backend = _load_backend(name)
     if backend.runtime is not None:
         backend.runtime()  # raises even if nothing will be computed
     return backend
@@ -101,12 +101,12 @@ def check_name(name: str) -> None:
     """Raise BackendUnavailable if this version has no such backend."""
     if name not in NAMES:
         raise BackendUnavailable(
-            f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
+            f"there is no backend {name!r} in this version. The backends are: {', '.join(NAMES)}"
         )
 
 
 @cache
-def _loaded(name: str) -> Backend:
+def _load_backend(name: str) -> Backend:
     return import_module(f"fastfeat.backends.{name}").BACKEND
 
 
@@ -128,7 +128,7 @@ _OF_TEXT = (
 )
 _OF_LISTS = "list.sum list.mean list.min list.max list.contains list.get list.len list.slice"
 _KERNELS = {
-    "cpu": Rows[Any](
+    "cpu": LazyRows[Any](
         "fastfeat.steps.{}:KERNELS",
         {
             "keys.cpu": "encode",
@@ -139,7 +139,7 @@ _KERNELS = {
             "text.cpu": _OF_TEXT,
         },
     ),
-    "gpu": Rows[Any](
+    "gpu": LazyRows[Any](
         "fastfeat.steps.{}.gpu:KERNELS",
         {
             "keys": "encode hash_cross",
@@ -150,7 +150,7 @@ _KERNELS = {
         },
     ),
 }
-_CALLS = Rows[Any](
+_CALLS = LazyRows[Any](
     "fastfeat.steps.{}:CALLS",
     {
         "keys.cpu": "encode",
@@ -165,12 +165,12 @@ _CALLS = Rows[Any](
 )
 
 
-def step_kernels(side: str) -> Rows[Any]:
+def step_kernels(side: str) -> LazyRows[Any]:
     """Return the kernels of steps by step name, for the CPU (`side` "cpu") or a device ("gpu")."""
     return _KERNELS[side]  # windows have their own tasks
 
 
-def step_calls() -> Rows[Any]:
+def step_calls() -> LazyRows[Any]:
     """Return, by step name, the functions that express a step as calls within a CPU row kernel.
 
     Each takes the arguments of the step (arguments that the row kernel computes have no values),

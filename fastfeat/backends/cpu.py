@@ -18,7 +18,7 @@ from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.engine.storage import column_of
 from fastfeat.engine.tasks import RowTask
-from fastfeat.first_use import Kinds
+from fastfeat.first_use import LazyTypeTable
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
@@ -39,10 +39,10 @@ def compute(task: RowTask) -> list[Any]:
     Each array is written by the kernel, or is the column of a step.
     """
     program, columns = task.program, task.columns
-    made, rest = parts_of(program)
+    made, rest = split_program(program)
     if is_observed():  # needed if step columns come in chunks or in another type
         programs.compiled(program).loops_address()
-    found = {k: as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
+    found = {k: as_output(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
         return run.compute(task)
     others = RowTask(rest, columns, task.n_rows, task.constants)
@@ -52,11 +52,11 @@ def compute(task: RowTask) -> list[Any]:
 
 def outputs_of_steps(program: Program) -> Collection[int]:
     """Return the indices of outputs whose arrays may be step columns, which others may share."""
-    return parts_of(program)[0].keys()
+    return split_program(program)[0].keys()
 
 
 @lru_cache(maxsize=128)
-def parts_of(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
+def split_program(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
     """Return the outputs that are unchanged step columns, and a program of all other outputs.
 
     The former are a mapping from output index to the step's input slot. Float columns usually need
@@ -77,7 +77,7 @@ def _is_without_nan(step: Node) -> bool:
     return isinstance(step, Call) and (is_over_window(step) or step_function(step).without_nan)
 
 
-def as_made(column: Any, output: Output) -> Any:
+def as_output(column: Any, output: Output) -> Any:
     """Return the single chunk of a step's column, to serve as the output itself.
 
     None if the column has another type than the output, or several chunks.
@@ -117,7 +117,7 @@ def literal_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
 
 BACKEND = Backend(
     "cpu",
-    Kinds(
+    LazyTypeTable(
         {
             "fastfeat.engine.tasks:RowTask": "fastfeat.backends.cpu:compute",
             "fastfeat.engine.tasks:MatrixTask": "fastfeat.engine.cpu.run:compute_matrix",
@@ -145,7 +145,7 @@ BACKEND = Backend(
     ),
     shared_outputs=outputs_of_steps,
     reads_codes=True,
-    learners=Kinds(
+    learners=LazyTypeTable(
         {
             "fastfeat.engine.tasks:LearnTask": "fastfeat.engine.cpu.learn:OF_TASKS",
             "fastfeat.steps.keys.tasks:KeysTask": "fastfeat.steps.keys.cpu_learner:OF_TASKS",

@@ -60,7 +60,7 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
     if not is_on_device(function):
         return "on the host"
     if needs_near_values(function, types[0]):
-        return "on the device, or on the host if an entity's values span over 100 bits"
+        return "on the device, or on the host if an entity's values span more than 100 bits"
     return "on the device"
 
 

@@ -17,7 +17,7 @@ _chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=Non
 def runtime() -> Runtime:
     """Return the runtime that runs the kernels, with CUDA threads in sequence.
 
-    In a block of `running_on` it is the runtime that was given there.
+    In a block of `use_runtime` it is the runtime that was given there.
 
     Raises:
         BackendUnavailable: g++ is missing.
@@ -31,7 +31,7 @@ def _in_order() -> EmulatedRuntime:
 
 
 @contextmanager
-def running_on(chosen: Runtime) -> Generator[None]:
+def use_runtime(chosen: Runtime) -> Generator[None]:
     """Run kernels inside the `with` block with another runtime.
 
     Runtimes differ in the order of threads, in memory and in checks.

@@ -1,7 +1,7 @@
 """Errors for calls with wrong arguments: which argument is wrong, and how to write the call.
 
-Every public function is wrapped by `explaining`, every public class by `explaining_methods`. The
-wrapper turns Python's TypeError into a TypeMismatch with such a message.
+Every public function is wrapped by `with_argument_errors`, every public class by
+`with_method_errors`. The wrapper turns Python's TypeError into a TypeMismatch with such a message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastfeat.errors import TypeMismatch, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
-Prefix = str | Callable[[Any], str]
+CallPrefix = str | Callable[[Any], str]
 Hints = Mapping[str, str]
 """Parameter name to the advice for it; TOO_MANY stands for surplus positional arguments."""
 
@@ -41,7 +41,9 @@ _MOST_SHOWN = 80
 _OF_ANY_NUMBER = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
-def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
+def with_argument_errors(
+    function: F, *, prefix: CallPrefix = "ff.", hints: Hints | None = None
+) -> F:
     """Return the function, wrapped so that errors for wrong arguments say how to write the call.
 
     Args:
@@ -51,7 +53,7 @@ def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = Non
         hints: Advice for parameters that the function does not have.
 
     Example:
-        >>> explaining(lambda *, over: over)()
+        >>> with_argument_errors(lambda *, over: over)()
         Traceback (most recent call last):
             ...
         fastfeat.errors.TypeMismatch: ff.<lambda>(): lacks over=. Write \
@@ -63,7 +65,7 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
         try:
             return function(*args, **options)
         except TypeError:
-            told = _wrong_with(function, prefix, args, options, hints or {})
+            told = _describe_mistake(function, prefix, args, options, hints or {})
             if told is None:  # raised inside the function
                 raise
         raise TypeMismatch(told)
@@ -71,15 +73,15 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
     return cast(F, called)
 
 
-def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
-    """Return a decorator that applies `explaining` with these arguments."""
-    return lambda function: explaining(function, prefix=prefix, hints=hints)
+def with_argument_errors_as(prefix: CallPrefix, hints: Hints) -> Callable[[F], F]:
+    """Return a decorator that applies `with_argument_errors` with these arguments."""
+    return lambda function: with_argument_errors(function, prefix=prefix, hints=hints)
 
 
-def explaining_methods(
-    prefix: Prefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
+def with_method_errors(
+    prefix: CallPrefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
 ) -> Callable[[C], C]:
-    """Return a class decorator that applies `explaining` to the public methods.
+    """Return a class decorator that applies `with_argument_errors` to the public methods.
 
     Args:
         prefix: Code before a method's name in messages, or a function that returns this code for
@@ -98,21 +100,21 @@ def explaining_methods(
         for name, found in list(vars(cls).items()):
             told = told_of.get(name)
             if isinstance(found, staticmethod):
-                of_class = explaining(
+                of_class = with_argument_errors(
                     found.__func__, prefix=f"{made_by}{cls.__name__}.", hints=told
                 )
                 setattr(cls, name, staticmethod(of_class))
             elif isfunction(found) and (not name.startswith("_") or name in told_of):
                 before = of_making if name == "__init__" else prefix
-                setattr(cls, name, explaining(found, prefix=before, hints=told))
+                setattr(cls, name, with_argument_errors(found, prefix=before, hints=told))
         return cls
 
     return explained
 
 
-def _wrong_with(
+def _describe_mistake(
     function: Callable[..., Any],
-    prefix: Prefix,
+    prefix: CallPrefix,
     args: Sequence[Any],
     options: Mapping[str, Any],
     hints: Hints,
@@ -128,7 +130,7 @@ def _wrong_with(
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in expected.parameters.values())
     own = [*expected.parameters][is_method:]
     unknown = None if takes_any else next((name for name in options if name not in own), None)
-    takes = f"It takes {', '.join(own)}" if own else "It takes none"
+    takes = f"It takes {', '.join(own)}" if own else "It takes no parameters"
     if unknown is not None:
         hint = hints.get(unknown) or did_you_mean(unknown, own).strip() or takes
         return f"{_call(function, prefix, args, options)}: has no parameter {unknown!r}. {hint}"
@@ -154,7 +156,7 @@ def _wrong_with(
 
 def _call(
     function: Callable[..., Any],
-    prefix: Prefix,
+    prefix: CallPrefix,
     args: Sequence[Any],
     options: Mapping[str, Any],
     more: Mapping[str, str] | None = None,

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, TypeVar
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.literals import python_value
 
-Word = TypeVar("Word", bound=str)
+AllowedText = TypeVar("AllowedText", bound=str)
 
 
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
@@ -32,7 +32,7 @@ def whole_number(operator: str, name: str, value: object, low: int, high: int | 
     if type(whole) is int and low <= whole and (high is None or whole <= high):
         return whole
     allowed = f"from {low:,}" if high is None else f"from {low:,} to {high:,}"
-    raise refused(operator, name, value, f"takes a whole number {allowed}")
+    raise make_refusal(operator, name, value, f"takes a whole number {allowed}")
 
 
 def number(
@@ -51,7 +51,7 @@ def number(
     if type(given) in (int, float) and low <= given <= high:
         return _as_float(operator, name, given)
     limits = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
-    raise refused(operator, name, value, f"takes a number{limits}")
+    raise make_refusal(operator, name, value, f"takes a number{limits}")
 
 
 def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tuple[float, ...]:
@@ -72,7 +72,7 @@ def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tup
             floats = tuple(_as_float(operator, name, element) for element in elements)
             pairs = zip(elements, floats, strict=True)
             return tuple(e if exact and _needs_integer(e) else f for e, f in pairs)
-    raise refused(operator, name, value, "takes a list of one or more numbers")
+    raise make_refusal(operator, name, value, "takes a list of one or more numbers")
 
 
 def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
@@ -87,13 +87,15 @@ def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
     """
     pair = numbers(operator, name, value)
     if len(pair) != 2 or not all(map(math.isfinite, pair)):
-        raise refused(operator, name, value, "takes two finite numbers")
+        raise make_refusal(operator, name, value, "takes two finite numbers")
     if pair[0] >= pair[1]:
-        raise refused(operator, name, value, "the first number must be below the second")
+        raise make_refusal(operator, name, value, "the first number must be below the second")
     return pair
 
 
-def rising(operator: str, name: str, value: object, *, exact: bool = False) -> tuple[float, ...]:
+def rising_numbers(
+    operator: str, name: str, value: object, *, exact: bool = False
+) -> tuple[float, ...]:
     """Return a parameter that must be one or more numbers in rising order, as floats.
 
     With `exact`, 64-bit integers that are not exact as floats stay integers.
@@ -102,14 +104,16 @@ def rising(operator: str, name: str, value: object, *, exact: bool = False) -> t
         InvalidPlan: Another value, NaN, or a repeated number.
 
     Example:
-        >>> rising("qcut", "q", [0.25, 0.5])
+        >>> rising_numbers("qcut", "q", [0.25, 0.5])
         (0.25, 0.5)
     """
     given = numbers(operator, name, value, exact=exact)
     before = -math.inf
     for k, element in enumerate(given):
         if not (element > before or (k == 0 and element == before)):
-            raise refused(operator, name, value, "takes numbers in rising order, each once")
+            raise make_refusal(
+                operator, name, value, "takes numbers in rising order without repeats"
+            )
         before = element
     return given
 
@@ -127,10 +131,10 @@ def switch(operator: str, name: str, value: object) -> bool:
     chosen = python_value(value)
     if type(chosen) is bool:
         return chosen
-    raise refused(operator, name, value, "takes True or False")
+    raise make_refusal(operator, name, value, "takes True or False")
 
 
-def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> Word:
+def choice(operator: str, name: str, value: object, allowed: Sequence[AllowedText]) -> AllowedText:
     """Return a parameter that must be one of the allowed texts.
 
     Raises:
@@ -143,7 +147,7 @@ def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> 
     for word in allowed:
         if isinstance(value, str) and value == word:
             return word
-    raise refused(operator, name, value, f"takes {_either(allowed)}")
+    raise make_refusal(operator, name, value, f"takes {_either(allowed)}")
 
 
 def text(operator: str, name: str, value: object) -> str:
@@ -158,7 +162,7 @@ def text(operator: str, name: str, value: object) -> str:
     """
     if isinstance(value, str):
         return value
-    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
+    raise TypeMismatch(f"{operator}({name}={value!r}): takes text")
 
 
 def _either(allowed: Sequence[str]) -> str:
@@ -181,7 +185,7 @@ def _as_float(operator: str, name: str, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise refused(operator, name, value, "takes no number beyond 1.8e308") from None
+        raise make_refusal(operator, name, value, "takes no number larger than 1.8e308") from None
 
 
 def _needs_integer(value: float) -> bool:
@@ -189,5 +193,5 @@ def _needs_integer(value: float) -> bool:
     return -(1 << 63) <= value < 1 << 64 and float(value) != value
 
 
-def refused(operator: str, name: str, value: object, told: str) -> InvalidPlan:
+def make_refusal(operator: str, name: str, value: object, told: str) -> InvalidPlan:
     return InvalidPlan(f"{operator}({name}={value!r}): {told}")

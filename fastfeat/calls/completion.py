@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 C = TypeVar("C", bound=type)
 
 
-def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
+def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
     """Return a class decorator that limits `dir` of instances, and so tab completion.
 
     `dir` then lists the public methods, the named attributes, and names that begin with "_".
@@ -19,7 +19,7 @@ def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C
         without: Names of public methods to leave out.
 
     Example:
-        >>> @offering("shown")
+        >>> @with_completion("shown")
         ... class Thing:
         ...     shown, internal = 1, 2
         ...

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
 
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import identity_key
 
-Value = TypeVar("Value")
+ParamValue = TypeVar("ParamValue")
 
 PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | DType
 """Allowed types of a value, besides None, lists and mappings."""
@@ -62,8 +62,8 @@ class Members:
     items: tuple[Any, ...]
 
 
-@explaining
-def param(name: str, value: Value) -> Value:
+@with_argument_errors
+def param(name: str, value: ParamValue) -> ParamValue:
     """Return a named value for a plan; `Plan.with_params` makes plans with other values.
 
     Use it wherever an operator, a window, a lookup or `Plan` takes a value: a number, text, a
@@ -96,10 +96,10 @@ def param(name: str, value: Value) -> Value:
     """
     if not isinstance(name, str) or not name.isidentifier() or "__" in name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise InvalidPlan(
-            f"param({name!r}): takes a name such as 'smooth', of letters, digits and single "
-            "underscores, as with_params(smooth=50) writes it"
+            f"param({name!r}): takes a name that can be a keyword, such as 'smooth' in "
+            "with_params(smooth=50). Use letters, digits and single underscores"
         )
-    return cast(Value, Param(name, param_value(name, value)))
+    return cast(ParamValue, Param(name, param_value(name, value)))
 
 
 def param_value(name: str, value: object, depth: int = 0) -> Any:
@@ -112,8 +112,8 @@ def param_value(name: str, value: object, depth: int = 0) -> Any:
     """
     if depth > MAX_DEPTH:
         raise TypeMismatch(
-            f"param({name!r}, a value with more than {MAX_DEPTH} lists or mappings within one "
-            "another): a plan with it could not be written. Give a flatter value"
+            f"param({name!r}, ...): the value has more than {MAX_DEPTH} lists or mappings inside "
+            "each other, so the plan could not be saved. Use a flatter value"
         )
 
     def inside(part: object) -> Any:
@@ -135,9 +135,9 @@ def param_value(name: str, value: object, depth: int = 0) -> Any:
         case _:
             pass
     raise TypeMismatch(
-        f"param({name!r}, a value of type {type(given).__name__}): takes a number, a text, a "
-        "bool, None, a date, a time, a timedelta, or a list or mapping of those. A type is "
-        "written as a text, 'float32'; an expression is written where it stands"
+        f"param({name!r}, a value of type {type(given).__name__}): takes a number, text, bool, "
+        "None, date, time or timedelta, or a list or mapping of these. Write a type as text, "
+        "such as 'float32'. Use an expression directly, without param"
     )
 
 
@@ -189,8 +189,8 @@ def _refuse(self: Param, *others: Any) -> Any:
 
 def _refuse_value(self: Param, *others: Any) -> NoReturn:
     raise TypeMismatch(
-        f"{self!r} has no value of its own: with_params gives it others. Let it stand whole where "
-        "an operator takes a value, and compute with it in an expression: "
+        f"Python cannot compute with {self!r}, because with_params may change its value. Pass it "
+        "to an operator unchanged, or compute with it in an expression: "
         f"fastfeat.lit({self!r}) * 2"
     )
 

@@ -61,7 +61,7 @@ _CARRIERS: set[type] = set()
 """The classes that have a field `recipe`."""
 
 
-def recorded(function: F, name: str, *, always: bool = False) -> F:
+def record_calls(function: F, name: str, *, always: bool = False) -> F:
     """Return the function, wrapped so that it accepts parameters (`ff.param`) as arguments.
 
     The function receives their values, and the call is recorded in the `recipe` of its result.
@@ -76,9 +76,9 @@ def recorded(function: F, name: str, *, always: bool = False) -> F:
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> Any:
-        args = tuple(map(_kept, args))
-        options = {option: _kept(value) for option, value in options.items()}
-        has_params = hold_params(args) or (bool(options) and hold_params(options.values()))
+        args = tuple(map(_list_iterator, args))
+        options = {option: _list_iterator(value) for option, value in options.items()}
+        has_params = contain_params(args) or (bool(options) and contain_params(options.values()))
         if not has_params and not always:
             return function(*args, **options)
         made = function(*map(value_of, args), **{name: value_of(v) for name, v in options.items()})
@@ -100,40 +100,42 @@ def recorded_function(name: str) -> Callable[..., Any]:
     return RECORDED[name]
 
 
-def recorded_property(of: property, name: str) -> property:
+def record_property(of: property, name: str) -> property:
     """Return the property, wrapped so that its result records the object that it was read from."""
     assert of.fget is not None
-    return property(recorded(of.fget, name, always=True))
+    return property(record_calls(of.fget, name, always=True))
 
 
-def recording(name: str, *, always: bool = False) -> Callable[[F], F]:
-    """Return a decorator that applies `recorded` to a function."""
-    return lambda function: recorded(function, name, always=always)
+def records_calls(name: str, *, always: bool = False) -> Callable[[F], F]:
+    """Return a decorator that applies `record_calls` to a function."""
+    return lambda function: record_calls(function, name, always=always)
 
 
-def recording_methods(
+def records_method_calls(
     name: str, signs: Sequence[str] = (), *, always: Sequence[str] = ()
 ) -> Callable[[C], C]:
-    """Return a class decorator that applies `recorded` to the public methods.
+    """Return a class decorator that applies `record_calls` to the public methods.
 
     Args:
         name: Name of the class in recipes. The class must have a field `recipe`.
         signs: Methods that are recorded although their names begin with "_".
-        always: Methods that do not return an expression; see `always` in `recorded`.
+        always: Methods that do not return an expression; see `always` in `record_calls`.
     """
 
     def recorded_class(cls: C) -> C:
         _CARRIERS.add(cls)
         for method, found in list(vars(cls).items()):
             if isfunction(found) and (not method.startswith("_") or method in signs):
-                setattr(cls, method, recorded(found, f"{name}.{method}", always=method in always))
+                setattr(
+                    cls, method, record_calls(found, f"{name}.{method}", always=method in always)
+                )
         return cls
 
     return recorded_class
 
 
-def made_by_recipes(name: str) -> Callable[[F], F]:
-    """Return a decorator that registers a function under a name, for `made_again` to call.
+def register_recipe_function(name: str) -> Callable[[F], F]:
+    """Return a decorator that registers a function under a name, for `repeat_calls` to call.
 
     The function itself is not wrapped, and records nothing.
     """
@@ -145,13 +147,13 @@ def made_by_recipes(name: str) -> Callable[[F], F]:
     return known
 
 
-def carrier(cls: C) -> C:
+def register_recipe_class(cls: C) -> C:
     """Register a class with a field `recipe` but no methods to record; return it unchanged."""
     _CARRIERS.add(cls)
     return cls
 
 
-def hold_params(given: Iterable[Any]) -> bool:
+def contain_params(given: Iterable[Any]) -> bool:
     """Return whether any argument is a parameter, contains one, or was made by a call with one."""
     return any(map(_holds_param, given))
 
@@ -165,17 +167,17 @@ def _holds_param(value: Any) -> bool:
     if kind in _CARRIERS:
         return value.recipe is not None and value.recipe.has_params
     if kind in (list, tuple, set, frozenset):
-        return hold_params(value)
+        return contain_params(value)
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value)
-        return hold_params(items) or hold_params(items.values())
+        return contain_params(items) or contain_params(items.values())
     return False
 
 
 def recipe_of(function: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a call from its positional and keyword arguments."""
-    given = tuple(map(_remembered, given))
-    options = {name: _remembered(value) for name, value in options.items()}
+    given = tuple(map(_stored_argument, given))
+    options = {name: _stored_argument(value) for name, value in options.items()}
     parts = list(parts_of((*given, *options.values())))
     args = tuple(dict.fromkeys(part for part in parts if isinstance(part, Recipe)))
     has_params = any(isinstance(part, Param) for part in parts)
@@ -187,7 +189,7 @@ def value_of(given: Any) -> Any:
     match given:
         case Param(_, value):
             return plain_value(value)
-        case list() | tuple() | set() | frozenset() | Mapping() if hold_params((given,)):  # pyright: ignore[reportUnknownArgumentType]
+        case list() | tuple() | set() | frozenset() | Mapping() if contain_params((given,)):  # pyright: ignore[reportUnknownArgumentType]
             return _values_in(given)
         case _:
             return given
@@ -215,12 +217,12 @@ def params_of(recipe: Recipe | None) -> dict[str, Any]:
                 if value_key(known) != value_key(part.value):
                     raise InvalidPlan(
                         f"ff.param({part.name!r}, ...) has two values, {known!r} and "
-                        f"{part.value!r}. Give both the same one, or one of them another name"
+                        f"{part.value!r}. Give both the same value, or rename one of them"
                     )
     return values
 
 
-def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
+def repeat_calls(recipe: Recipe, values: Mapping[str, Any]) -> Any:
     """Return the result of repeating the calls of a recipe with new parameter values.
 
     `values` has the value of every parameter by name. Arguments are made before the calls that use
@@ -280,7 +282,7 @@ def _is_default(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(value_key(value) == value_key(default))
 
 
-def _kept(given: Any) -> Any:
+def _list_iterator(given: Any) -> Any:
     """Return an argument unchanged, except an iterator: a list of its remaining elements.
 
     An iterator could be read only once, but is read by the function and by the recording.
@@ -290,7 +292,7 @@ def _kept(given: Any) -> Any:
     return list(cast("Iterator[Any]", given))
 
 
-def _remembered(given: Any) -> Any:
+def _stored_argument(given: Any) -> Any:
     """Return an argument in the form that a recipe stores.
 
     A result of a recorded call becomes its recipe; collections become tuples, `Pairs` or `Members`.
@@ -302,14 +304,16 @@ def _remembered(given: Any) -> Any:
         return given if given.recipe is None else given.recipe
     if isinstance(given, Mapping):
         items = cast("Mapping[Any, Any]", given).items()
-        return Pairs(tuple((_remembered(key), _remembered(value)) for key, value in items))
+        return Pairs(
+            tuple((_stored_argument(key), _stored_argument(value)) for key, value in items)
+        )
     if isinstance(given, set | frozenset):
-        return Members(tuple(map(_remembered, sorted(cast("set[Any]", given), key=repr))))
+        return Members(tuple(map(_stored_argument, sorted(cast("set[Any]", given), key=repr))))
     if is_listed(given):
-        return tuple(map(_remembered, elements_of(given)))
+        return tuple(map(_stored_argument, elements_of(given)))
     value = python_value(given)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):  # a range
-        return tuple(map(_remembered, cast("Iterable[Any]", value)))
+        return tuple(map(_stored_argument, cast("Iterable[Any]", value)))
     return value
 
 

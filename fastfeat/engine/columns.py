@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat_kernels.column import Columns
+from fastfeat_kernels.column import EqualChunks
 
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Table
@@ -30,7 +30,7 @@ class WideColumns(Mapping[InputSlot, Any]):
     program: Program
     table: Table
     places: Mapping[InputSlot, int]
-    in_place: Columns
+    in_place: EqualChunks
 
     def __getitem__(self, slot: InputSlot) -> Any:
         return self.table.column(self.places[slot])
@@ -42,7 +42,7 @@ class WideColumns(Mapping[InputSlot, Any]):
         return len(self.program.inputs)
 
 
-def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
+def input_addresses(columns: Mapping[InputSlot, Any], program: Program) -> EqualChunks | None:
     """Return the memory addresses of a program's input columns; None if they are not known.
 
     They are known only if `columns` is a `WideColumns` that was made for this program.

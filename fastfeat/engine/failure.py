@@ -66,12 +66,12 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
     return start + first if is_there else start
 
 
-_REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
+_REPORT = "this is a bug in fastfeat: please report it, with the plan and the row"
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         NEGATIVE_POWER,  # before errors that follow from it
         Overflow,
-        "an integer to a negative power is no integer. Make the exponent a float: "
+        "an integer to a negative power is not an integer. Make the exponent a float: "
         "** exponent.cast('float64')",
     ),
     (
@@ -88,63 +88,63 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         YEAR_OUT_OF_RANGE,
         Overflow,
-        "the year of a time does not fit into int32, so that .dt.year() has none. Check what the "
-        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+        "the year of a time does not fit into int32, so .dt.year() fails. Check the unit of the "
+        "time: milliseconds that are read as seconds are 1,000 times as far from 1970",
     ),
     (
         DATE_OUT_OF_RANGE,
         Overflow,
-        "the date of a time does not fit into date32, so that .dt.date() has none. Check what the "
-        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+        "the date of a time does not fit into date32, so .dt.date() fails. Check the unit of the "
+        "time: milliseconds that are read as seconds are 1,000 times as far from 1970",
     ),
     (
         COUNT_OUT_OF_RANGE,
         Overflow,
-        "the time, counted in the unit asked for, does not fit into int64. Ask for a coarser one, "
+        "the time, counted in the requested unit, does not fit into int64. Use a coarser unit, "
         "such as .dt.epoch('s') or .dt.total_seconds()",
     ),
     (
         TIME_OUT_OF_RANGE,
         Overflow,
-        "a date, time or duration is beyond what its type holds. Cast to a type that reaches "
-        "further first, such as .cast('timestamp[ms]') or .cast('duration[ms]')",
+        "a date, time or duration is outside the range of its type. Cast to a type with a wider "
+        "range first, such as .cast('timestamp[ms]') or .cast('duration[ms]')",
     ),
     (
         TIME_AMBIGUOUS,
         InvalidData,
-        "the clocks of the zone show this local time twice, as they are set back. Say which one is "
-        "meant: replace_time_zone(..., ambiguous='earliest' or 'latest'), or 'null' for missing",
+        "this local time occurs twice in the time zone, because the clocks are set back. Choose "
+        "one: replace_time_zone(..., ambiguous='earliest' or 'latest'), or 'null' for missing",
     ),
     (
         TIME_SKIPPED,
         InvalidData,
-        "the clocks of the zone skip this local time, as they are set forward. "
+        "this local time does not exist in the time zone, because the clocks are set forward. "
         "replace_time_zone(..., non_existent='null') makes it missing",
     ),
     (
         NOT_IN_MAPPING,
         InvalidData,
-        "a value is not among the keys of replace_strict. Give default= for values that are not",
+        "a value is not among the keys of replace_strict. Pass default= for other values",
     ),
     (
         BEYOND_KNOTS,
         InvalidData,
-        "a value is beyond the knots of spline_transform. Take another extrapolation, such as "
+        "a value is beyond the knots of spline_transform. Choose another extrapolation, such as "
         "extrapolation='constant'",
     ),
     (
         NOT_POSITIVE,
         InvalidData,
-        "a value is not above 0, as method='box-cox' needs. Use "
+        "a value is not above 0, but method='box-cox' needs values above 0. Use "
         "power_transform(method='yeo-johnson')",
     ),
     (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
     (
         MISSING_IN_ARRAY,
         InvalidData,
-        "the value is missing, which an array of integers or bools cannot say. Use "
-        ".fill_null(...), make a float of the feature: .cast('float64'), or take to='cupy', where "
-        "NaN is missing",
+        "the value is missing, but an array of integers or bools cannot hold missing values. Use "
+        ".fill_null(...), cast the feature to a float, .cast('float64'), or use to='cupy', where "
+        "NaN stands for missing",
     ),
 )
 
@@ -173,9 +173,9 @@ def failure_of(
     for fault in faults.values():
         return search_failed(list(faults), row, fault)
     return InvalidData(
-        f"{_named(output.name for output in outputs)}: row {row}, or one soon after it, failed "
-        "when it was computed, and does not when it is looked at again. Was the data changed "
-        f"meanwhile, by another thread for instance? If not, {_REPORT}"
+        f"{_named(output.name for output in outputs)}: row {row}, or one soon after it, failed at "
+        "first, but not when it was computed again. Did another thread change the data meanwhile? "
+        f"If not, {_REPORT}"
     )
 
 
@@ -192,8 +192,8 @@ def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatE
     """
     return InvalidData(
         f"{_named(names)}, row {row}: the value cannot be computed, and the search for the reason "
-        f"failed too ({type(fault).__name__}: {fault}). To go on, leave out row or feature; "
-        f"{_REPORT}"
+        f"failed too ({type(fault).__name__}: {fault}). To continue, leave out the row or the "
+        f"feature; {_REPORT}"
     )
 
 
@@ -229,8 +229,8 @@ def _matrix_rule(number: float, name: str) -> str:
         wider = "float32" if kind.n_bits < 24 and abs(number) < 2.0**127 else "float64"
         return f"{number!r} is beyond the largest {name}. Use Plan(dtype={wider!r})"
     return (
-        f"an integer beyond 2**{n_bits} need not be a {name}. To round it, {instead}"
-        "make a float of the feature: .cast('float64')"
+        f"a {name} cannot hold every integer beyond 2**{n_bits}. To round the value, {instead}"
+        "cast the feature to a float: .cast('float64')"
     )
 
 

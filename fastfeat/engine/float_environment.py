@@ -32,7 +32,7 @@ def is_ieee() -> bool:
     )
 
 
-def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
+def with_ieee_arithmetic(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function`, changed to run in the IEEE environment.
 
     A call costs 0.1 us more if that environment is set already.
@@ -46,7 +46,7 @@ def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
         if library is None:
             warn(
                 "a library has changed how this process computes with floats (flush-to-zero), and "
-                "that cannot be undone on this system: very small numbers may differ",
+                "fastfeat cannot undo that on this system: very small numbers may differ",
                 FloatsChanged,
                 getattr(args[0], "told", None) if args else None,  # of a fitted plan
             )

@@ -81,7 +81,7 @@ _observers: list[dict[str, UsedKernel]] = []
 
 
 @contextmanager
-def observing() -> Generator[dict[str, UsedKernel]]:
+def observe_kernels() -> Generator[dict[str, UsedKernel]]:
     """Yield a dict that collects the kernels requested in a block, by their keys.
 
     It also brings each of them to disk if possible: if the file of a loaded kernel is gone, the
@@ -96,7 +96,7 @@ def observing() -> Generator[dict[str, UsedKernel]]:
 
 
 @dataclass(slots=True)
-class Spent:
+class KernelSeconds:
     """Time that this process spent on compiling and loading kernels.
 
     Args:
@@ -108,18 +108,18 @@ class Spent:
     cpu_s: float = 0.0
 
 
-_spent = Spent()
+_spent = KernelSeconds()
 _open = local()  # no lock: a process forked meanwhile would hold it for ever
 
 
-def spent() -> tuple[float, float]:
+def kernel_seconds() -> tuple[float, float]:
     """Return the elapsed and the CPU seconds that kernels have taken so far."""
     return _spent.wall_s, _spent.cpu_s
 
 
 @contextmanager
-def spending() -> Generator[None]:
-    """Add the time that the `with` block takes to the record that `spent` returns."""
+def measure_kernels() -> Generator[None]:
+    """Add the time that the `with` block takes to the record that `kernel_seconds` returns."""
     if getattr(_open, "is_open", False):  # inside another such block of this thread
         yield
         return

@@ -25,7 +25,7 @@ REPEATS_PER_LOOP = 4
 KINDS = ("input", "parameter", "table")
 
 
-class Step(NamedTuple):
+class ShapeStep(NamedTuple):
     """One operation of a shape.
 
     Args:
@@ -65,14 +65,14 @@ class Shape(NamedTuple):
         tables: Layout of each table; see `scalars.LAYOUTS`.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ShapeStep, ...]
     stores: tuple[Store, ...]
     inputs: tuple[DType, ...]
     parameters: tuple[str, ...]
     tables: tuple[str, ...]
 
 
-_TRUE = Step("literal", (), True, "b1")
+_TRUE = ShapeStep("literal", (), True, "b1")
 
 
 def has_flags(store: Store, shape: Shape) -> bool:
@@ -97,22 +97,23 @@ class Loop(NamedTuple):
 
 
 Shapes = dict[tuple[Any, ...], Shape]
-Group = list[int]
+OutputIndices = list[int]
 """Indices of outputs that are computed together."""
-ShapeOf = Callable[[Group], Shape]
-Grouping = Callable[[Sequence[Output], ShapeOf], list[Group]]
+ShapeOf = Callable[[OutputIndices], Shape]
+Grouping = Callable[[Sequence[Output], ShapeOf], list[OutputIndices]]
 
 
-def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
+def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[OutputIndices]:
     """Return groups of outputs, as indices; each group becomes one loop.
 
-    Outputs with equal code are grouped first, the rest by the inputs that they share. `shape_of`
-    returns the shape of a group.
+    Outputs with equal code are grouped first, the rest by the inputs that they share. Bools have
+    groups of their own: a CPU computes 64 of them at a time. `shape_of` returns the shape of a
+    group.
     """
-    alike: dict[Shape, Group] = {}
+    alike: dict[Shape, OutputIndices] = {}
     for k in range(len(outputs)):
         alike.setdefault(shape_of([k]), []).append(k)
-    groups: list[Group] = []
+    groups: list[OutputIndices] = []
     single: list[int] = []
     for members in alike.values():
         if len(members) < REPEATED:
@@ -121,7 +122,10 @@ def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
             starts = range(0, len(members), REPEATS_PER_LOOP)
             groups.extend(members[start : start + REPEATS_PER_LOOP] for start in starts)
     reads = {k: frozenset(inputs_of(outputs[k])) for k in single}
-    return groups + _by_shared_inputs(sorted(single), reads)
+    bools = sorted(k for k in single if outputs[k].dtype.name == "bool")
+    others = sorted(set(single).difference(bools))
+    groups += _by_shared_inputs(others, reads, LARGEST_GROUP)
+    return groups + _by_shared_inputs(bools, reads, REPEATS_PER_LOOP)
 
 
 def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
@@ -129,7 +133,7 @@ def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
     shapes: Shapes = {}
     loops: dict[Shape, list[Instance]] = {}
 
-    def shape_of(group: Group) -> Shape:
+    def shape_of(group: OutputIndices) -> Shape:
         return _shape_of([program.outputs[k] for k in group], shapes)[0]
 
     for group in grouping(program.outputs, shape_of):
@@ -143,14 +147,19 @@ def inputs_of(output: Output) -> tuple[InputSlot, ...]:
     return _of_kind("input", leaves_of(output))
 
 
-def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]]) -> list[Group]:
-    """Return groups of outputs: each joins the open group that reads most of its inputs already."""
-    groups: list[tuple[Group, set[InputSlot]]] = []
+def _by_shared_inputs(
+    members: OutputIndices, reads: Mapping[int, frozenset[InputSlot]], largest: int
+) -> list[OutputIndices]:
+    """Return groups of at most `largest` outputs, by the inputs that they share.
+
+    Each output joins the open group that reads most of its inputs already.
+    """
+    groups: list[tuple[OutputIndices, set[InputSlot]]] = []
     for k in members:
         open_groups = [
             (group, inputs)
             for group, inputs in groups[-8:]
-            if len(group) < LARGEST_GROUP and len(inputs | reads[k]) <= LARGEST_INPUTS
+            if len(group) < largest and len(inputs | reads[k]) <= LARGEST_INPUTS
         ]
         best = max(open_groups, key=lambda g: len(g[1] & reads[k]), default=None)
         if best is None:
@@ -183,12 +192,12 @@ def _new_shape(outputs: Sequence[Output], leaves: Sequence[Leaf]) -> Shape:
         for kind, values in zip(KINDS, (inputs, parameters, tables), strict=True)
         for k, leaf in enumerate((kind, value) for value in values)
     }
-    steps: list[Step] = []
+    steps: list[ShapeStep] = []
     position: dict[Op, int] = {}
     for node in postorder([part for o in outputs for part in (o.op, o.ok, o.status)]):
         position[node] = len(steps)
         args = tuple(position[argument] for argument in node.args)
-        steps.append(Step(node.name, args, _detail(node, number), node.physical))
+        steps.append(ShapeStep(node.name, args, _detail(node, number), node.physical))
     stores = tuple(
         Store(o.dtype, position[o.op], position[o.ok], position[o.status]) for o in outputs
     )

@@ -27,19 +27,19 @@ from fastfeat.io.arrow import Table, ipc_stream, pa
 Rows = range | NDArray[np.int64]
 """Row numbers in the whole data: a consecutive or ascending sequence without duplicates."""
 
-Spec = TypeVar("Spec")
-State = TypeVar("State")
+SpecT = TypeVar("SpecT")
+StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class LearntResult:
     """The end of a task: a tuple of learnt values, one for each that the task asked for."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class NextRound:
     """The result of a round that is not the last: all rows must be read once more.
 
     Args:
@@ -51,7 +51,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedState:
     """A state in serializable form.
 
     Args:
@@ -64,7 +64,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class Learner(Generic[Spec, State]):
+class Learner(Generic[SpecT, StateT]):
     """The functions with which one kind of learning task is done.
 
     Args:
@@ -94,18 +94,18 @@ class Learner(Generic[Spec, State]):
     """
 
     kind: str
-    start: Callable[[Spec, Any], State]
-    add: Callable[[State, Mapping[Any, Any], Rows], None]
-    merge: Callable[[State, State], State]
-    next: Callable[[State], Learnt | Again]
-    pack: Callable[[State], Packed]
-    unpack: Callable[[Spec, Any, Packed], State]
-    size: Callable[[State], int]
-    bound: Callable[[Spec, int], int]
-    spill: Callable[[State, Path], None] | None = None
-    of_sample: Callable[[State, int], Any] | None = None
+    start: Callable[[SpecT, Any], StateT]
+    add: Callable[[StateT, Mapping[Any, Any], Rows], None]
+    merge: Callable[[StateT, StateT], StateT]
+    next: Callable[[StateT], LearntResult | NextRound]
+    pack: Callable[[StateT], PackedState]
+    unpack: Callable[[SpecT, Any, PackedState], StateT]
+    size: Callable[[StateT], int]
+    bound: Callable[[SpecT, int], int]
+    spill: Callable[[StateT, Path], None] | None = None
+    of_sample: Callable[[StateT, int], Any] | None = None
     takes: str = ""
-    row_bytes: Callable[[Spec], int] | None = None
+    row_bytes: Callable[[SpecT], int] | None = None
 
 
 class TaskLearner(NamedTuple):
@@ -139,15 +139,15 @@ _DIGEST_BYTES = 32
 _HINT = "hint"
 
 
-def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
+def to_bytes(learner: Learner[Any, StateT], state: StateT) -> bytes:
     """Return a state as bytes without code: a digest, a JSON head, tables as Arrow streams."""
     packed = learner.pack(state)
     parts: list[bytes] = [ipc_stream(table).to_pybytes() for table in packed.tables.values()]
     sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
-    return sealed({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
+    return seal({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
 
 
-def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: bytes) -> State:
+def of_bytes(learner: Learner[SpecT, StateT], spec: SpecT, hint: Any, content: bytes) -> StateT:
     """Return the state that `to_bytes` serialized.
 
     `spec` is the task's spec, and `hint` the hint that the state's round began with.
@@ -155,17 +155,17 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
     Raises:
         InvalidData: The bytes are truncated, changed, or of another kind of task.
     """
-    head, rest = opened(content)
+    head, rest = unseal(content)
     if head["kind"] != learner.kind:
         raise InvalidData(
-            f"the state is of a task of kind {head['kind']!r}, and {learner.kind!r} is wanted: "
-            "merge states of one task and round"
+            f"the state is from a task of kind {head['kind']!r}, but the task is of kind "
+            f"{learner.kind!r}: merge only states of the same task and round"
         )
     tables: dict[str, Table] = {}
     for name, n_bytes in head["tables"].items():
         tables[name] = pa.ipc.open_stream(pa.py_buffer(rest[:n_bytes])).read_all()
         rest = rest[n_bytes:]
-    return learner.unpack(spec, hint, Packed(head["numbers"], tables))
+    return learner.unpack(spec, hint, PackedState(head["numbers"], tables))
 
 
 def hint_to_bytes(hint: Any) -> bytes:
@@ -188,10 +188,10 @@ def hint_to_bytes(hint: Any) -> bytes:
             case None | str() | bool() | int():
                 return value
             case _:
-                raise TypeError(f"no hint holds {type(value).__name__}")
+                raise TypeError(f"a hint cannot hold a value of type {type(value).__name__}")
 
     head = as_json(hint)
-    return sealed({"kind": _HINT, "hint": head}, arrays)
+    return seal({"kind": _HINT, "hint": head}, arrays)
 
 
 def hint_of_bytes(content: bytes) -> Any:
@@ -200,9 +200,12 @@ def hint_of_bytes(content: bytes) -> Any:
     Raises:
         InvalidData: The bytes are truncated, changed, or not a hint.
     """
-    head, rest = opened(content)
+    head, rest = unseal(content)
     if head["kind"] != _HINT:
-        raise InvalidData(f"{len(content):,} bytes are a state, and the hint of a round is wanted")
+        raise InvalidData(
+            f"the {len(content):,} bytes are a state, which a round learns, not the hint that a "
+            "round begins with"
+        )
 
     def of_json(value: Any) -> Any:
         nonlocal rest
@@ -224,7 +227,7 @@ def hint_of_bytes(content: bytes) -> Any:
     return of_json(head["hint"])
 
 
-def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+def seal(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
     """Return a JSON head and byte strings as one byte string that begins with their digest.
 
     The head may not contain NaN or infinity.
@@ -233,8 +236,8 @@ def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def opened(content: bytes) -> tuple[Any, bytes]:
-    """Check bytes that `sealed` made; return the head, and the bytes after it.
+def unseal(content: bytes) -> tuple[Any, bytes]:
+    """Check bytes that `seal` made; return the head, and the bytes after it.
 
     Raises:
         InvalidData: The bytes are truncated or changed.
@@ -243,8 +246,8 @@ def opened(content: bytes) -> tuple[Any, bytes]:
     digest, body = content[len(_MAGIC) : start], content[start:]
     if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         raise InvalidData(
-            f"{len(content):,} bytes are no state of this version, or are cut or changed. Take the "
-            "bytes that to_bytes() gave, whole"
+            f"the {len(content):,} bytes are from another version, truncated or changed. Pass all "
+            "bytes that to_bytes() returned, unchanged"
         )
     first, _, rest = body.partition(b"\n")
     return json.loads(first), rest

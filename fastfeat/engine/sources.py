@@ -23,7 +23,7 @@ _IMPORT = re.compile(  # begins with text that is rare outside imports, to be fo
 )
 _COMMENT = re.compile(rb"#[^\n]*")
 
-Places = Mapping[str, str]  # the folders of `fastfeat` and `fastfeat_kernels`
+PackageFolders = Mapping[str, str]  # the folders of `fastfeat` and `fastfeat_kernels`
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModuleSource:
     """The file of a module.
 
     Args:
@@ -67,7 +67,7 @@ def imports_of(source: bytes) -> Iterator[Import]:
             yield Import(module)
 
 
-def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
+def sources_of(imports: Iterable[Import], places: PackageFolders) -> dict[str, bytes]:
     """Return the source of every module that some imports read, also indirectly, by module name.
 
     The source of a package is its `__init__` file. Parent packages are left out unless they are
@@ -89,12 +89,15 @@ def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
                 found[module] = source.content
                 waiting.extend(source.imports)
     if not found:
-        raise FastfeatError("a kernel is compiled from no module of fastfeat: its name would lie")
+        raise FastfeatError(
+            "a kernel is compiled from no module of fastfeat, so the cache has no sources to name "
+            "it by"
+        )
     return found
 
 
 @cache
-def source_of(module: str, folder: str) -> Source:
+def source_of(module: str, folder: str) -> ModuleSource:
     """Return the content and the imports of a module's file, read once per process.
 
     `folder` is the folder of the top-level package, such as `fastfeat`.
@@ -109,10 +112,10 @@ def source_of(module: str, folder: str) -> Source:
             content = file.read()
     except OSError as error:
         raise FastfeatError(
-            f"the source of {module}, by which compiled kernels are named, cannot be read at "
-            f"{path}: {error.strerror or error}. Install fastfeat anew, with its sources"
+            f"the source of {module}, by which compiled kernels are found again, cannot be read "
+            f"at {path}: {error.strerror or error}. Reinstall fastfeat, with its sources"
         ) from None
-    return Source(content, tuple(imports_of(content)))
+    return ModuleSource(content, tuple(imports_of(content)))
 
 
 def digest_of(sources: Mapping[str, bytes]) -> str:
@@ -125,14 +128,14 @@ def digest_of(sources: Mapping[str, bytes]) -> str:
 
 
 @cache
-def installed() -> Places:
+def package_folders() -> PackageFolders:
     """Return the folders of the project's packages, by name."""
     places: dict[str, str] = {}
     for name in ("fastfeat", "fastfeat_kernels"):
         spec = find_spec(name)
         folders = None if spec is None else spec.submodule_search_locations
         if not folders:
-            raise FastfeatError(f"the package {name} has no folder. Install fastfeat anew")
+            raise FastfeatError(f"the package {name} has no folder. Reinstall fastfeat")
         places[name] = folders[0]
     return places
 
@@ -158,7 +161,7 @@ def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, 
     return (*own, *[f"{module}.{name}" for name in inner])
 
 
-def _modules(statement: Import, places: Places) -> tuple[str, ...]:
+def _modules(statement: Import, places: PackageFolders) -> tuple[str, ...]:
     folder = places[statement.module.partition(".")[0]]
     return _modules_of(statement.module, statement.names, folder)
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from fastfeat.engine.program import Constants, Functions, Program
 from fastfeat.scalars.value import InputSlot
 
-Result = TypeVar("Result", covariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
 
 
-class Task(Generic[Result]):
+class Task(Generic[ResultT]):
     """A request to a backend with all its input; the type parameter is the type of the result."""
 
     __slots__ = ()

@@ -12,25 +12,27 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int32Array
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.execute import failures
-from fastfeat.execute.inputs import Columns, column_in_host, slot_columns
+from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.ir.dtypes import COUNTS
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.constants import Learnt, bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.constants import LearntValues, bind, constant_roots, evaluate_constants
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.passes import KeyOf, key_of
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars.value import Value
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from fastfeat.aggregates.keys import KeyCounts, Vocabulary
     from fastfeat.engine.learner import Rows
 
-Runs = tuple[tuple[int, int], ...]
+RowRuns = tuple[tuple[int, int], ...]
 """`(first_row, n_rows)` of each run of consecutive rows."""
 
 
@@ -49,7 +51,7 @@ _LONG = 1 << 14
 """Minimum average run length, in rows, at which more than `_FEW` runs are still cut one by one."""
 
 
-def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
+def runs_of(numbers: NDArray[np.int64]) -> RowRuns | None:
     """Return row numbers as ranges `(first, n_rows)` of consecutive rows; None if ranges are many.
 
     Example:
@@ -65,7 +67,7 @@ def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
     return tuple(zip(numbers[begins].tolist(), lengths.tolist(), strict=True))
 
 
-def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
+def cut(column: ChunkedArray, runs: RowRuns) -> ChunkedArray:
     """Return the rows of a column in the given ranges, as slices that share the column's memory.
 
     Example:
@@ -76,7 +78,7 @@ def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
     return pa.chunked_array(chunks, column.type)
 
 
-Made = dict[Node, Any]
+ComputedColumns = dict[Node, Any]
 """Computed columns by expression: results of steps, of expressions over rows, table columns."""
 
 
@@ -92,7 +94,7 @@ Orders = dict[Call, dict[Any, Any]]
 """For each order (time column and entity keys), the data that backends cache, such as a sort."""
 
 
-Result = TypeVar("Result")
+ProgramResultT = TypeVar("ProgramResultT")
 
 
 class NumberedKeys(NamedTuple):
@@ -133,7 +135,7 @@ class Batch:
         shared: Data shared by all selections from the same rows: programs, fold numbers, hashes.
         first_number: Number of the first row in messages to the user.
         numbers: Number of each row in the whole data, if these rows are a part of it; else None.
-        stands: Set on the `past` batch: which of its rows are history. None without history.
+        history_places: Set on the `past` batch: which of its rows are history; else None.
         programs: Programs of expressions, reused by later batches with the same types and learned
             values; None if the batch runs only once.
         orders: Data that backends cache for each order (time column and entity keys) of the rows
@@ -141,20 +143,20 @@ class Batch:
     """
 
     table: Any
-    types: Types
+    types: NodeTypes
     backend: Backend
-    learnt: Learnt
-    made: Made
+    learnt: LearntValues
+    made: ComputedColumns
     training: bool = False
     past: Batch | None = None
     places: NDArray[np.int64] | None = None
     n_earlier: int = 0
-    source: Source | None = None
+    source: SelectionSource | None = None
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
     numbers: Rows | None = None
-    stands: Stands | None = None
+    history_places: HistoryPlaces | None = None
     programs: Programs | None = None
     orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
@@ -176,11 +178,13 @@ class Batch:
 
     def number_of(self, row: int) -> int:
         """Return the number of a row for messages: in the user's data, or a `HistoryRow`."""
-        if self.stands is not None:
-            place = row if self.stands.places is None else int(self.stands.places[row])
-            if place < self.stands.n_history:
+        if self.history_places is not None:
+            place = (
+                row if self.history_places.places is None else int(self.history_places.places[row])
+            )
+            if place < self.history_places.n_history:
                 return HistoryRow(place)
-            row = place - self.stands.n_history
+            row = place - self.history_places.n_history
         if self.numbers is not None:
             return learner.number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
@@ -205,7 +209,7 @@ class HistoryRow(int):
         return str(self)
 
 
-class Stands(NamedTuple):
+class HistoryPlaces(NamedTuple):
     """Original positions of the rows that windows see, counted over the history and then the data.
 
     Args:
@@ -217,7 +221,7 @@ class Stands(NamedTuple):
     places: NDArray[np.int64] | None
 
 
-class Source(NamedTuple):
+class SelectionSource(NamedTuple):
     """The rows from which a batch was selected. Columns computed there are reused, not recomputed.
 
     Args:
@@ -228,7 +232,7 @@ class Source(NamedTuple):
 
     rows: Batch
     numbers: NDArray[np.int64]
-    runs: Runs | None = None
+    runs: RowRuns | None = None
 
 
 class TrainingRows(NamedTuple):
@@ -247,13 +251,13 @@ class TrainingRows(NamedTuple):
     rows: Batch
     learnt_from: Batch
     wanted: NDArray[np.int64] | None
-    is_learnt: Flags | None
+    is_learnt: BoolArray | None
     n_rows: int
     index: Any = None
 
 
 def rows_at(
-    column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
+    column: Any, places: NDArray[np.int64], backend: Backend, runs: RowRuns | None = None
 ) -> Any:
     """Return the rows of `column` at the positions `places`, in that order, in host memory."""
     here = column_in_host(column, backend)
@@ -271,11 +275,11 @@ def takeable(column: ChunkedArray) -> ChunkedArray:
         # Arrow cannot unify dictionaries with null or nested entries, or too many for their codes
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.unify_dictionaries()
-    return plain(decoded(column))
+    return plain(decode_column(column))
 
 
 def take_rows(
-    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
+    column: ChunkedArray, rows: NDArray[np.int64], runs: RowRuns | None = None
 ) -> ChunkedArray:
     """Return the given rows of a column, as plain values or with one dictionary for all chunks."""
     column = takeable(column)
@@ -309,7 +313,7 @@ def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> Chunke
     return pa.chunked_array(found, column.type)
 
 
-def chosen_rows(
+def select_rows(
     batch: Batch, rows: NDArray[np.int64], columns: Sequence[str] | None = None
 ) -> Batch:
     """Return selected rows of a batch. Their windows see the same rows as before the selection.
@@ -326,16 +330,16 @@ def chosen_rows(
         past=batch.seen,
         places=rows + batch.first_place if batch.places is None else batch.places[rows],
         n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
-        source=Source(batch, rows, runs),
+        source=SelectionSource(batch, rows, runs),
     )
 
 
-def as_unlearnt(batch: Batch) -> Batch:
+def without_learnt_values(batch: Batch) -> Batch:
     """Return a copy of the batch for another fit, with its computed columns but no learned values.
 
     `batch` must have nothing learned from it. Columns added to the copy are not added to `batch`.
     """
-    learnt: Learnt = {}
+    learnt: LearntValues = {}
     orders = dict(batch.seen.orders)
     batch.seen.orders.clear()  # orders may depend on learned values, which the next fit replaces
     past = batch.past and replace(
@@ -350,11 +354,11 @@ def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
         return
     source, numbers, runs = batch.source
     for node in nodes:
-        if is_made_of_source(batch, node) and node not in batch.made:
+        if is_computed_at_source(batch, node) and node not in batch.made:
             batch.made[node] = rows_at(source.made[node], numbers, batch.backend, runs)
 
 
-def is_made_of_source(batch: Batch, node: Node) -> bool:
+def is_computed_at_source(batch: Batch, node: Node) -> bool:
     """Return whether `node` was computed for all source rows, to be reused for selected rows.
 
     Bucket counts are not a column, so they never qualify.
@@ -364,8 +368,11 @@ def is_made_of_source(batch: Batch, node: Node) -> bool:
 
 
 def run_program(
-    batch: Batch, program: Program, constants: Constants, run: Callable[[Columns], Result]
-) -> Result:
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    run: Callable[[SlotColumns], ProgramResultT],
+) -> ProgramResultT:
     """Return the result of running a program over the batch; `run` gets a column per input slot.
 
     Raises:
@@ -388,7 +395,7 @@ def run_program(
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
     """Return one Arrow array per output of a program; see `run_program`."""
 
-    def run(columns: Columns) -> list[Any]:
+    def run(columns: SlotColumns) -> list[Any]:
         return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
 
     return run_program(batch, program, constants, run)
@@ -422,12 +429,10 @@ def _program_of_nodes(
     return program, bind(program, known_constants(batch, [node for _, node in named]))
 
 
-def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
+def known_constants(batch: Batch, roots: Iterable[Node]) -> LearntValues:
     """Return the learned values, and the values of constant expressions that `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
-
-Codes = NDArray[np.int32]
 
 _CODES = "codes of numbered keys"
 
@@ -445,7 +450,7 @@ class ChosenKeys(NamedTuple):
     order: NDArray[np.int64]
 
 
-def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
+def number_distinct_keys(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     """Return the distinct keys of all rows, and the number of each row's key.
 
     None if a backend has the keys of the rows in device memory only.
@@ -466,7 +471,7 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 
 
-def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
+def order_selected_keys(keys: NumberedKeys, source: SelectionSource) -> ChosenKeys:
     """Return the keys of the selected rows in the order of their codes: by count, then by value."""
     n_keys, of_rows = keys.n_keys, _at(keys.of_rows, source)
     counts = np.bincount(of_rows, minlength=n_keys + 1)
@@ -475,7 +480,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     places = pa.array(order)
     parts = tuple(call("array_take", part, places) for part in keys.parts)
 
-    def numbers_of(codes: Codes, missing: int) -> Codes:
+    def numbers_of(codes: Int32Array, missing: int) -> Int32Array:
         by_key = np.full(n_keys + 1, missing, np.int32)
         by_key[order] = codes
         return by_key[of_rows]
@@ -485,7 +490,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     )
 
 
-def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
+def _at(of_rows: NDArray[np.intp], source: SelectionSource) -> NDArray[np.intp]:
     """Return the key numbers of the selected rows."""
     if source.runs is None:
         return of_rows[source.numbers]
@@ -503,7 +508,7 @@ def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -
     vocabulary.cache[_CODES] = codes
 
 
-def encoded(batch: Batch, step: Call) -> Any:
+def encode_selected(batch: Batch, step: Call) -> Any:
     """Return the codes of selected rows for an "encode" step, without looking up each row's key.
 
     Works if the vocabulary was learned from other rows of the same source. None if keys must be
@@ -513,7 +518,7 @@ def encoded(batch: Batch, step: Call) -> Any:
         return None
     *parts, aggregate = step.args
     params, vocabulary = dict(step.params), batch.learnt.get(aggregate)
-    if not isinstance(aggregate, Aggregate) or not isinstance(vocabulary, learnt_keys.Vocabulary):
+    if not isinstance(aggregate, Aggregate) or not is_vocabulary(vocabulary):
         return None
     key = key_of(aggregate)
     keys, codes = batch.source.rows.keys.get(key), vocabulary.cache.get(_CODES)

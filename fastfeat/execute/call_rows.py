@@ -13,7 +13,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.execute.lookup_tables import Tables
 
 
-class Beside(TypedDict):
+class HistoryAndTables(TypedDict):
     """The `history` and `tables` of a call, as keyword arguments for public functions."""
 
     history: Any
@@ -41,7 +41,7 @@ class CallRows(NamedTuple):
     memory: str | int | None = None
 
     @property
-    def beside(self) -> Beside:
+    def beside(self) -> HistoryAndTables:
         """The history and the lookup tables as keyword arguments."""
         return {"history": self.history, "tables": self.tables}
 
@@ -69,6 +69,7 @@ def checked_call_rows(
     check_name(backend)
     if memory is not None:
         raise InvalidPlan(
-            f"memory= reads the rows in passes, on the CPU: leave out backend={backend!r}"
+            "memory= reads the rows in passes, which works on the CPU only. Leave out "
+            f"backend={backend!r}"
         )
     return rows_of_call

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import device_of
 from fastfeat.engine.gpu.pieces.pieces import room_for
-from fastfeat.engine.gpu.pieces.run import Place, compute_into
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.pieces.run import OutputPlace, compute_into
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.execute.batch import Batch, run_program
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.inputs import Columns
+from fastfeat.execute.inputs import SlotColumns
 from fastfeat.execute.results import overlaps_itself
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.device.array import cuda_interface
@@ -68,7 +68,7 @@ def _matrix(
     else:
         address, strides = check_device_memory(out, shape, dtype, batch.table, runtime)
     places = [
-        Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
+        OutputPlace(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
     _compute_into(batch, program, constants, places)
@@ -91,13 +91,13 @@ def _arrays(
 ) -> dict[str, Any]:
     n_rows = batch.n_rows
     found: dict[str, Any] = {}
-    places: list[Place] = []
+    places: list[OutputPlace] = []
     for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
         stored = np.dtype(output.dtype.name)
         buffer = room_for(runtime, n_rows * stored.itemsize, f"feature {name!r}")
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
-        places.append(Place(buffer.address, stored.itemsize, 1))
+        places.append(OutputPlace(buffer.address, stored.itemsize, 1))
     _compute_into(batch, program, constants, places)
     return found
 
@@ -114,7 +114,7 @@ def on_device(array: NDArray[Any], batch: Batch) -> Any:
 
 def _moved(array: NDArray[Any], runtime: Runtime) -> Any:
     buffer = room_for(runtime, array.nbytes, f"features of shape {array.shape}")
-    with settling(runtime):
+    with settle_on_error(runtime):
         runtime.upload(array.ravel(order="F"), buffer)
         runtime.synchronize()  # the user may read the array on another stream
     return runtime.array(buffer, array.shape, array.dtype, array.strides)
@@ -126,11 +126,11 @@ def _shown_type(dtype: DType, stored: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _compute_into(
-    batch: Batch, program: Program, constants: Constants, places: Sequence[Place]
+    batch: Batch, program: Program, constants: Constants, places: Sequence[OutputPlace]
 ) -> None:
     runtime = _runtime(batch)
 
-    def run(columns: Columns) -> None:
+    def run(columns: SlotColumns) -> None:
         compute_into(runtime, program, columns, batch.n_rows, constants, places)
 
     run_program(batch, program, constants, run)
@@ -163,10 +163,14 @@ def check_device_memory(
     address = said.address
     width = dtype.itemsize
     row, column = said.strides or (width * shape[1], width)
-    if said.is_readonly or address % width or row % width or column % width:
-        raise InvalidData("out= must be writeable and aligned")
+    if said.is_readonly:
+        raise InvalidData("out= is read-only. Pass a writeable array")
+    if address % width or row % width or column % width:
+        raise InvalidData(
+            f"out= must be aligned: the address and the strides must be multiples of {width} bytes"
+        )
     if overlaps_itself(shape, (row, column), width):
-        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+        raise InvalidData("out= must not overlap itself: several elements share one address")
     if 0 not in shape:
         _check_place(out, _span(address, shape, (row, column), width), table, runtime)
         if said.stream is not None:
@@ -185,8 +189,8 @@ def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) 
     for name, array in columns.items():
         if any(start < high and low < end for start, end in _ranges(array)):
             raise InvalidData(
-                f"out= overlaps the memory of the input column {name!r}: kernels would read what "
-                "they have written. Give it memory of its own"
+                f"out= overlaps the memory of the input column {name!r}: kernels would overwrite "
+                "values that they still have to read. Pass an array with its own memory"
             )
 
 

@@ -12,14 +12,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int64Array, Uint64Array
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import (
     EncodedInFold,
     FastfeatError,
-    GivenWarnings,
     TypeMismatch,
+    WarningHistory,
     counted,
     shortened,
     warn,
@@ -27,11 +27,9 @@ from fastfeat.errors import (
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch, TrainingRows, take_rows
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
@@ -39,13 +37,12 @@ from fastfeat.io.sources.read import is_in_parts
 from fastfeat.ir.dtypes import INT64, NULL, DType
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.declare.source_columns import own_columns
+from fastfeat.plan.lower.lower import NodeTypes
 
-Hashes = NDArray[np.uint64]
-Columns = tuple[tuple[str, DType], ...]
-Digests = tuple[int, int, int]
+HashedColumns = tuple[tuple[str, DType], ...]
+RowSetDigest = tuple[int, int, int]
 """Hash of a set of rows: their number, a hash of the leading columns, a hash of all columns.
 
 The hashes do not depend on the order of the rows.
@@ -76,15 +73,15 @@ class EncodedRows:
     """
 
     encoder: str
-    columns: Columns = ()
+    columns: HashedColumns = ()
     n_leading: int = 0
-    digests: Mapping[Digests, int] = field(default_factory=dict[Digests, int])
+    digests: Mapping[RowSetDigest, int] = field(default_factory=dict[RowSetDigest, int])
     row_id: tuple[str, DType] | None = None
-    ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
+    ids: Uint64Array = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
     files: frozenset[tuple[str, int, int | None]] = frozenset()
 
     @cached_property
-    def sorted_ids(self) -> Hashes:
+    def sorted_ids(self) -> Uint64Array:
         """The ids in ascending order.
 
         Sorted on first use, so that fit does not pay 70 ms for 1M rows.
@@ -92,7 +89,7 @@ class EncodedRows:
         return np.sort(self.ids)
 
 
-def encoded_rows(
+def record_encoded_rows(
     training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
 ) -> EncodedRows | None:
     """Return a record of the labeled rows that target encodings used; None if there are none.
@@ -129,7 +126,7 @@ def encoded_rows(
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
 
 
-def encoded_in_files(
+def record_encoded_files(
     plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
 ) -> EncodedRows | None:
     """Return a record of the training files read in passes; None if no encoding reads labels.
@@ -143,7 +140,7 @@ def encoded_in_files(
 def warn_encoded_files(
     rows: EncodedRows | None,
     files: Iterable[tuple[str, int, int | None]] | None,
-    told: GivenWarnings,
+    told: WarningHistory,
 ) -> None:
     """Warn if features are computed for training files whose labels a target encoding knows.
 
@@ -152,15 +149,15 @@ def warn_encoded_files(
     known = [] if rows is None or files is None else [file for file in files if file in rows.files]
     if known and rows is not None:
         warn(
-            f"fit has learnt from {shortened(name for name, *_ in known)}, and an encoding knows "
-            f"the labels there: {rows.encoder}. Train no model on these features, but on those of "
-            "fitted, manifest = plan.fit_transform_to(data, out)",
+            f"fit has learnt from {shortened(name for name, *_ in known)}, so the target encoding "
+            f"{rows.encoder} has seen the labels there. Do not train a model on these features. "
+            "Get training features from fitted, manifest = plan.fit_transform_to(data, out)",
             EncodedInFold,
             told,
         )
 
 
-def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
+def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: WarningHistory) -> None:
     """Warn if data that is read whole comes from training files whose labels an encoding knows."""
     if rows is None or not rows.files or callable(data) or not is_in_parts(data):
         return
@@ -170,8 +167,8 @@ def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings)
 
 
 def _digests_of_sets(
-    training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
-) -> tuple[int, list[Digests]]:
+    training: TrainingRows, table: Any, columns: HashedColumns, learnt: Int64Array | None
+) -> tuple[int, list[RowSetDigest]]:
     """Return the number of leading columns, and a hash of each set of rows to recognize later.
 
     The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
@@ -188,7 +185,7 @@ def _digests_of_sets(
     return n_leading, [of_all, *others]
 
 
-def _is_present(batch: Batch, target: Node) -> Flags:
+def _is_present(batch: Batch, target: Node) -> BoolArray:
     """Return flags of the rows in which the target has a value."""
     return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
 
@@ -203,7 +200,7 @@ def _known_column(
     return name, dtype
 
 
-def _columns(plan: Declaration, types: Types) -> Columns:
+def _columns(plan: Declaration, types: NodeTypes) -> HashedColumns:
     """Return the columns to hash: those that features read from their own row, numbers first."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
@@ -212,7 +209,7 @@ def _columns(plan: Declaration, types: Types) -> Columns:
 
 
 def warn_encoded(
-    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
+    rows: EncodedRows | None, table: Any, wanted: Int64Array | None, told: WarningHistory
 ) -> None:
     """Warn if fit used the label of any wanted row in a target encoding.
 
@@ -227,15 +224,15 @@ def warn_encoded(
     if n:
         given = counted(_n_rows(table, wanted), "row")
         warn(
-            f"fit has learnt from {n:,} of {given} that transform was given, and an encoding knows "
-            f"their own labels: {rows.encoder}. Train no model on these features, but on those of "
-            "fitted, features = plan.fit_transform(data)",
+            f"fit has learnt from {n:,} of {given} passed to transform, so the target encoding "
+            f"{rows.encoder} has seen their labels. Do not train a model on these features. Get "
+            "training features from fitted, features = plan.fit_transform(data)",
             EncodedInFold,
             told,
         )
 
 
-def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+def _n_known(rows: EncodedRows, table: Any, wanted: Int64Array | None) -> int:
     """Return the number of wanted rows that fit learned from.
 
     Rows are found by their ids; without ids, by one hash of all wanted rows together.
@@ -268,16 +265,16 @@ def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
     return 0 if has_all else n_known, n_rows
 
 
-def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
+def _chosen(rows: Int64Array, present: BoolArray | None) -> Int64Array:
     """Return the row numbers in `rows` for which a value is present."""
     return rows if present is None else rows[present[rows]]
 
 
-def _n_rows(table: Any, wanted: Numbers | None) -> int:
+def _n_rows(table: Any, wanted: Int64Array | None) -> int:
     return int(table.num_rows) if wanted is None else len(wanted)
 
 
-def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+def _n_alike(rows: EncodedRows, table: Any, wanted: Int64Array | None) -> int:
     """Return the number of wanted rows that fit learned from, found by the hash of all wanted rows.
 
     Hashes only the leading columns if their hash already differs.
@@ -293,7 +290,7 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     return rows.digests.get(found, 0)
 
 
-def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
+def _leading(table: Any, columns: HashedColumns) -> tuple[int, Uint64Array]:
     """Return how many leading columns to hash for the sample of rows, and their hash per row.
 
     Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
@@ -309,22 +306,24 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
     return n_leading, values
 
 
-def _values(table: Any, columns: Columns) -> Hashes:
+def _values(table: Any, columns: HashedColumns) -> Uint64Array:
     """Return a hash per row over the given columns, shape (n_rows,)."""
     first, *others = columns
     values = column_hashes(table, *first, seed=0)
     for seed, (name, dtype) in enumerate(others, start=1):
         values += column_hashes(table, name, dtype, seed=seed)
-    return mixed(values)
+    return mix_hashes(values)
 
 
-def _is_picked(values: Hashes) -> Flags:
+def _is_picked(values: Uint64Array) -> BoolArray:
     """Return flags of the sampled rows, one in 256, by the hash of their leading columns."""
     return values.astype(np.uint8) == 0
 
 
-def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
-    """Return the hash of a set of rows; see `Digests`.
+def _digests(
+    table: Any, others: HashedColumns, values: Uint64Array, rows: Int64Array | None
+) -> RowSetDigest:
+    """Return the hash of a set of rows; see `RowSetDigest`.
 
     `values` are the `_values` of the leading columns; `rows` holds row numbers, or None for all.
     """
@@ -337,16 +336,16 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
     of_all = values[picked]
     if others:
         some = pa.table({name: take_rows(table.column(name), picked) for name, _ in others})
-        of_all = mixed(of_all + _values(some, others))
+        of_all = mix_hashes(of_all + _values(some, others))
     return n_rows, _sum(values, rows), int(of_all.sum())
 
 
-def _sum(values: Hashes, rows: Numbers | None) -> int:
+def _sum(values: Uint64Array, rows: Int64Array | None) -> int:
     """Return the sum of the rows' hashes, which does not depend on the order of the rows."""
     return int((values if rows is None else values[rows]).sum())
 
 
-def mixed(values: Hashes) -> Hashes:
+def mix_hashes(values: Uint64Array) -> Uint64Array:
     """Mix the bits of each row's sum of column hashes, in place.
 
     Without this, values could be exchanged between rows without a change of the total.
@@ -358,7 +357,7 @@ def mixed(values: Hashes) -> Hashes:
     return values
 
 
-def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
+def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Uint64Array:
     """Return the hash of each value of a column, 0 if missing."""
     from fastfeat.steps.keys.cpu_hashing import key_hashes  # this kernel also numbers folds
 
@@ -366,7 +365,7 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
 
 
-def id_hashes(table: Any, name: str) -> Hashes:
+def id_hashes(table: Any, name: str) -> Uint64Array:
     """Return the hash of each id, shape (n_rows,), by which rows are assigned to workers.
 
     Raises:
@@ -374,11 +373,14 @@ def id_hashes(table: Any, name: str) -> Hashes:
     """
     known = _known_column(name, schema_of(table))
     if known is None:
-        raise TypeMismatch(f"row_id={name!r}: an id is text, bytes, a number, a date or a time")
+        raise TypeMismatch(
+            f"row_id={name!r}: ids must be text, bytes, numbers, dates or times. Cast the column "
+            "first"
+        )
     return column_hashes(table, *known, seed=0)
 
 
-def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
+def _ids(table: Any, name: str, dtype: DType) -> tuple[Uint64Array, BoolArray | None]:
     """Return an integer per id, and flags of the rows that have one.
 
     The integer is a hash for text, bytes and floats. The flags are None if every row has an id.

@@ -25,10 +25,10 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.operators.categories import cross
 from fastfeat.operators.hashing import hash as hash_of
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import declare
 from fastfeat.plan.declare.window_reach import entity_text
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.scalars.zones import ZoneTable
 
 SHARE = "share"
@@ -36,7 +36,7 @@ SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class WindowStage:
     """Functions of other rows that are computed together, on one hash partition (share) at a time.
 
     Args:
@@ -54,7 +54,7 @@ class Stage:
     of_seen: bool = False
 
 
-def stages_of(nodes: Iterable[Call]) -> list[Stage]:
+def stages_of(nodes: Iterable[Call]) -> list[WindowStage]:
     """Return the stages, in the order to run them, that compute the given functions of other rows.
 
     If one function reads another and both have an entity key in common, one stage computes both.
@@ -70,7 +70,7 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
     for node in nodes:
         ask(node, of_seen=False)
-    stages: list[Stage] = []
+    stages: list[WindowStage] = []
     groups: dict[tuple[int, bool], list[Call]] = {}
     for (node, of_seen), number in sorted(wanted.items(), key=lambda of: of[1]):
         groups.setdefault((number, of_seen), []).append(node)
@@ -82,7 +82,7 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
             of_keys.setdefault((of_fewer, None if keys else order_of(node)), []).append(node)
         for (keys, _), own in of_keys.items():
             given = dict.fromkeys(inner for node in own for inner in _shared_by(node)[1])
-            stages.append(Stage(keys, tuple(own), tuple(given), of_seen))
+            stages.append(WindowStage(keys, tuple(own), tuple(given), of_seen))
     return stages
 
 
@@ -94,7 +94,7 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
     """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []
-    for inner in functions_read([node.args[0], *order_of(node).args]):
+    for inner in outermost_functions([node.args[0], *order_of(node).args]):
         of_inner, of_others = _shared_by(inner)
         if keys & of_inner:
             keys &= of_inner
@@ -104,7 +104,7 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
     return keys, tuple(given)
 
 
-def functions_read(roots: Iterable[Node]) -> list[Call]:
+def outermost_functions(roots: Iterable[Node]) -> list[Call]:
     """Return the outermost functions of other rows inside the given expressions."""
     return [node for node in row_order(roots) if is_of_other_rows(node)]
 
@@ -121,16 +121,17 @@ def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
     keys = [frozenset(query_of(order)[1:]) for order in orders]
     common = keys[0].intersection(*keys[1:]) if keys else frozenset[Node]()
     if orders and not common:
-        texts = " and of ".join(dict.fromkeys(map(entity_text, orders)))
+        texts = "; ".join(dict.fromkeys(map(entity_text, orders)))
         raise InvalidPlan(
-            f"windows see rows of {texts}, and no exchange of rows brings all of these together. "
-            "Fit on files, plan.fit(files), or leave features out, so that one entity is left"
+            f"the windows have no entity in common (they see: {texts}), so rows cannot be divided "
+            "among workers such that each worker has all rows that its windows see. Fit on files, "
+            "plan.fit(files), or leave out features until all windows have an entity in common"
         )
     learnt = [node for node in postorder(list(common)) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
-            f"windows see rows by {entity_text(orders[0])}, which is made of what is learnt: rows "
-            "are exchanged before anything is. Fit on files, plan.fit(files)"
+            f"the entity of the windows, {entity_text(orders[0])}, is computed from learnt values, "
+            "but workers exchange rows before anything is learnt. Fit on files, plan.fit(files)"
         )
     return common
 
@@ -139,9 +140,9 @@ def share_plan(
     keys: Iterable[Node],
     n_shares: int,
     inputs: InputSchema,
-    tables: Schemas,
+    tables: TableTypes,
     zones: dict[str, ZoneTable],
-    learnt: Mapping[Node, Constant],
+    learnt: Mapping[Node, LearntConstant],
 ) -> Fitted:
     """Return a fitted plan that computes the partition number of each row, by the hash of its keys.
 
@@ -159,7 +160,7 @@ def share_plan(
     share = hash_of(parts[0] if len(parts) == 1 else cross(*parts), n_shares)
     plan = declare({SHARE: share})
     reached = postorder(list(plan.nodes.values()))
-    known: dict[Node, Constant] = {
+    known: dict[Node, LearntConstant] = {
         node: learnt[node] for node in reached if isinstance(node, Aggregate)
     }
     read = {name: inputs[name] for name in plan.columns}

@@ -5,7 +5,6 @@ A slot is an input of a compiled program: one column in a given type.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.execute.inputs import (
-    Columns,
+    SlotColumns,
     column_in_host,
     rows_on_host,
     shown_value,
@@ -24,14 +23,13 @@ from fastfeat.execute.inputs import (
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Constant
 from fastfeat.scalars.value import InputSlot
 
 
 def failed_row(
     program: Program,
     row: int,
-    columns: Columns,
+    columns: SlotColumns,
     constants: Constants,
     table: Any,
     backend: Backend | None = None,
@@ -62,7 +60,7 @@ def failed_row(
 def _failure_in_row(
     program: Program,
     row: int,
-    columns: Columns,
+    columns: SlotColumns,
     constants: Constants,
     table: Any,
     backend: Backend | None,
@@ -104,13 +102,6 @@ def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
     return readers
 
 
-def is_infinite(value: Constant) -> bool:
-    """Return whether a learned value, or an element of a learned table, is infinite or NaN."""
-    if isinstance(value, tuple):
-        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
-    return isinstance(value, float) and not math.isfinite(value)
-
-
 def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:
     """Return the error for an aggregate with a value that is infinite or NaN.
 
@@ -121,6 +112,6 @@ def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -
     if row is not None:
         found = f"its first infinite value is {value} in row {row}"
     return InvalidData(
-        f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
-        f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
+        f"{show(aggregate)} is not finite: {found}. Replace such values before fit learns from "
+        f"them: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
     )

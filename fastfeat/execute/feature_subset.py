@@ -11,14 +11,14 @@ from fastfeat.execute.encoded_rows import EncodedRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.expr import Expr
 from fastfeat.ir.node import postorder
-from fastfeat.plan.declare.bind import listed
-from fastfeat.plan.declare.columns_read import table_columns_of
+from fastfeat.plan.declare.bind import list_names
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
-from fastfeat.plan.declare.rows_ahead import clocks_read
+from fastfeat.plan.declare.rows_ahead import window_time_columns
+from fastfeat.plan.declare.source_columns import table_columns_of
 
 
-def selected(
+def select_features(
     fitted: Fitted,
     names: Sequence[str],
     *,
@@ -45,13 +45,13 @@ def selected(
     )
     for name in names:
         if name not in known:
-            hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
+            hint = did_you_mean(str(name), known) or f" The features are: {list_names(known)}"
             raise InvalidPlan(f"there is no feature {name!r}.{hint}")
     chosen = {name: known[name] for name in names}
     read = {
         column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
     }
-    clocks = clocks_read(n for e in chosen.values() for n in e.nodes)
+    clocks = window_time_columns(n for e in chosen.values() for n in e.nodes)
     declared = declare(
         chosen,
         label=fitted.declaration.label,

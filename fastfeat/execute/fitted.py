@@ -9,20 +9,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastfeat.engine.program import Constants, Program, interned
-from fastfeat.errors import GivenWarnings
+from fastfeat.errors import WarningHistory
 from fastfeat.execute.batch import Programs
 from fastfeat.io.arrow import Array, Schema, pa
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower import code_types as types_of_codes
 from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower.indicators import expanded
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.indicators import expand_one_hot
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.plan.lower.outputs import (
     arrays_program,
     arrow_program,
@@ -31,9 +31,9 @@ from fastfeat.plan.lower.outputs import (
     output_schema,
 )
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.plan.lower.scheduling import laid_out
-from fastfeat.plan.lower.typed import TypedPlan, as_held, typed_of
-from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.plan.lower.scheduling import separate_multi_hot
+from fastfeat.plan.lower.typed import TypedPlan, share_equal_plan, typed_of
+from fastfeat.scalars.zones import ZoneTable, use_zone_tables
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -52,7 +52,7 @@ R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
-class Packed(Protocol):
+class StorableRecord(Protocol):
     """A record that can be stored as bytes, such as a profile; a package above this defines it."""
 
     def to_bytes(self) -> bytes:
@@ -74,7 +74,7 @@ class FittedContract:
 
     declaration: ContractDeclaration
     inputs: InputSchema
-    tables: Schemas
+    tables: TableTypes
     zones: dict[str, ZoneTable]
     made: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
 
@@ -106,18 +106,18 @@ class Fitted:
 
     declaration: Declaration
     inputs: InputSchema
-    constants: Mapping[Node, Constant]
+    constants: Mapping[Node, LearntConstant]
     n_rows: int
     zones: dict[str, ZoneTable]
-    bound: Types = field(repr=False)
+    bound: NodeTypes = field(repr=False)
     label_inputs: InputSchema | None = None
-    tables: Schemas = field(default_factory=dict[str, InputSchema])
-    label_tables: Schemas = field(default_factory=dict[str, InputSchema])
+    tables: TableTypes = field(default_factory=dict[str, InputSchema])
+    label_tables: TableTypes = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
-    told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
+    told: WarningHistory = field(default_factory=WarningHistory, repr=False)
     encoded: EncodedRows | None = field(default=None, repr=False)
     contract: FittedContract | None = None
-    profile: Packed | bytes | None = field(default=None, repr=False)
+    profile: StorableRecord | bytes | None = field(default=None, repr=False)
     golden: bytes | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel for one row, per thread; `replace` gives a new record its own."""
@@ -129,7 +129,7 @@ class Fitted:
     """Preparations for small batches, by the form of the result; see `execute.prepared`."""
 
     @cached_property
-    def learnt(self) -> Mapping[Node, Constant]:
+    def learnt(self) -> Mapping[Node, LearntConstant]:
         """The learned values, with the keys of every vocabulary in the order of their codes.
 
         In `constants`, keys that only group rows are unordered. They are sorted here, when first
@@ -149,25 +149,27 @@ class Fitted:
         if typed is not None:
             return typed
         parts = plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones
-        return as_held(TypedPlan(*parts))
+        return share_equal_plan(TypedPlan(*parts))
 
     @cached_property
     def schedule(self) -> Schedule:
         """The schedule that computes the features of new rows."""
-        return laid_out(self.declared.schedule("apply"), self.nodes.values(), self.types)
+        return separate_multi_hot(self.declared.schedule("apply"), self.nodes.values(), self.types)
 
     @cached_property
     def training_schedule(self) -> Schedule:
         """The schedule that computes the features of the training rows."""
-        return laid_out(self.declared.schedule("training"), self.nodes.values(), self.types)
+        return separate_multi_hot(
+            self.declared.schedule("training"), self.nodes.values(), self.types
+        )
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
         """The expression of each output column, in order; one-hot encodings have several."""
-        return expanded(self.declaration.nodes, self.constants, self.bound)
+        return expand_one_hot(self.declaration.nodes, self.constants, self.bound)
 
     @cached_property
-    def types(self) -> Types:
+    def types(self) -> NodeTypes:
         """The type of every node, bound to the columns seen in fit."""
         new = [node for node in self.nodes.values() if node not in self.bound]
         literals = {arg for node in new for arg in node.args if isinstance(arg, Literal)}
@@ -187,7 +189,7 @@ class Fitted:
             return typed
         dtype, zones = self.declaration.dtype, self.zones
         parts = self.nodes, dtype, self.inputs, self.tables, self.types, zones, codes
-        return as_held(TypedPlan(*parts))
+        return share_equal_plan(TypedPlan(*parts))
 
     @property
     def _code_types(self) -> Mapping[str, DType] | None:
@@ -198,7 +200,7 @@ class Fitted:
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
         """Return `make(self.typed)`, cached for all plans with equal columns and types."""
-        with using(self.zones):
+        with use_zone_tables(self.zones):
             return self.typed.once(make)
 
     @cached_property
@@ -297,7 +299,7 @@ def check_bound(contract: FittedContract) -> None:
         UnknownColumn, TypeMismatch: From the first rule that does not fit.
     """
     declared = contract.declaration
-    with using(contract.zones):
+    with use_zone_tables(contract.zones):
         for name, node in declared.nodes.items():
             if not declared.reads_clock(name) and set(declared.reads[name]) <= set(contract.inputs):
                 bind_types([node], contract.inputs, contract.tables)
@@ -306,7 +308,7 @@ def check_bound(contract: FittedContract) -> None:
 def fitted_label(
     plan: Declaration,
     inputs: InputSchema,
-    tables: Schemas,
+    tables: TableTypes,
     n_rows: int,
     zones: dict[str, ZoneTable],
 ) -> Fitted:
@@ -317,12 +319,12 @@ def fitted_label(
 def fitted_of_values(
     plan: Declaration,
     inputs: InputSchema,
-    learnt: Callable[[Types], Mapping[Node, Constant]],
+    learnt: Callable[[NodeTypes], Mapping[Node, LearntConstant]],
     n_rows: int,
     zones: dict[str, ZoneTable],
     label_inputs: InputSchema | None = None,
-    tables: Schemas | None = None,
-    label_tables: Schemas | None = None,
+    tables: TableTypes | None = None,
+    label_tables: TableTypes | None = None,
     n_rows_without_label: int = 0,
 ) -> Fitted:
     """Return a fitted plan with given learned values, without reading data.
@@ -331,7 +333,7 @@ def fitted_of_values(
     arguments are described in `Fitted`.
     """
     roots = list(plan.nodes.values())
-    with using(zones):
+    with use_zone_tables(zones):
         types = bind_types(roots, inputs, tables)
         values = learnt(types)
         constants = evaluate_constants(constant_roots(roots), types, values)

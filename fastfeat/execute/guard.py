@@ -31,10 +31,10 @@ from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import call, pa
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir.node import TableColumn
-from fastfeat.plan.declare.bind import Schema, Schemas
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, says
+from fastfeat.plan.declare.bind import ColumnTypes, TableTypes
+from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, rule_text
 from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars.zones import ZoneTable
 
 N_SHOWN = 5
@@ -64,7 +64,10 @@ class Guard:
 
 
 def fitted_rules(
-    plan: Declaration, inputs: Schema, tables: Schemas, zones: dict[str, ZoneTable] | None = None
+    plan: Declaration,
+    inputs: ColumnTypes,
+    tables: TableTypes,
+    zones: dict[str, ZoneTable] | None = None,
 ) -> Fitted:
     """Return a fitted plan for rules or features that need no learning.
 
@@ -81,7 +84,7 @@ def fitted_rules(
     return fitted_of_values(plan, read, lambda _: {}, 0, known, tables=of_tables)
 
 
-def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
+def row_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
     """Return the rules that the guard checks: about one row, without `late` columns or the clock.
 
     The clock is the column that stands for the time of the check.
@@ -105,7 +108,7 @@ def guard_of(fitted: Fitted) -> Guard | None:
         return contract.made["guard"]
     except KeyError:
         pass
-    rules = judged_rules(contract.declaration, fitted.declaration.late)
+    rules = row_rules(contract.declaration, fitted.declaration.late)
     made = guard_of_rules(rules, contract) if rules else None
     contract.made["guard"] = made
     return made
@@ -135,13 +138,13 @@ def row_inputs(fitted: Fitted) -> InputSchema:
     return {**{name: fitted.contract.inputs[name] for name in guard.columns}, **fitted.inputs}
 
 
-def columns_judged(fitted: Fitted) -> list[str]:
+def guarded_columns(fitted: Fitted) -> list[str]:
     """Return the columns that rules read from new rows, in order."""
     guard = guard_of(fitted)
     return [] if guard is None else list(guard.columns)
 
 
-def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
+def guarded_table_columns(fitted: Fitted) -> list[TableColumn]:
     """Return the lookup table columns that features or guarded rules read."""
     guard, own = guard_of(fitted), list(fitted.table_columns)
     return own if guard is None else [*own, *guard.each_broken.table_columns]
@@ -162,12 +165,14 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
     known = (*ON_VIOLATION, IGNORE)
     if on_violation is not None and on_violation not in known:
         hint = did_you_mean(str(on_violation), known)
-        raise InvalidPlan(f"on_violation={on_violation!r}: is one of {', '.join(known)}.{hint}")
+        raise InvalidPlan(
+            f"on_violation={on_violation!r}: must be one of {', '.join(known)}.{hint}"
+        )
     if refused and on_violation in refused:
         raise InvalidPlan(f"on_violation={on_violation!r}: {refused[str(on_violation)]}")
 
 
-def read_again(data: Any) -> Any:
+def as_rereadable(data: Any) -> Any:
     """Return data that can be read twice; a reader that can be read only once becomes a table."""
     return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
@@ -221,12 +226,12 @@ def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, in
     for name in broken:
         rule = guard.rules[name]
         read = {c: row.get(c) for c in _columns(rule)}
-        text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
+        text = f"{name!r}: the row breaks {rule_text(rule.expression.node)}: {values_text(read)}"
         _tell(text, rule, "reject", broken)
     return broken
 
 
-def tell_of_rows(
+def report_broken_rows(
     name: str, rule: Rule, table: Any, rows: NDArray[np.int64], *, first_row: int = 0
 ) -> None:
     """Raise or warn about the rows at positions `rows` of `table`, which break the rule.
@@ -261,7 +266,7 @@ def _told(
     ]
     more = ", ..." if len(numbers) > len(shown) else ""
     return (
-        f"{name!r}: {broken_text(len(numbers), n_rows)} {says(rule.expression.node)}: "
+        f"{name!r}: {broken_text(len(numbers), n_rows)} {rule_text(rule.expression.node)}: "
         f"{', '.join(rows)}{more}"
     )
 
@@ -308,11 +313,11 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def unlike(name: str, others: Iterable[str]) -> str:
+def unused_name(name: str, others: Iterable[str]) -> str:
     """Return `name` with as many "_" appended as needed to differ from `others`.
 
     Example:
-        >>> unlike("row", ["row", "x"])
+        >>> unused_name("row", ["row", "x"])
         'row_'
     """
     taken = set(others)

@@ -18,15 +18,15 @@ from fastfeat.engine.program import Constants, Output, program_of
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import (
     FastfeatError,
-    GivenWarnings,
     HistoryMissing,
     InvalidData,
+    WarningHistory,
     counted,
     did_you_mean,
     warn,
 )
 from fastfeat.execute import row_identity, values
-from fastfeat.execute.batch import Batch, Stands
+from fastfeat.execute.batch import Batch, HistoryPlaces
 from fastfeat.execute.inputs import check_place, check_still_missing, read_columns
 from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, cast, pa
@@ -35,7 +35,7 @@ from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import values_in
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.dtypes import BOOL, NULL, DType
@@ -78,7 +78,7 @@ def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list
     return [row_id] if row_id is not None and _is_read(history, columns) else []
 
 
-def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
+def id_column_names(row_id: str | None, columns: Sequence[str]) -> list[str]:
     """Return `[row_id]` if windows read any columns and rows have ids; else an empty list.
 
     The data itself may lack the id column. `columns` are the columns that windows read.
@@ -101,13 +101,13 @@ def history_table(
     """
     if not _is_read(history, columns):
         return None
-    with naming_history(hint_of(history)):
+    with naming_history(batch_hint(history)):
         table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
-            "history= is in the memory of a device: earlier rows are read from the host's in this "
-            "version. Bring them there first: cupy.asnumpy(x)"
+            "history= is in device memory, but this version reads earlier rows from host memory "
+            "only. Copy them to the host first: cupy.asnumpy(x)"
         )
     return table
 
@@ -137,20 +137,20 @@ def with_past(
         return batch
     if on_device and earlier is not None:
         raise InvalidData(
-            "history= beside data in the memory of a device is not read in this version. Bring the "
-            "data to the host first: cupy.asnumpy(x)"
+            "history= cannot be combined with data in device memory in this version. Copy the data "
+            "to the host first: cupy.asnumpy(x)"
         )
     joined = {name: _joined(batch, earlier, name) for name in columns}
     of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
     rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
     places, stands = None, None
     if earlier is not None:
-        stands = Stands(earlier.num_rows, None)
+        stands = HistoryPlaces(earlier.num_rows, None)
     if earlier is not None and row_id is not None:
-        found = row_identity.identified(row_id, earlier, batch.table)
+        found = row_identity.match_rows_by_id(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
-        places, stands = found.places, Stands(earlier.num_rows, found.rows)
-    past = replace(batch, table=rows, made=of_tables, stands=stands)
+        places, stands = found.places, HistoryPlaces(earlier.num_rows, found.rows)
+    past = replace(batch, table=rows, made=of_tables, history_places=stands)
     return replace(batch, past=past, places=places)
 
 
@@ -171,12 +171,12 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     return _concatenated(past, as_type(now, name, dtype, batch.first_number))
 
 
-def hint_of(history: Any) -> str:
+def batch_hint(history: Any) -> str:
     """Return a hint for the error if `history` is text that is not a file; "" otherwise."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
     hint = did_you_mean(history, [BATCH])
-    return f".{hint or f' {BATCH!r} instead says that the data holds its own past'}"
+    return f".{hint or f' If the data itself has the earlier rows, pass {BATCH!r}'}"
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     `first_row` is the number of the first row in messages.
     """
     if dtype.holds_bytes:
-        return decoded(column_keys.key_column(column, name, dtype))
+        return decode_column(column_keys.key_column(column, name, dtype))
     if dtype.is_list:
         return cast(lists.list_column(column, name, dtype), arrow_type(dtype))
     if dtype == NULL:
@@ -212,7 +212,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     return plain if plain.type == wanted else cast(plain, wanted)
 
 
-def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarnings) -> None:
+def warn_without_history(batch: Batch, roots: Iterable[Node], told: WarningHistory) -> None:
     """Warn about windows that begin before the first row of a batch without history."""
     if HistoryMissing in told.kinds:
         return
@@ -229,7 +229,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarning
         more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""
         warn(
             f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
-            "transform(data, history=earlier), or history='batch' where the data holds its past",
+            "transform(data, history=earlier), or history='batch' if the data has them already",
             HistoryMissing,
             told,
         )

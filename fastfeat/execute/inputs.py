@@ -30,14 +30,14 @@ from fastfeat.errors import (
 )
 from fastfeat.execute import text_slots
 from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns import column_addresses as wide_columns
 from fastfeat.io.columns import conversions
-from fastfeat.io.columns import wide as wide_columns
 from fastfeat.io.columns.conform import (
     all_missing,
     conform,
     in_storage,
+    is_read_unconverted,
     mismatch,
-    stands_as_stored,
 )
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
@@ -47,10 +47,10 @@ from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars.value import InputSlot
 
-Columns = Mapping[InputSlot, Any]
+SlotColumns = Mapping[InputSlot, Any]
 """The column for each input slot: an Arrow chunked array, or a DeviceArray."""
 
 LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
@@ -143,7 +143,7 @@ def slot_columns(
     made: Mapping[Node, Any] | None = None,
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
-) -> Columns:
+) -> SlotColumns:
     """Return the column for each input slot of a program, in the Arrow type that kernels read.
 
     A DeviceArray is returned unchanged: the backend converts it. `made` holds the results of steps
@@ -204,7 +204,7 @@ def _places(program: Program, schema: Schema) -> _Places | None:
             return None
         place = place_of[source.name]
         given = types[place]
-        if not stands_as_stored(given, slot.dtype) or storage_type(slot.dtype) != given:
+        if not is_read_unconverted(given, slot.dtype) or storage_type(slot.dtype) != given:
             return None
         places.append(place)
     bits = [types[place].bit_width for place in places]
@@ -254,14 +254,14 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         for name, column in zip(names_of(slot.sources), columns, strict=True)
         if isinstance(column, DeviceArray)
     )
-    raise unlike_on_device(name, wanted, found)
+    raise device_type_error(name, wanted, found)
 
 
-def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+def device_type_error(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
     """Return the error for a device column with another type than in fit."""
     return TypeMismatch(
-        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
-        "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in device memory. Convert it on "
+        "the device, for example x.astype('float64'), or pass the column in host memory"
     )
 
 
@@ -279,9 +279,8 @@ def check_place(table: Any, backend: str) -> None:
         return
     for name in table.on_device():
         raise InvalidData(
-            f"{column_text(name)} is in the memory of a device, and backend={backend!r} reads the "
-            "host's. Use backend='gpu', or bring the data to the host first: cupy.asnumpy(x), "
-            "x.cpu()"
+            f"{column_text(name)} is in device memory, but backend={backend!r} reads host memory. "
+            "Use backend='gpu', or copy the data to the host first: cupy.asnumpy(x), x.cpu()"
         )
 
 
@@ -294,8 +293,8 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
         column = table.column(name)
         if isinstance(column, DeviceArray):
             raise TypeMismatch(
-                f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in the memory of "
-                f"a device. {FIT_ON_VALUES}"
+                f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in device "
+                f"memory. {FIT_ON_VALUES}"
             )
         if not all_missing(column):
             mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
@@ -328,7 +327,7 @@ def absence_hint(
         or _made_hint(name, features or {}, "a feature")
         or _made_hint(name, label or {}, "the label")
         or did_you_mean(name, names)
-        or (f" There are: {_listed(names)}" if names else "")
+        or (f" The columns are: {_listed(names)}" if names else "")
     )
 
 
@@ -347,16 +346,17 @@ def _pandas_hint(name: str, data: Any) -> str:
         return f" {name!r} is the index of the frame, which is not read: pass frame.reset_index()"
     if labels.nlevels > 1:
         return (
-            " The columns of the frame have several levels. Give them one: frame.columns = "
+            " The frame's columns have several levels. Flatten them: frame.columns = "
             "['_'.join(map(str, label)) for label in frame.columns]"
         )
     if any(str(label) == name for label in labels):
         return (
-            " The frame has a column of that name that is no text. Pass frame.rename(columns=str)"
+            " The frame has a column with this label, but the label is not text. Pass "
+            "frame.rename(columns=str)"
         )
     if len(labels) and not any(isinstance(label, str) for label in labels):
         return (
-            f" The names of the frame's columns are no text: {_listed(labels)}. "
+            f" The labels of the frame's columns are not text: {_listed(labels)}. "
             "Pass frame.rename(columns=str)"
         )
     return ""
@@ -369,7 +369,8 @@ def _separator_hint(names: list[str]) -> str:
         return ""
     return (
         f" The only column is {names[0]!r}: its fields seem to be separated by {found[0]}. A .csv "
-        "has commas, a .tsv tabs: read other files yourself, with pandas.read_csv(..., sep=...)"
+        "file must have commas, a .tsv file tabs. Read other files yourself, for example with "
+        "pandas.read_csv(..., sep=...)"
     )
 
 
@@ -378,8 +379,8 @@ def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
     if name not in made or name in columns_of([made[name]]):
         return ""
     return (
-        f" {name!r} is {what} of this plan, and expressions read columns of the data only. "
-        "Keep its expression in a variable, and use that"
+        f" {name!r} is {what} of this plan, but an expression can only read columns of the data. "
+        "Assign its expression to a variable, and use the variable"
     )
 
 

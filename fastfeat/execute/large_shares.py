@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
-from fastfeat.execute.in_time import NotInOrder, Numbers, in_time_of_share, with_types
 from fastfeat.execute.shares import (
-    numbered,
-    put_away,
     renumbering,
-    unnumbered,
+    spill_tables,
+    with_row_numbers,
+    without_row_numbers,
 )
-from fastfeat.execute.stage_work import WORK, PlaceOnDisk, StageWork, share_bytes
+from fastfeat.execute.stage_work import WORK, SpilledColumn, StageWork, share_bytes
+from fastfeat.execute.time_ordered_stage import NotInOrder, compute_share_in_time_order, with_types
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import check_within, current_budget
 
@@ -33,11 +34,11 @@ _SUM_BYTES = 320
 _FEWEST_ROWS = 1 << 12
 
 
-def of_large_share(
+def compute_large_share(
     work: StageWork,
     file: IO[bytes],
     past: IO[bytes] | None,
-    given: Sequence[PlaceOnDisk],
+    given: Sequence[SpilledColumn],
     n_earlier: int,
 ) -> Iterator[Table] | None:
     """Return an iterator over tables of a large share's functions, in row order.
@@ -57,19 +58,19 @@ def of_large_share(
     if sum(one.tell() for one in files) < LARGE * most_bytes:
         return None
 
-    def tables() -> Iterator[tuple[Table, Numbers]]:
+    def tables() -> Iterator[tuple[Table, Int64Array]]:
         for one in files:
             first = n_earlier if one is file else 0
             for table, numbers in _tables_in(one, lambda row: _rows_at_once(work, row)):
                 yield with_types(table, work, len(given)), numbers + first
 
     @contextmanager
-    def telling(places: Numbers, n_past: int) -> Generator[None]:
+    def telling(places: Int64Array, n_past: int) -> Generator[None]:
         numbers = np.where(places < n_earlier, places, places - n_earlier)
         with renumbering(numbers[:n_past], numbers[n_past:]):
             yield
 
-    stream = in_time_of_share(work, tables(), given, telling)
+    stream = compute_share_in_time_order(work, tables(), given, telling)
     if stream is None:
         return None
 
@@ -77,15 +78,15 @@ def of_large_share(
         for functions, places in stream:
             check_within(WORK)
             if work.stage.of_seen:
-                yield numbered(functions, pa.array(places))
+                yield with_row_numbers(functions, pa.array(places))
             else:
                 own = places >= n_earlier
                 kept = functions.filter(pa.array(own))
-                yield numbered(kept, pa.array(places[own] - n_earlier))
+                yield with_row_numbers(kept, pa.array(places[own] - n_earlier))
 
     n_tied = Counter(work.n_tied)
     try:
-        made = put_away(found(), work.source.folder)
+        made = spill_tables(found(), work.source.folder)
     except NotInOrder:
         work.n_tied.clear()
         work.n_tied.update(n_tied)
@@ -107,7 +108,7 @@ def _rows_at_once(work: StageWork, row_bytes: float) -> int:
 
 def _tables_in(
     file: IO[bytes], rows_at_once: Callable[[float], int]
-) -> Iterator[tuple[Table, Numbers]]:
+) -> Iterator[tuple[Table, Int64Array]]:
     """Yield the rows in a share's file as tables, each with the numbers of its rows.
 
     `rows_at_once` returns the number of rows of the next table, from the bytes of a row.
@@ -128,6 +129,6 @@ def _tables_in(
         yield _of_table(pa.Table.from_batches(waiting))
 
 
-def _of_table(rows: Table) -> tuple[Table, Numbers]:
-    table, numbers = unnumbered(rows.combine_chunks())
+def _of_table(rows: Table) -> tuple[Table, Int64Array]:
+    table, numbers = without_row_numbers(rows.combine_chunks())
     return table, numbers.to_numpy()

@@ -18,7 +18,7 @@ from fastfeat.io.sources.addresses import without_secrets
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.formats import SUFFIXES
-from fastfeat.io.sources.places import would_have
+from fastfeat.io.sources.output_overlap import would_include_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +64,31 @@ def layout_of(
     columns = _names_of(partition_by)
     named = SUFFIXES.get(target.suffix.lower())
     if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
-        raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
+        raise InvalidPlan(f"part_rows={part_rows!r}: must be a number of rows, at least 1")
     if file_format is not None and str(file_format) not in FOLDER_FORMATS:
         hint = did_you_mean(str(file_format), FOLDER_FORMATS)
-        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FOLDER_FORMATS)}.{hint}")
+        raise InvalidPlan(
+            f"format={file_format!r}: must be one of {', '.join(FOLDER_FORMATS)}.{hint}"
+        )
     if named is not None and names_file(target):
         if columns or part_rows is not None or file_format is not None:
             raise InvalidPlan(
-                f"format=, partition_by= and part_rows= are for folders, and {target} is a file by "
-                "its suffix. Name a folder"
+                f"format=, partition_by= and part_rows= are for folders, but {target} is a file, "
+                "by its suffix. Pass the path of a folder"
             )
         return Layout(target, named, is_folder=False)
     form = file_format or _BY_SUFFIX.get(target.suffix, "parquet")
     if file_format is None and target.suffix and form == "parquet" and not target.is_dir():
         raise InvalidPlan(
-            f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
-            f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
+            f"{target}: no format has the suffix {target.suffix!r}. For a file, use one of "
+            f"{', '.join(SUFFIXES)}. For a folder with this name, pass format='parquet'"
         )
     FOLDER_FORMATS[form].check_installed()
     if columns and not FOLDER_FORMATS[form].has_partitions:
-        raise InvalidPlan(f"partition_by=: format={form!r} has no partitions")
+        raise InvalidPlan(
+            f"partition_by=: format={form!r} has no partitions. Leave partition_by= out, or choose "
+            "another format"
+        )
     return Layout(target, form, True, columns, part_rows)
 
 
@@ -97,14 +102,14 @@ def _path_of(out: Any) -> Path:
     given: object = os.fspath(cast("str", out)) if isinstance(out, str | os.PathLike) else out
     if not isinstance(given, str):
         raise TypeMismatch(
-            f"out={out!r}: takes the path of a file, such as 'features.parquet', or of a folder"
+            f"out={out!r}: must be the path of a file, such as 'features.parquet', or of a folder"
         )
     if not given:
-        raise InvalidPlan("out='': names no place. Name a file, such as 'features.parquet'")
+        raise InvalidPlan("out='': the path is empty. Pass a file, such as 'features.parquet'")
     if _ADDRESS.match(given):
         raise InvalidPlan(
-            f"out={without_secrets(given)!r}: features are written to files of this machine, and "
-            "this is an address. Write them to a folder, and copy that"
+            f"out={without_secrets(given)!r}: features can be written to files on this machine, "
+            "but not to an address. Write them to a local folder, then copy the folder"
         )
     return Path(given)
 
@@ -119,7 +124,9 @@ def _names_of(partition_by: Any) -> tuple[str, ...]:
     columns = tuple(cast("Sequence[object]", names)) if isinstance(names, Sequence) else (None,)
     found = tuple(column for column in columns if isinstance(column, str))
     if found != columns:
-        raise TypeMismatch(f"partition_by={partition_by!r}: takes a column, or a list of columns")
+        raise TypeMismatch(
+            f"partition_by={partition_by!r}: must be a column name, or a list of column names"
+        )
     return found
 
 
@@ -154,14 +161,15 @@ def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | Non
     files += [os.fspath(cast("str", of)) for of in given if isinstance(of, str | os.PathLike)]
     if any(Path(file).resolve() == own for file in files if "\0" not in file) and own.is_file():
         raise OutputError(
-            f"{target} is a file of the data, which its features would replace. Name another"
+            f"{target} is a file of the data, and the features would replace it. Choose another "
+            "path"
         )
     suffix = _SUFFIX_OF_FORM.get(layout.form, ".parquet")
     name = f"part-000000{suffix}" if layout.is_folder else None
-    if any(would_have(data, own, name) for data in given):
+    if any(would_include_output(data, own, name) for data in given):
         raise OutputError(
-            f"{target} is in the folder of the data: its features would be rows of the data the "
-            "next time. Name a place beside it"
+            f"{target} is in the folder of the data, so the next run would read the features as "
+            "data. Choose a path outside of this folder"
         )
 
 

@@ -16,13 +16,13 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import lists
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sources import schema
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.ir.node import Node, TableColumn
-from fastfeat.plan.declare.bind import Schemas, lacking_table, listed
+from fastfeat.plan.declare.bind import TableTypes, list_names, missing_table_error
 from fastfeat.steps.tables import rows as table_rows
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any
     }
 
 
-def table_schemas(tables: Mapping[str, Any]) -> Schemas:
+def table_schemas(tables: Mapping[str, Any]) -> TableTypes:
     """Return the column types of each table."""
     return {name: schema_of(table) for name, table in tables.items()}
 
 
-def resolve_schemas(tables: Tables) -> Schemas:
+def resolve_schemas(tables: Tables) -> TableTypes:
     """Return the column types of each table; the user passes types, or tables with data."""
     return {name: schema.read_schema(given) for name, given in resolve_tables(tables).items()}
 
 
-def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
+def columns_of_tables(columns: Iterable[TableColumn], schemas: TableTypes) -> TableTypes:
     """Return the types of the given columns, by table name and column name."""
     found: dict[str, dict[str, Any]] = {}
     for column in columns:
@@ -131,7 +131,7 @@ def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
     """
     if tables is not None and not isinstance(tables, Mapping):
         raise TypeMismatch(
-            f"tables= is a dict of tables by name, got a {type(tables).__name__}. Pass "
+            f"tables= must be a dict of tables by name, got a {type(tables).__name__}. Pass "
             f"tables={{{example!r}: table}}"
         )
     return cast("Mapping[str, Any]", tables or {})
@@ -140,7 +140,7 @@ def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
 def _table_named(name: str, tables: Any) -> Any:
     there = resolve_tables(tables, name)
     if name not in there:
-        raise lacking_table(name, [key for key in there if isinstance(key, str)])  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise missing_table_error(name, [key for key in there if isinstance(key, str)])  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
     return there[name]
 
 
@@ -167,7 +167,8 @@ def _read(name: str, given: Any, columns: Sequence[str]) -> Any:
     for column in wanted:
         if column not in table.column_names:
             known = list(read_table(given).column_names) if _is_read_again(given) else []
-            hint = did_you_mean(column, known) or (f" There are: {listed(known)}" if known else "")
+            there = f" The columns are: {list_names(known)}" if known else ""
+            hint = did_you_mean(column, known) or there
             raise UnknownColumn(f"the table {name!r} has no column {column!r}.{hint}")
     return table
 
@@ -181,7 +182,7 @@ def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValue
     """Return a table column in its storage type, as one array."""
     try:
         if dtype == UTF8:
-            stored = decoded(column_keys.key_column(column, node.name, dtype))
+            stored = decode_column(column_keys.key_column(column, node.name, dtype))
         elif dtype.is_list:
             stored = lists.list_column(column, node.name, dtype)
         else:

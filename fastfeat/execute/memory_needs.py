@@ -58,7 +58,7 @@ def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]
         read = [column.name for column in columns if column.table == name]
         n_bytes = _bytes_of_table(given.get(name), read)
         if n_bytes:
-            yield Need(f"the table {name!r}, which is in memory as a whole,", n_bytes)
+            yield Need(f"the table {name!r}, which must be in memory whole,", n_bytes)
 
 
 def _bytes_of_table(given: Any, columns: Sequence[str]) -> int:

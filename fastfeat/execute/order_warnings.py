@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.backends import run_task
-from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
+from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, WarningHistory, counted, warn
 from fastfeat.execute import values as row_values
 from fastfeat.execute import windows as window_values
 from fastfeat.execute.batch import Batch, take_rows
@@ -23,7 +23,7 @@ from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import INT64
@@ -36,11 +36,9 @@ from fastfeat.steps.windows import tasks as window_tasks
 if TYPE_CHECKING:
     from fastfeat.steps.windows.rows import RowOrder
 
-Rows = NDArray[np.int64]
-
 
 def warn_repeated(
-    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
+    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: WarningHistory
 ) -> None:
     """Warn about history rows that equal rows of the data in all columns that both have.
 
@@ -71,9 +69,9 @@ def warn_repeated(
     if len(alike.rows):
         n, first = len(alike.rows), int(alike.rows.min())
         warn(
-            f"history=: {counted(n, 'row')} of it, first row {first}, equal rows of the data, and "
-            "windows see both. Leave them out of the history, or say which column tells rows "
-            "apart, and they are one: Plan(row_id='id')",
+            f"history= repeats {counted(n, 'row')} of the data (first: row {first} of the "
+            "history), and windows see both copies. Leave them out of the history, or name the "
+            "column that identifies a row, Plan(row_id='id'), so that each row counts once",
             RowsRepeated,
             told,
         )
@@ -87,7 +85,7 @@ def _time(roots: Sequence[Node]) -> str | None:
     return time.name if isinstance(time, Column) else None
 
 
-def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
+def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Int64Array:
     """Return the rows of the time column `column` with a time that also occurs in `times`."""
     ends = call("min_max", times)
     low = call("greater_equal", column, ends["min"])
@@ -109,9 +107,9 @@ class _Alike(NamedTuple):
         groups: Number of each row's group of equal rows, for `rows` followed by `others`.
     """
 
-    rows: Rows
-    others: Rows
-    groups: Rows
+    rows: Int64Array
+    others: Int64Array
+    groups: Int64Array
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
@@ -131,12 +129,12 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
     return alike
 
 
-def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
+def _codes(columns: Sequence[ChunkedArray]) -> Int64Array | None:
     """Return an integer per value, equal for equal values and 0 if missing, for all columns joined.
 
     The values of the first column come first. None if the columns cannot be compared.
     """
-    values = [plain(decoded(column)) for column in columns]
+    values = [plain(decode_column(column)) for column in columns]
     kind = values[0].type
     if any(one.type != kind for one in values) or pa.types.is_nested(kind):
         return None
@@ -154,7 +152,7 @@ def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
     )
 
 
-def _numbered(values: Rows) -> Rows:
+def _numbered(values: Int64Array) -> Int64Array:
     """Return numbers from 0 on, equal for equal integers."""
     return call("dictionary_encode", pa.array(values)).indices.to_numpy().astype(np.int64)
 
@@ -200,7 +198,7 @@ def ordered_windows(
 def warn_ties(
     batch: Batch,
     windows: Mapping[Call, Node],
-    told: GivenWarnings,
+    told: WarningHistory,
     coming: Container[Node] = (),
 ) -> None:
     """Warn about ties (rows of one entity with the same time) if windows depend on their order.
@@ -221,14 +219,14 @@ def warn_ties(
     warn_tied(found, told)
 
 
-def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
+def warn_tied(found: Mapping[Node, int], told: WarningHistory) -> None:
     """Warn about ties; `found` holds the number of tied rows by window."""
     texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:
         warn(
-            f"rows of one entity have the same time: {'; '.join(texts)}. Of these a row sees those "
-            "that stand before it in the data. Say what orders them, tie='seq' (a column), or "
-            "leave the moment out: closed='left'",
+            f"rows of one entity have the same time: {'; '.join(texts)}. Each of them sees only "
+            "the ones that are before it in the data. Name a column that orders them, tie='seq', "
+            "or leave out rows of the same time, closed='left'",
             TiesInOrder,
             told,
         )
@@ -270,7 +268,7 @@ def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False)
     return run_task(seen.backend, window_tasks.TiesTask(past, first))
 
 
-def _of_shared_times(past: RowOrder) -> Rows:
+def _of_shared_times(past: RowOrder) -> Int64Array:
     """Return the rows, ascending, that share their time with another row, of any entity."""
     ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
     rows = None if present.all() else np.flatnonzero(present)
@@ -288,7 +286,7 @@ def _of_shared_times(past: RowOrder) -> Rows:
     return found if rows is None else rows[found]
 
 
-def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
+def _order_of(past: RowOrder, rows: Int64Array) -> RowOrder:
     """Return the times and keys of the given rows only."""
     times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
     keys = [take_rows(_chunked(key), rows) for key in past.keys]

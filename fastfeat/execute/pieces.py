@@ -14,7 +14,7 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded_files
 from fastfeat.execute.entities import stages_of
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.guard import IGNORE, check_option, guard_of, judge, table_columns_judged
+from fastfeat.execute.guard import IGNORE, check_option, guard_of, guarded_table_columns, judge
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, read_tables
@@ -23,15 +23,15 @@ from fastfeat.execute.transform import transform
 from fastfeat.execute.window_columns import (
     RowSource,
     WindowColumns,
-    bound_of,
     check_shared,
     history_of,
+    window_context,
 )
 from fastfeat.io.arrow import Schema, pa, schema_with
-from fastfeat.io.budget import Budget, budget_of, check_within, within
+from fastfeat.io.budget import Budget, budget_of, check_within, use_budget
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.io.sources.scan import ScannedTable, scan, with_place_in_errors
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
@@ -40,7 +40,7 @@ MOST_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class FeaturePieces:
     """A data set with features that are computed chunk by chunk.
 
     Args:
@@ -54,7 +54,7 @@ class Pieces:
 
     dataset: Dataset
     schema: Schema
-    features: Callable[[Scanned], Any]
+    features: Callable[[ScannedTable], Any]
     most_bytes: Callable[[], int]
     row_of: Callable[[int], int] | None = None
 
@@ -70,24 +70,24 @@ class Pieces:
         start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
             for piece in pieces:
-                with telling_place(piece):
+                with with_place_in_errors(piece):
                     features = self.features(piece)
                 check_within(_WORK)
                 yield features
 
     def of_none(self) -> Any:
         """Return the features of a table without rows, for their columns and types."""
-        return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
+        return self.features(ScannedTable(pa.Table.from_batches([], self.schema), 0, ()))
 
 
 def pieces_of(
     dataset: Dataset,
     columns: Sequence[str],
     if_there: Sequence[str],
-    features: Callable[[Scanned], Any],
+    features: Callable[[ScannedTable], Any],
     given: Schema,
     most_bytes: int | Callable[[], int] = MOST_BYTES,
-) -> Pieces:
+) -> FeaturePieces:
     """Return a data set with features that the function `features` computes, chunk by chunk.
 
     Args:
@@ -115,7 +115,7 @@ def pieces_of(
         most = most_bytes if isinstance(most_bytes, int) else most_bytes()
         return max(1, most * width // most_width)
 
-    return Pieces(dataset, schema, features, n_bytes)
+    return FeaturePieces(dataset, schema, features, n_bytes)
 
 
 def pieces_of_later_rows(
@@ -128,7 +128,7 @@ def pieces_of_later_rows(
     n_shares: int | None = None,
     folder: Path | None = None,
     on_violation: str | None = None,
-) -> Pieces:
+) -> FeaturePieces:
     """Return a data set with features that a fitted plan computes chunk by chunk.
 
     Args:
@@ -155,7 +155,7 @@ def pieces_of_later_rows(
     known = known_tables(fitted, rows.tables)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
 
-    def judged(piece: Scanned, history: str | None = None) -> CallRows:
+    def judged(piece: ScannedTable, history: str | None = None) -> CallRows:
         given = CallRows(piece.table, history=history, tables=known, backend=rows.backend)
         if guard is not None:
             judge(guard, given, on_violation=on_violation, first_row=piece.first_row)
@@ -163,7 +163,7 @@ def pieces_of_later_rows(
 
     compute = partial(transform, fitted, to=to, categories=categories)
 
-    def features(piece: Scanned) -> Any:
+    def features(piece: ScannedTable) -> Any:
         return compute(judged(piece), first_row=piece.first_row)
 
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
@@ -174,16 +174,16 @@ def pieces_of_later_rows(
         return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
     if fitted.declaration.row_id is not None:
         raise InvalidPlan(
-            "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
-            "version. Read the data whole: fitted.transform(data, history=...)"
+            "this version cannot use the row_id= of a plan with windows when data is read in "
+            "pieces. Read the data whole: fitted.transform(data, history=...)"
         )
     source = RowSource(dataset, history_of(rows.history), most_bytes, n_shares, folder)
-    windows, bound = WindowColumns(source), bound_of(fitted, known, rows.backend)
+    windows, bound = WindowColumns(source), window_context(fitted, known, rows.backend)
     functions = functions_of_rows(fitted.schedule)
     check_shared(fitted.nodes)
     dataset.check_passes(1 + len(stages_of(functions)))
 
-    def windowed(piece: Scanned) -> Any:
+    def windowed(piece: ScannedTable) -> Any:
         given = judged(piece, BATCH)
         first_row, made = piece.first_row, {}
         if piece.table.num_rows:
@@ -207,17 +207,17 @@ def budget_of_features(fitted: Fitted, rows: CallRows) -> Budget | None:
         return None
     declared = fitted.declaration
     columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
-    needs = needs_of_call(rows.data, columns, rows.tables, table_columns_judged(fitted))
+    needs = needs_of_call(rows.data, columns, rows.tables, guarded_table_columns(fitted))
     return budget_of(rows.memory, needs)
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return the lookup tables as Arrow tables, so that work on them is reused between chunks."""
-    columns = table_columns_judged(fitted)
+    columns = guarded_table_columns(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
-def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
+def pieces_within(pieces: FeaturePieces, budget: Budget | None) -> FeaturePieces:
     """Return the data set with features that are computed within a memory budget.
 
     Work is slower if memory is short. A chunk that exceeds the budget raises OutOfMemory.
@@ -226,8 +226,8 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
         return pieces
     compute = pieces.features
 
-    def features(piece: Scanned) -> Any:
-        with within(budget):  # only here: between pieces this thread does the caller's work
+    def features(piece: ScannedTable) -> Any:
+        with use_budget(budget):  # only here: between pieces this thread does the caller's work
             found = compute(piece)
             check_within(_WORK)
             return found
@@ -244,6 +244,6 @@ def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
 
 _WORK = "computing features"
 _NO_QUARANTINE = (
-    "rows that are read in pieces are rejected, told or taken as they are. Divide them first, "
-    "contract.quarantine_to(rows, 'good/', 'bad/'), or write features: transform_to"
+    "rows that are read in pieces cannot be set apart. Divide them first, "
+    "contract.quarantine_to(rows, 'good/', 'bad/'), or write the features with transform_to"
 )

@@ -19,12 +19,12 @@ from fastfeat.backends import backend_named
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.errors import EncodedInFold
 from fastfeat.execute import encoded_rows as rows_encoded
-from fastfeat.execute.batch import Batch, Made
+from fastfeat.execute.batch import Batch, ComputedColumns
 from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.input_positions import columns_named, read_batch, reading_of
 from fastfeat.execute.inputs import slot_column
 from fastfeat.execute.lookup_tables import Tables, table_values
-from fastfeat.execute.prepared_reading import batch_read, columns_named, reading_of
-from fastfeat.execute.prepared_steps import StepsOfSchema, of_slot, steps_of_schema
+from fastfeat.execute.prepared_steps import SchemaSteps, slot_step, steps_of_schema
 from fastfeat.execute.step_costs import is_measured
 from fastfeat.execute.steps import run
 from fastfeat.io.arrow import Schema, pa
@@ -32,11 +32,11 @@ from fastfeat.io.sinks.write import LARGE, empty_matrix, memory_type, overlaps
 from fastfeat.ir.dtypes import NULL
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.progress import is_telling
+from fastfeat.progress import is_progress_shown
 
 Make = Callable[[Any, Tables], Mapping[Node, Any]]
 """Function `(table, lookup_tables) -> columns` that runs the tasks before the features."""
-Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
+FinishFeatures = Callable[[Any, Mapping[Node, Any], Any], Any]
 """Function `(table, computed_columns, out) -> features`; None if it does not support the batch."""
 
 SMALL = 1 << 16
@@ -48,7 +48,7 @@ _NONE: Mapping[Node, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class PreparedFunctions:
     """Functions that compute the features of a prepared batch.
 
     Args:
@@ -56,7 +56,7 @@ class Way:
         make: Computes the columns of tasks that run before `finish`; None without such tasks.
     """
 
-    finish: Finish | None
+    finish: FinishFeatures | None
     make: Make | None
 
 
@@ -73,8 +73,8 @@ class Prepared:
     """
 
     schema: Schema
-    few: Way
-    more: Way
+    few: PreparedFunctions
+    more: PreparedFunctions
     is_whole: bool
     warn: Callable[[Any], None] | None = None
 
@@ -92,9 +92,7 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
     return features
 
 
-def finished_features(
-    fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
-) -> Any:
+def finish_features(fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any) -> Any:
     """Return the features of a small batch with its tasks run; None if it was not prepared."""
     if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
@@ -107,7 +105,7 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
-    if data.num_rows >= SMALL or is_telling() or is_observed() or is_measured():
+    if data.num_rows >= SMALL or is_progress_shown() or is_observed() or is_measured():
         return None
     schema = data.schema
     for one in prepared:
@@ -144,20 +142,22 @@ def _is_compiled(to: str) -> bool:
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
     """Return the preparation for tables of one schema."""
-    is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
+    is_whole, nowhere = not fitted.declaration.past_columns, PreparedFunctions(None, None)
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return Prepared(schema, nowhere, nowhere, is_whole)
-    none = StepsOfSchema({}, fitted.schedule, is_any=False)
+    none = SchemaSteps({}, fitted.schedule, is_any=False)
     steps = steps_of_schema(fitted, schema) if is_whole else none
     finish = _FORMS[to].finish
-    few = Way(
+    few = PreparedFunctions(
         finish(fitted, schema, steps), _maker(fitted, steps.schedule) if steps.has_others else None
     )
     if not is_whole:
         return Prepared(schema, few, few, is_whole)
-    more = Way(
-        finish(fitted, schema, none), _maker(fitted, none.schedule) if none.has_others else None
-    )
+    program = fitted.matrix_program if to == "numpy" else fitted.arrow_program
+    more = few
+    if steps.of_columns or any(slot.kind != "column" for slot in program.inputs):
+        maker = _maker(fitted, none.schedule) if none.has_others else None
+        more = PreparedFunctions(finish(fitted, schema, none), maker)
     return Prepared(schema, few, more, is_whole, _warning(fitted))
 
 
@@ -170,7 +170,7 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
     def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        made: Made = {**table_values(table_columns, tables)}
+        made: ComputedColumns = {**table_values(table_columns, tables)}
         engine, rows = backend_named("cpu"), table.select(names)
         batch = Batch(rows, types, engine, learnt, made, programs=programs)
         run(batch, schedule, frees=True)
@@ -193,7 +193,7 @@ def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
     return warn
 
 
-def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+def _matrix(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeatures | None:
     """Return a function that computes features as a matrix; None if the schema is not supported."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
@@ -231,7 +231,7 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
             return None
         by_rows = not out.flags.f_contiguous
         address = _address(out if by_rows else out.T, dtype.itemsize)
-        if address is None or (batch := batch_read(reading, table, made)) is None:
+        if address is None or (batch := read_batch(reading, table, made)) is None:
             return None
         calls = free[by_rows]
         try:
@@ -245,17 +245,17 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
     return finish
 
 
-def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+def _arrow(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeatures | None:
     """Return a function that computes a table of features with the kept columns.
 
     None if tables of this schema are not supported. A feature that a step has made, and that is not
     changed afterwards, is not copied.
     """
-    from fastfeat.backends.cpu import as_made, parts_of
+    from fastfeat.backends.cpu import as_output, split_program
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
-    made, program = parts_of(whole)
+    made, program = split_program(whole)
     if any(output.dtype == NULL for output in whole.outputs):
         return None
     reading = reading_of(program, schema, steps, made.values())
@@ -277,7 +277,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
-        batch = None if out is not None else batch_read(reading, table, given)
+        batch = None if out is not None else read_batch(reading, table, given)
         if batch is None:
             return None
         try:
@@ -294,7 +294,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
                 named = columns_named(table, [column.name for column in compared])
                 given = {**given, **{column: named[column.name] for column in compared}}
             for k, slot in made.items():  # in order: the others are already in place
-                columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
+                columns.insert(k, as_output(slot_column(slot, given), whole.outputs[k]))
             if any(column is None for column in columns):
                 return None
             features = pa.Table.from_arrays(columns, schema=of_features)
@@ -308,15 +308,15 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     return finish
 
 
-def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+def _own_columns(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeatures | None:
     """Return a function that computes a table of features, each in memory of its own.
 
     None if a feature could share memory with a column that a task has made.
     """
-    from fastfeat.backends.cpu import parts_of  # imports the CPU backend
+    from fastfeat.backends.cpu import split_program  # imports the CPU backend
 
-    slots = parts_of(fitted.arrow_program)[0].values()
-    if any(of_slot(slot, steps, schema) is None for slot in slots):
+    slots = split_program(fitted.arrow_program)[0].values()
+    if any(slot_step(slot, steps, schema) is None for slot in slots):
         return None
     return _arrow(fitted, schema, steps)
 
@@ -339,7 +339,7 @@ class _Form(NamedTuple):
         entry: Entry point of its kernel.
     """
 
-    finish: Callable[[Fitted, Schema, StepsOfSchema], Finish | None]
+    finish: Callable[[Fitted, Schema, SchemaSteps], FinishFeatures | None]
     entry: str
 
 

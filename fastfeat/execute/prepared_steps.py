@@ -16,8 +16,8 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Schema
 from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
-from fastfeat.plan.lower.task_graph import without_made
+from fastfeat.plan.lower.schedule import ROWS, Schedule, ScheduledTask
+from fastfeat.plan.lower.task_graph import drop_computed
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps import step as step_records
 from fastfeat.steps.registry import step_function
@@ -25,12 +25,12 @@ from fastfeat.steps.registry import step_function
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import StepCalls
 
-Made = Node | InputSlot
+StepResult = Node | InputSlot
 """A result computed for a batch: the column of a step, or a program's input from text."""
 
 
 @dataclass(frozen=True, slots=True)
-class OfColumns:
+class PreparedStep:
     """A step as kernel calls, with the names of the data columns that it reads."""
 
     calls: StepCalls
@@ -38,7 +38,7 @@ class OfColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class StepsOfSchema:
+class SchemaSteps:
     """The steps of a plan, divided into those that a prepared call runs and all others.
 
     Args:
@@ -47,7 +47,7 @@ class StepsOfSchema:
         is_any: Whether the call runs any steps, including those for a program's text inputs.
     """
 
-    of_columns: Mapping[Node, OfColumns]
+    of_columns: Mapping[Node, PreparedStep]
     schedule: Schedule
     is_any: bool = True
 
@@ -57,9 +57,9 @@ class StepsOfSchema:
         return any(task.kind != "features" for task in self.schedule.tasks)
 
 
-def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
+def steps_of_schema(fitted: Fitted, schema: Schema) -> SchemaSteps:
     """Return the steps that a prepared call runs for tables of a schema, and the other tasks."""
-    schedule, found = fitted.schedule, dict[Node, OfColumns]()
+    schedule, found = fitted.schedule, dict[Node, PreparedStep]()
     for task in schedule.tasks:
         if task.kind == "step" and schedule.columns[task.gives[0]].space == ROWS:
             (step,) = task.nodes
@@ -69,12 +69,12 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
     for place in _read_by_others(schedule, found):
         found.pop(schedule.columns[place].origin, None)
     places = {k for k, column in enumerate(schedule.columns) if column.origin in found}
-    return StepsOfSchema(found, without_made(schedule, places))
+    return SchemaSteps(found, drop_computed(schedule, places))
 
 
 def _of_columns(
-    fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
-) -> OfColumns | None:
+    fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, PreparedStep]
+) -> PreparedStep | None:
     """Return a step as kernel calls; None if one of its inputs prevents that.
 
     Its inputs must be columns of the data, learned vocabularies, or counts of steps in `found`.
@@ -99,19 +99,19 @@ def _of_columns(
                 return None
     types = [schema.field(name).type for name in names]
     calls = step_calls()[step.function](args, types, dict(step.params))
-    return None if calls is None else OfColumns(calls, tuple(names))
+    return None if calls is None else PreparedStep(calls, tuple(names))
 
 
 def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[int]:
     """Return the positions of the columns that tasks outside the prepared call read."""
 
-    def is_other(task: Task) -> bool:
+    def is_other(task: ScheduledTask) -> bool:
         return task.kind != "features" and not all(node in found for node in task.nodes)
 
     return [place for task in schedule.tasks if is_other(task) for place in task.reads]
 
 
-def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns | None:
+def slot_step(slot: InputSlot, steps: SchemaSteps, schema: Schema) -> PreparedStep | None:
     """Return the step that makes a program's input, as kernel calls; None if that is impossible."""
     source = slot.sources[0]
     if slot.kind == "column":
@@ -121,4 +121,4 @@ def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns 
         return None
     types = [schema.field(name).type for name in names]
     calls = text_slots.TEXT_SLOTS[slot.kind].calls(slot, types)
-    return None if calls is None else OfColumns(calls, names)
+    return None if calls is None else PreparedStep(calls, names)

@@ -55,7 +55,7 @@ def _dictionary(codes: Any, texts: Array) -> Array:
 
 
 def computed_form(fitted: Fitted, to: str) -> str:
-    """Return the form in which features are computed before conversion; see `Form`.
+    """Return the form in which features are computed before conversion; see `ResultForm`.
 
     A pandas frame with only floats of one type is computed as a matrix: it becomes a single block,
     which models take without a copy.
@@ -69,7 +69,7 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
     return set(fitted.schema.types) == {arrow_type(fitted.matrix_dtype)}
 
 
-def given_out(
+def convert_features(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
     """Return computed features, converted to the form that the user asked for.
@@ -106,7 +106,7 @@ def _may_miss(fitted: Fitted) -> dict[str, bool]:
     return {output.name: output.ok is not op.TRUE for output in outputs}
 
 
-def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
+def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
     """Return the array that kernels write to, made from the user's `out=`; None without one.
 
     Raises:
@@ -120,7 +120,7 @@ def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
     if to == "numpy" and given == bfloat16_type():
         return out.view(np.uint16)
     if str(given) != "torch.bfloat16":
-        raise InvalidData(f"out= must have the type of the plan, bfloat16, got {given}")
+        raise InvalidData(f"out= must have the plan's type, bfloat16, got {given}")
     return memory
 
 
@@ -147,16 +147,21 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
         raise InvalidData(
             f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
         )
-    if not array.flags.writeable or not array.flags.aligned:
-        raise InvalidData("out= must be writeable and aligned")
+    if not array.flags.writeable:
+        raise InvalidData("out= is read-only. Pass a writeable array")
+    if not array.flags.aligned:
+        raise InvalidData(
+            "out= must be aligned: the address and the strides must be multiples of "
+            f"{dtype.alignment} bytes"
+        )
     if overlaps_itself(array.shape, array.strides, array.itemsize):
-        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+        raise InvalidData("out= must not overlap itself: several elements share one address")
     columns = dict(zip(table.column_names, table.columns, strict=True))
     name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
     if name is not None:
         raise InvalidData(
-            f"out= overlaps the memory of the input column {name!r}: kernels would read what they "
-            "have written. Give it memory of its own"
+            f"out= overlaps the memory of the input column {name!r}: kernels would overwrite "
+            "values that they still have to read. Pass an array with its own memory"
         )
 
 

@@ -7,20 +7,18 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.backends import Backend, run_task
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded, has_value, plain, plain_table
+from fastfeat.io.columns.decode import decode_column, has_value, plain, plain_table
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.dtypes import BOOL, INT64, NULL, UINT64, DType
 from fastfeat.steps.keys.tasks import DistinctTask
-
-Rows = NDArray[np.int64]
 
 
 class DistinctRows(NamedTuple):
@@ -34,9 +32,9 @@ class DistinctRows(NamedTuple):
         places: Position of each data row among the distinct rows, shape (n_rows,).
     """
 
-    rows: Rows
-    of_history: Rows
-    places: Rows
+    rows: Int64Array
+    of_history: Int64Array
+    places: Int64Array
 
     def column(self, joined: ChunkedArray, *, is_in_data: bool) -> ChunkedArray:
         """Return one column of the distinct rows.
@@ -47,10 +45,10 @@ class DistinctRows(NamedTuple):
         """
         rows = self.rows if is_in_data else self.of_history
         stand = len(rows) == len(joined) and bool((rows == np.arange(len(rows))).all())
-        return joined if stand else plain(decoded(joined)).take(pa.array(rows))
+        return joined if stand else plain(decode_column(joined)).take(pa.array(rows))
 
 
-def identified(name: str, history: Any, data: Any) -> DistinctRows:
+def match_rows_by_id(name: str, history: Any, data: Any) -> DistinctRows:
     """Return the distinct rows of history and data: two rows with the same id are one row.
 
     Raises:
@@ -64,7 +62,7 @@ def identified(name: str, history: Any, data: Any) -> DistinctRows:
         _ids(name, table, dtype, told) for table, told in ((history, "history="), (data, "data"))
     ]
     if _all_differ(*ids):
-        every: Rows = np.arange(int(n_history + n_data))
+        every: Int64Array = np.arange(int(n_history + n_data))
         return DistinctRows(every, every, every[n_history:])
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
@@ -104,7 +102,7 @@ def check_alike(
     name: str,
     data: Any,
     columns: Sequence[str],
-    numbers: Rows | None = None,
+    numbers: Int64Array | None = None,
     backend: Backend | None = None,
 ) -> tuple[int, int | None]:
     """Return the number of rows that repeat an earlier id, and the first such row.
@@ -192,7 +190,7 @@ def _in_host(data: DeviceTable, columns: Sequence[str], backend: Backend) -> Any
     return pa.table({name: column_in_host(data.column(name), backend) for name in columns})
 
 
-def repeated_ids(name: str, data: Any) -> Rows | None:
+def repeated_ids(name: str, data: Any) -> Int64Array | None:
     """Return an integer per row, equal for rows with the same id; None if all ids differ.
 
     Raises:
@@ -209,12 +207,12 @@ def check_present(name: str, data: Any, first_row: int) -> None:
         raise _lacking(name, "data", first_row + int(np.argmin(present)))
 
 
-def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
+def one_table(name: str, history: Any, data: Any) -> tuple[Any, Int64Array]:
     """Return one table of the distinct rows of history and data, and the position of each data row.
 
     Columns that the data lacks are filled from the history.
     """
-    found, there = identified(name, history, data), set(data.column_names)
+    found, there = match_rows_by_id(name, history, data), set(data.column_names)
     filled = plain_table(data)
     for column in history.column_names:
         if column not in there:
@@ -248,7 +246,7 @@ def type_of_id(name: str, types: Mapping[str, DType | UnsupportedType]) -> DType
     dtype = types[name]
     if isinstance(dtype, UnsupportedType) or dtype.is_list:
         raise TypeMismatch(
-            f"row_id={name!r}: an id is text, bytes, a number, a date or a time, got {dtype}. "
+            f"row_id={name!r}: ids must be text, bytes, numbers, dates or times, got {dtype}. "
             "Cast the column first"
         )
     return dtype
@@ -258,7 +256,7 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
     """Return the ids as an array of keys; raise InvalidData if a row has no id."""
     shown, column = f"row_id={name!r}", table.column(name)
     try:
-        stored = decoded(key_column(column, name, dtype)).combine_chunks()
+        stored = decode_column(key_column(column, name, dtype)).combine_chunks()
     except (InvalidData, TypeMismatch) as error:
         raise type(error)(f"{told}, {shown}: {error}") from error
     if stored.null_count:
@@ -269,8 +267,8 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
 
 def _lacking(name: str, told: str, row: int) -> InvalidData:
     return InvalidData(
-        f"{told}, row {row}: {column_text(name)} is missing, and row_id= says that it tells "
-        "rows apart. Give each row an id, or leave the rows without one out"
+        f"{told}, row {row}: {column_text(name)} is missing, but row_id= needs an id in every row. "
+        "Give each row an id, or leave out the rows without one"
     )
 
 
@@ -289,12 +287,12 @@ def _all_differ(before: Any, now: Any) -> bool:
     )
 
 
-def _codes(ids: Any) -> Rows:
+def _codes(ids: Any) -> Int64Array:
     """Return an integer per row that numbers its id, from 0 in order of first occurrence."""
     return call("dictionary_encode", ids).indices.to_numpy().astype(np.int64)
 
 
-def _codes_if_repeated(ids: Any) -> Rows | None:
+def _codes_if_repeated(ids: Any) -> Int64Array | None:
     """Return an integer per row that numbers its id; None if no two ids are equal."""
     if _all_differ(ids[:0], ids):
         return None
@@ -302,12 +300,12 @@ def _codes_if_repeated(ids: Any) -> Rows | None:
     return None if int(codes.max(initial=-1)) + 1 == len(codes) else codes
 
 
-def _firsts(codes: Rows) -> Rows:
+def _firsts(codes: Int64Array) -> Int64Array:
     """Return the position of the first row of each id, indexed by the number of the id."""
     return np.flatnonzero(codes > np.maximum.accumulate(np.append(-1, codes))[:-1])
 
 
-def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
+def _check_distinct(name: str, ids: Any, codes: Int64Array) -> None:
     """Raise InvalidData if two rows of the data have the same id."""
     order = np.argsort(codes, kind="stable")
     again = np.flatnonzero(np.diff(codes[order]) == 0)
@@ -315,8 +313,8 @@ def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
         row = int(order[again + 1].min())
         first = int(np.argmax(codes == codes[row]))
         raise InvalidData(
-            f"data, row {row}: {column_text(name)} = {_value(ids, row)} is that of row {first} "
-            "too, and row_id= says that it tells rows apart. Leave one of them out"
+            f"data, row {row}: {column_text(name)} = {_value(ids, row)} is also the id of row "
+            f"{first}, but a row_id= must be unique. Leave out one of the two rows"
         )
 
 
@@ -324,10 +322,10 @@ def _check_alike(
     name: str,
     ids: Any,
     table: Any,
-    codes: Rows,
-    rows: Rows,
+    codes: Int64Array,
+    rows: Int64Array,
     told: str = "history=",
-    numbers: Rows | None = None,
+    numbers: Int64Array | None = None,
 ) -> None:
     """Raise InvalidData if rows with the same id differ.
 
@@ -357,18 +355,18 @@ def _check_alike(
         values = table.column(column)
         named = [row, first] if numbers is None else numbers[[row, first]].tolist()
         raise InvalidData(
-            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is that of row "
-            f"{named[1]} too, and {column_text(column)} is {_value(values, row)} here and "
-            f"{_value(values, first)} there. A row_id= is of one row: leave one of them out"
+            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is also the id of "
+            f"row {named[1]}, but {column_text(column)} is {_value(values, row)} here and "
+            f"{_value(values, first)} there. A row_id= must be unique: leave out one of these rows"
         )
 
 
-def first_unlike(column: ChunkedArray, left: Rows, right: Rows) -> int | None:
+def first_unlike(column: ChunkedArray, left: Int64Array, right: Int64Array) -> int | None:
     """Return the first k for which rows `left[k]` and `right[k]` differ, or None.
 
     Missing values equal each other. Both arrays have shape (n_pairs,).
     """
-    values = plain(decoded(column))
+    values = plain(decode_column(column))
     if pa.types.is_floating(values.type):  # NaN is missing, and does not equal itself
         values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     here, there = (values.take(pa.array(rows)).combine_chunks() for rows in (left, right))

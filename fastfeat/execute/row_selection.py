@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
@@ -12,12 +13,10 @@ from fastfeat.io.arrow import call, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.arrays import column_array
 
-Numbers = NDArray[np.int64]
-"""Numbers of rows of the data, from 0 on."""
-_WRITTEN = "Write a bool for each row, rows=mask, or the numbers of rows, rows=[0, 3]"
+_WRITTEN = "Pass a bool for each row, rows=mask, or row numbers, rows=[0, 3]"
 
 
-def row_numbers(rows: Any, table: Any) -> Numbers | None:
+def row_numbers(rows: Any, table: Any) -> Int64Array | None:
     """Return the numbers of the selected rows, in order; None for all rows in data order.
 
     Args:
@@ -41,8 +40,8 @@ def row_numbers(rows: Any, table: Any) -> Numbers | None:
         return None
     if isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
-            "rows= beside data in the memory of a device is not read in this version. Bring the "
-            "data to the host first, cupy.asnumpy(x), or choose the rows there, x[rows]"
+            "rows= cannot be combined with data in device memory in this version. Copy the data to "
+            "the host first, cupy.asnumpy(x), or select the rows on the device, x[rows]"
         )
     given, n_rows = _flags_or_numbers(rows), int(table.num_rows)
     numbers = _set_flags(given, n_rows) if given.dtype == bool else _checked(given, n_rows)
@@ -50,7 +49,7 @@ def row_numbers(rows: Any, table: Any) -> Numbers | None:
     return None if are_all else numbers
 
 
-def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
+def rows_to_learn_from(rows: Any, table: Any) -> Int64Array | None:
     """Return `row_numbers` for `fit`, which needs at least one row.
 
     Raises:
@@ -59,7 +58,7 @@ def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
     """
     numbers = row_numbers(rows, table)
     if numbers is not None and not len(numbers):
-        raise InvalidData("rows= chooses no row, and fit learns from rows. Choose at least one")
+        raise InvalidData("rows= selects no row, but fit needs rows. Select at least one")
     return numbers
 
 
@@ -75,11 +74,12 @@ def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
     given = _flags_or_numbers(rows)
     numbers = _set_flags(given, n_rows) if given.dtype == bool else _checked(given, n_rows)
     if not len(numbers):
-        raise InvalidData("rows= chooses no row, and fit learns from rows. Choose at least one")
+        raise InvalidData("rows= selects no row, but fit needs rows. Select at least one")
     if (np.diff(numbers) <= 0).any():
         raise InvalidPlan(
-            "rows= has numbers in another order than the data, or one twice, and memory= reads the "
-            "rows once a pass, in their order. Sort the numbers, or leave one of the two out"
+            "rows= has row numbers that repeat or are not in ascending order, but memory= reads "
+            "each row once per pass, in order. Sort the numbers and remove repeated ones, or leave "
+            "out rows= or memory="
         )
     flags = np.zeros(n_rows, np.bool_)
     flags[numbers] = True
@@ -96,14 +96,18 @@ def _flags_or_numbers(rows: Any) -> NDArray[Any]:
     try:
         array = column_array(rows, "rows=")
     except TypeMismatch as error:
-        raise TypeMismatch(f"rows= is {_kind(rows)}. {_WRITTEN}") from error
+        raise TypeMismatch(
+            f"rows= must hold bools or row numbers, got {_kind(rows)}. {_WRITTEN}"
+        ) from error
     if pa.types.is_null(array.type) and not len(array):  # an empty list has no type
         return np.zeros(0, np.int64)
     if not (pa.types.is_boolean(array.type) or pa.types.is_integer(array.type)):
-        raise TypeMismatch(f"rows= holds values of type {array.type}. {_WRITTEN}")
+        raise TypeMismatch(
+            f"rows= must hold bools or row numbers, got values of type {array.type}. {_WRITTEN}"
+        )
     if array.null_count:
         at = int(np.argmin(call("is_valid", array).to_numpy(zero_copy_only=False)))
-        raise InvalidData(f"rows=: value {at} is missing. Say of each row whether it is meant")
+        raise InvalidData(f"rows=: value {at} is missing. Replace it, in a mask by False")
     return array.to_numpy(zero_copy_only=False) if isinstance(array, pa.Array) else array.to_numpy()
 
 
@@ -113,23 +117,23 @@ def _kind(rows: object) -> str:
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 
 
-def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
+def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Int64Array:
     """Return the numbers of the rows that a mask selects."""
     if len(flags) == n_rows:
         return np.flatnonzero(flags)
     raise InvalidData(
-        f"rows= has {counted(len(flags), 'flag')}, and the data {counted(n_rows, 'row')}. "
-        "A mask has one for each row of the data"
+        f"rows= has {counted(len(flags), 'flag')}, but the data has {counted(n_rows, 'row')}. "
+        "A mask needs one flag for each row of the data"
     )
 
 
-def _checked(numbers: NDArray[Any], n_rows: int) -> Numbers:
+def _checked(numbers: NDArray[Any], n_rows: int) -> Int64Array:
     """Return row numbers after checking that the rows exist."""
     beyond = np.flatnonzero((numbers < 0) | (numbers >= n_rows))
     if not len(beyond):
         return numbers.astype(np.int64)
     at = int(beyond[0])
-    hint = " They are counted from 0 on, not from the end" if numbers[at] < 0 else ""
+    hint = " Row numbers count from 0, not from the end" if numbers[at] < 0 else ""
     raise InvalidData(
-        f"rows=: value {at} is {numbers[at]}, and the data has {counted(n_rows, 'row')}.{hint}"
+        f"rows=: value {at} is {numbers[at]}, but the data has {counted(n_rows, 'row')}.{hint}"
     )

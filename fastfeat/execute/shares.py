@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import Schema, Table, pa
-from fastfeat.io.sinks.file_writers import plainly
-from fastfeat.io.unnamed import nameless
+from fastfeat.io.sinks.file_writers import without_dictionaries
+from fastfeat.io.temporary_files import open_unnamed
 
 _BATCH_ROWS = 1 << 13
 ROWS_AT_ONCE = 1 << 15
@@ -36,7 +36,7 @@ class ShareWriter:
 
     def __init__(self, n_shares: int, folder: Path | None, stack: ExitStack) -> None:
         """Create the files."""
-        self.files = [stack.enter_context(nameless(folder)) for _ in range(n_shares)]
+        self.files = [stack.enter_context(open_unnamed(folder)) for _ in range(n_shares)]
         self.n_rows = 0
         self._writers: list[Any] = []
 
@@ -45,7 +45,7 @@ class ShareWriter:
 
         `numbers` is the number of each row, increasing, shape (n_rows,).
         """
-        rows = numbered(plainly(table).combine_chunks(), pa.array(numbers))
+        rows = with_row_numbers(without_dictionaries(table).combine_chunks(), pa.array(numbers))
         if not self._writers:
             self._writers = [
                 pa.ipc.new_stream(pa.PythonFile(file, "w"), rows.schema) for file in self.files
@@ -65,17 +65,17 @@ class ShareWriter:
         return self.files
 
 
-def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
+def read_share(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
     """Return the rows in the file of a share and the numbers of the rows, and close the file."""
     file.seek(0)
     with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
         table = reader.read_all()
     file.close()
-    rows, numbers = unnumbered(table.combine_chunks())
+    rows, numbers = without_row_numbers(table.combine_chunks())
     return rows, numbers.to_numpy()
 
 
-def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
+def spill_tables(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
     """Write all tables to a temporary file, and return an iterator that reads their batches back.
 
     The tables have one schema and do not stay in memory. `folder` is the file's folder; None for
@@ -83,7 +83,7 @@ def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
     """
 
     def read() -> Iterator[Table]:
-        with nameless(folder) as file:
+        with open_unnamed(folder) as file:
             is_written = _write(file, tables)
             yield pa.table({})
             if is_written:
@@ -109,7 +109,7 @@ def _write(file: IO[bytes], tables: Iterator[Table]) -> bool:
     return True
 
 
-def numbered(table: Table, numbers: Any) -> Table:
+def with_row_numbers(table: Table, numbers: Any) -> Table:
     """Return rows with their numbers as the last column, under an unused name."""
     name = "row"
     while name in table.column_names:
@@ -117,13 +117,13 @@ def numbered(table: Table, numbers: Any) -> Table:
     return table.append_column(name, numbers)
 
 
-def unnumbered(table: Table) -> tuple[Table, Any]:
+def without_row_numbers(table: Table) -> tuple[Table, Any]:
     """Return rows without their numbers, and the numbers."""
     last = table.num_columns - 1
     return table.select(range(last)), table.column(last)
 
 
-def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
+def merge_shares(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
     """Return a function `(first, n_rows) -> table` that merges the shares in row order.
 
     Each share yields tables with increasing row numbers in the last column. Rows must be requested
@@ -133,7 +133,7 @@ def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
 
     def of_share(k: int, first: int, stop: int) -> Iterator[Table]:
         while (table := waiting[k]) is not None:
-            numbers: NDArray[np.int64] = unnumbered(table)[1].to_numpy()
+            numbers: NDArray[np.int64] = without_row_numbers(table)[1].to_numpy()
             start, end = np.searchsorted(numbers, (first, stop))
             if end > start:
                 yield table.slice(int(start), int(end - start))
@@ -144,7 +144,7 @@ def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
 
     def take(first: int, n_rows: int) -> Table:
         pieces = [table for k in range(len(shares)) for table in of_share(k, first, first + n_rows)]
-        table, numbers = unnumbered(pa.concat_tables(pieces).combine_chunks())
+        table, numbers = without_row_numbers(pa.concat_tables(pieces).combine_chunks())
         order = np.empty(n_rows, np.int64)
         order[numbers.to_numpy() - first] = np.arange(n_rows)
         return table.take(pa.array(order))
@@ -175,13 +175,13 @@ class RowsOnDisk:
 def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]:
     """Yield all rows in order, as tables of `ROWS_AT_ONCE` rows; the last one may be shorter.
 
-    `take` is a function from `in_order`.
+    `take` is a function from `merge_shares`.
     """
     for first in range(0, n_rows, ROWS_AT_ONCE):
         yield take(first, min(ROWS_AT_ONCE, n_rows - first)).combine_chunks()
 
 
-def on_disk(
+def write_rows(
     groups: Iterable[Table], schema: Schema, folder: Path | None, stack: ExitStack
 ) -> RowsOnDisk:
     """Write tables to a temporary file, and return them as `RowsOnDisk`; `stack` closes the file.
@@ -189,7 +189,7 @@ def on_disk(
     `groups` are tables of one chunk with `ROWS_AT_ONCE` rows, except the last. `folder` is the
     file's folder; None for the system's.
     """
-    file = stack.enter_context(nameless(folder))
+    file = stack.enter_context(open_unnamed(folder))
     with pa.ipc.new_file(pa.PythonFile(file, "w"), schema) as writer:
         for group in groups:
             writer.write_table(group)

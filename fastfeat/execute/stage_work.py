@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import Backend
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import GivenWarnings, OutOfMemory
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.errors import OutOfMemory, WarningHistory
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.entities import SHARE, Stage, share_plan
+from fastfeat.execute.entities import SHARE, WindowStage, share_plan
 from fastfeat.execute.fitted import Fitted, InputSchema
 from fastfeat.execute.history import warn_without_history, with_past
 from fastfeat.execute.inputs import column_in_host, read_columns
@@ -32,33 +32,33 @@ from fastfeat.execute.order_warnings import n_tied, ordered_windows, warn_repeat
 from fastfeat.execute.shares import (
     RowsOnDisk,
     ShareWriter,
-    numbered,
-    put_away,
+    read_share,
     renumbering,
-    share_in,
+    spill_tables,
+    with_row_numbers,
 )
 from fastfeat.execute.steps import run
 from fastfeat.execute.transform import transform
 from fastfeat.execute.values import place_folds
 from fastfeat.io.arrow import ChunkedArray, Table, pa, schema_within
-from fastfeat.io.budget import check_within, lacking
+from fastfeat.io.budget import check_within, sufficient_budget
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.host_memory import as_bytes
-from fastfeat.io.sinks.file_writers import plainly
+from fastfeat.io.sinks.file_writers import without_dictionaries
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Origin, scan
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import Schemas
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.declare.bind import TableTypes
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import schedule_of_columns
-from fastfeat.plan.lower.task_graph import columns_read, without_made
-from fastfeat.progress import doing
-from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.plan.lower.task_graph import columns_read, drop_computed
+from fastfeat.progress import show_progress
+from fastfeat.scalars.zones import ZoneTable, use_zone_tables
 
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2
@@ -94,7 +94,7 @@ class RowSource:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bound:
+class WindowContext:
     """Everything that window functions need beside the rows: types, learned values, lookup tables.
 
     Args:
@@ -110,19 +110,19 @@ class Bound:
         backend: Computes the functions.
     """
 
-    types: Types
+    types: NodeTypes
     inputs: InputSchema
-    schemas: Schemas
+    schemas: TableTypes
     zones: dict[str, ZoneTable]
-    learnt: Learnt
+    learnt: LearntValues
     tables: Tables
     late: Collection[str]
-    told: GivenWarnings
+    told: WarningHistory
     training: bool
     backend: Backend
 
 
-class PlaceOnDisk(NamedTuple):
+class SpilledColumn(NamedTuple):
     """The location of one function's column of an earlier stage on disk.
 
     Args:
@@ -155,8 +155,8 @@ class StageWork:
             another row.
     """
 
-    bound: Bound
-    stage: Stage
+    bound: WindowContext
+    stage: WindowStage
     source: RowSource
     schedule: Schedule
     columns: Sequence[str]
@@ -167,13 +167,13 @@ class StageWork:
     n_tied: Counter[Node] = field(default_factory=Counter[Node])
 
 
-def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
+def open_stage(bound: WindowContext, stage: WindowStage, source: RowSource) -> StageWork:
     """Return the state of a stage before its first row is read."""
-    with using(bound.zones):
+    with use_zone_tables(bound.zones):
         whole = schedule_of_columns(stage.nodes, bound.types, training=bound.training)
         given = set(stage.given)
         places = {k for k, column in enumerate(whole.columns) if column.origin in given}
-        schedule = without_made(whole, places)
+        schedule = drop_computed(whole, places)
         columns = columns_read(schedule)
         n_shares = source.n_shares or _n_shares(source, columns)
         options: Any = (bound.inputs, bound.schemas, bound.zones, bound.learnt)
@@ -208,7 +208,7 @@ def share_bytes(source: RowSource) -> int:
 
 
 def split(
-    work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
+    work: StageWork, dataset: Dataset, given: Sequence[SpilledColumn], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
     """Write each row to the file of its share; return the writer, and the data files of the rows.
 
@@ -229,20 +229,20 @@ def split(
     origins: list[Origin] = []
     tables = stack.enter_context(closing(scan(dataset, names, source.most_bytes)))
     n_rows = dataset.n_rows or 0
-    with doing(f"taking rows apart by {_shown(work.stage)}", n_rows) as step:
+    with show_progress(f"splitting rows by {_shown(work.stage)}", n_rows) as step:
         for piece in tables:
             table, row = piece.table, piece.first_row
             rows = CallRows(table, tables=work.bound.tables)
             found = transform(shares, rows, first_row=row)
             of_row: NDArray[np.int64] = found.column(SHARE).fill_null(0).to_numpy()
             numbers = np.array(range(row, row + table.num_rows), np.int64)
-            writer.add(with_given(table, given, first + row), of_row, numbers)
+            writer.add(with_stage_columns(table, given, first + row), of_row, numbers)
             origins.extend(piece.origins)
             step(writer.n_rows)
     return writer, tuple(origins)
 
 
-def _shown(stage: Stage) -> str:
+def _shown(stage: WindowStage) -> str:
     return ", ".join(
         sorted(key.name if isinstance(key, Column) else show(key) for key in stage.keys)
     )
@@ -252,15 +252,15 @@ def _empty(dataset: Dataset) -> Table:
     return pa.Table.from_batches([], dataset.schema)
 
 
-def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
+def no_rows(work: StageWork, given: Sequence[SpilledColumn]) -> Table:
     """Return a table without rows that has the columns of a share."""
     dataset = work.source.dataset
     there = [name for name in work.columns if name in dataset.schema.names]
     table = _empty(dataset).select(there) if there else rows_only(0)
-    return with_given(table, given, 0)
+    return with_stage_columns(table, given, 0)
 
 
-def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
+def with_stage_columns(table: Table, given: Sequence[SpilledColumn], first: int) -> Table:
     """Return the table with the columns of earlier stages appended; names may repeat.
 
     `first` is the position of the table's first row in these columns.
@@ -271,17 +271,17 @@ def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
     return table
 
 
-def without_given(table: Table, n_given: int) -> tuple[Table, list[ChunkedArray]]:
+def without_stage_columns(table: Table, n_given: int) -> tuple[Table, list[ChunkedArray]]:
     """Return the table without its last `n_given` columns, and those columns."""
     n_own = table.num_columns - n_given
     return table.select(range(n_own)), table.columns[n_own:]
 
 
-def of_share(
+def compute_share(
     work: StageWork,
     file: IO[bytes],
     past: IO[bytes] | None,
-    given: Sequence[PlaceOnDisk],
+    given: Sequence[SpilledColumn],
     n_earlier: int,
     sizes: Sequence[int],
 ) -> Iterator[Table]:
@@ -299,17 +299,17 @@ def of_share(
         OutOfMemory: The budget has no room for the share.
     """
     _check_room(work, sum(map(bytes_in, (past, file))), sizes)
-    rows, numbers = share_in(file)
+    rows, numbers = read_share(file)
     earlier, of_earlier = None, np.zeros(0, np.int64)
     if past is not None:
-        earlier, of_earlier = share_in(past)
+        earlier, of_earlier = read_share(past)
     with renumbering(of_earlier, numbers):
-        found = functions_of(work, rows, earlier, given, of_earlier, numbers, n_earlier)
+        found = compute_stage(work, rows, earlier, given, of_earlier, numbers, n_earlier)
     every = numbers
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
     check_within(WORK)
-    return put_away(iter([numbered(found, pa.array(every))]), work.source.folder)
+    return spill_tables(iter([with_row_numbers(found, pa.array(every))]), work.source.folder)
 
 
 def bytes_in(file: IO[bytes] | None) -> int:
@@ -325,23 +325,23 @@ def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
     """
     largest, of_all = max(sizes), sum(sizes)
     others = (of_all - largest) // max(1, of_all // _MOST_SHARE)
-    enough = lacking(_WORK_BYTES * n_bytes, _WORK_BYTES * (largest - n_bytes + others))
+    enough = sufficient_budget(_WORK_BYTES * n_bytes, _WORK_BYTES * (largest - n_bytes + others))
     if enough is not None:
         raise OutOfMemory(
-            f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
-            f"{_shown(work.stage)} or are in one share with those, are {as_bytes(n_bytes)}, and "
-            f"work on them takes {_WORK_BYTES} times as much. Give "
-            f'memory="{enough}" or more. Where rows stand in the order of time and '
-            "windows are of bounded length, fewer are in memory at once"
+            f"{show(work.stage.nodes[0])}: all rows of one {_shown(work.stage)} must be in memory "
+            "together, with other rows of the same part of the data. The rows of this part take "
+            f"{as_bytes(n_bytes)}, and work on them takes {_WORK_BYTES} times as much. Give "
+            f'memory="{enough}" or more. With rows in time order and windows of bounded length, '
+            "fewer rows are in memory at once"
         )
 
 
-@in_ieee
-def functions_of(
+@with_ieee_arithmetic
+def compute_stage(
     work: StageWork,
     rows: Table,
     earlier: Table | None,
-    given: Sequence[PlaceOnDisk],
+    given: Sequence[SpilledColumn],
     of_earlier: NDArray[np.int64] = _NONE,
     numbers: NDArray[np.int64] = _NONE,
     n_earlier: int = 0,
@@ -368,10 +368,10 @@ def functions_of(
         node: bound.types[node] for node in nodes if isinstance(node, TableColumn)
     }
     made = {**table_values(read, bound.tables)}
-    rows, of_given = without_given(rows, len(given))
+    rows, of_given = without_stage_columns(rows, len(given))
     of_tables = [of_given]
     if earlier is not None:
-        earlier, of_earlier_rows = without_given(earlier, len(given))
+        earlier, of_earlier_rows = without_stage_columns(earlier, len(given))
         of_tables.insert(0, of_earlier_rows)
     batch = Batch(
         *(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training),
@@ -392,10 +392,10 @@ def functions_of(
         every = np.concatenate([of_earlier, n_earlier + numbers])
         place_folds(seen, every, [column.origin for column in work.schedule.columns])
     own = seen if stage.of_seen and not is_continued else batch
-    with using(bound.zones):
+    with use_zone_tables(bound.zones):
         for order, window in work.windows.items():
             first = batch.first_place if is_continued else 0
             work.n_tied[window] += n_tied(seen, order, first, is_coming=True)
         run(own, work.schedule, frees=True)
     arrays = [column_in_host(own.made[node], bound.backend) for node in stage.nodes]
-    return plainly(pa.table({str(k): array for k, array in enumerate(arrays)}))
+    return without_dictionaries(pa.table({str(k): array for k, array in enumerate(arrays)}))

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
-from fastfeat.engine.kernel_cache import spent
+from fastfeat.engine.kernel_cache import kernel_seconds
 from fastfeat.ir.node import Node
 
 FEATURES = "features"
@@ -68,12 +68,12 @@ def is_measured() -> bool:
 
 def times_without_kernels() -> tuple[float, float]:
     """Return the elapsed and CPU seconds, without the time that kernels took to be ready."""
-    wall, cpu = spent()
+    wall, cpu = kernel_seconds()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 @contextmanager
-def measuring() -> Generator[StepCosts]:
+def measure_steps() -> Generator[StepCosts]:
     """Measure the steps of plans that this thread runs in this block.
 
     Rows then run step by step; small batches otherwise run in one call.
@@ -86,7 +86,7 @@ def measuring() -> Generator[StepCosts]:
         _asked.reset(token)
 
 
-def step_measured(
+def measure_step(
     kind: str, nodes: Sequence[Node], n_rows: int, order: Node | None = None
 ) -> AbstractContextManager[object]:
     """Return a context to run a step in; it records the step's cost if steps are measured."""

@@ -23,14 +23,14 @@ from fastfeat.execute import windows
 from fastfeat.execute.batch import (
     Batch,
     Orders,
-    Source,
-    encoded,
-    is_made_of_source,
+    SelectionSource,
+    encode_selected,
+    is_computed_at_source,
     rows_at,
     take_columns_of_source,
 )
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.step_costs import step_measured
+from fastfeat.execute.step_costs import measure_step
 from fastfeat.io import host_memory as memory_of_host
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys as column_keys
@@ -38,13 +38,13 @@ from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.codes import given_vocabulary
-from fastfeat.plan.lower.drafting import of_table, type_in_table
-from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
-from fastfeat.plan.lower.schedule import Column as Made
+from fastfeat.plan.lower.codes import listed_vocabulary
+from fastfeat.plan.lower.draft import of_table, type_in_table
+from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, ScheduledTask, SpaceOf
+from fastfeat.plan.lower.schedule import ScheduledColumn as Made
 from fastfeat.plan.lower.scheduling import schedule_of_columns
-from fastfeat.plan.lower.task_graph import orders_of, without_made
-from fastfeat.progress import is_telling, tell
+from fastfeat.plan.lower.task_graph import drop_computed, orders_of
+from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.steps import step as step_records
 from fastfeat.steps.registry import step_function
 
@@ -85,14 +85,14 @@ def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
 
     `frees` tells whether to free columns that no later task reads.
     """
-    running = begun(batch, schedule, frees=frees)
+    running = start_schedule(batch, schedule, frees=frees)
     for task in running.schedule.tasks:
         run_columns(running, task)
 
 
-def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
+def start_schedule(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
     """Return the state of a schedule before its first task; see `run` for the arguments."""
-    lacking = lacking_of(batch, schedule)
+    lacking = without_computed_tasks(batch, schedule)
     if batch.source is not None:
         read = [place for task in lacking.tasks for place in task.reads]
         places = dict.fromkeys((*read, *lacking.outputs))
@@ -105,20 +105,20 @@ def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
     return Running(lacking, batch, {ROWS: batch, SEEN: batch.seen}, frees, orders)
 
 
-def run_columns(running: Running, task: Task) -> None:
+def run_columns(running: Running, task: ScheduledTask) -> None:
     """Run one task that makes columns, and free the columns that no later task reads."""
     kind = _KINDS.get(task.kind)
     if kind is not None:
         space = running.schedule.columns[task.gives[0]].space
         with _naming(running, space):
             rows = _rows_of(running, space)
-            with step_measured(task.kind, task.nodes, rows.n_rows, task.order):
+            with measure_step(task.kind, task.nodes, rows.n_rows, task.order):
                 kind(running, rows, task)
     if running.frees:
         _free(running, task)
 
 
-def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
+def without_computed_tasks(batch: Batch, schedule: Schedule) -> Schedule:
     """Return the schedule without the tasks whose columns are all computed for the batch."""
     own, seen = batch.made, batch.seen.made
     if batch.source is None and _is_nothing(own) and _is_nothing(seen):
@@ -127,7 +127,7 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
     def is_there(column: Made) -> bool:
         match schedule.spaces[column.space].kind:
             case "rows":
-                return column.origin in own or is_made_of_source(batch, column.origin)
+                return column.origin in own or is_computed_at_source(batch, column.origin)
             case "seen":
                 return column.origin in seen
             case "elements":
@@ -136,7 +136,7 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
                 return False
 
     known = {place for place, column in enumerate(schedule.columns) if is_there(column)}
-    return without_made(schedule, known)
+    return drop_computed(schedule, known)
 
 
 def _is_nothing(made: Mapping[Node, Any]) -> bool:
@@ -149,10 +149,10 @@ def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
 
     Columns already computed on `batch` are selected instead of being computed again.
     """
-    chosen = replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64)))
+    chosen = replace(batch, made={}, source=SelectionSource(batch, np.zeros(0, np.int64)))
     names: dict[str, None] = {}
     for schedule in schedules:
-        for task in lacking_of(chosen, schedule).tasks:
+        for task in without_computed_tasks(chosen, schedule).tasks:
             columns = (schedule.columns[place] for place in task.reads)
             own = [c.origin for c in columns if c.space == ROWS]
             names.update(dict.fromkeys(node.name for node in own if isinstance(node, Column)))
@@ -185,7 +185,7 @@ def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
     return windows.naming_table(name) if isinstance(name, str) else _NOTHING
 
 
-def _free(running: Running, task: Task) -> None:
+def _free(running: Running, task: ScheduledTask) -> None:
     """Free the columns that `task` is the last to read.
 
     Columns of the rows that windows see are kept if another selection of rows may read them.
@@ -197,19 +197,19 @@ def _free(running: Running, task: Task) -> None:
             rows.made.pop(column.origin, None)
 
 
-def _program(running: Running, rows: Batch, task: Task) -> None:
+def _program(running: Running, rows: Batch, task: ScheduledTask) -> None:
     row_values.compute_columns(rows, task.nodes)
 
 
-def _step(running: Running, rows: Batch, task: Task) -> None:
+def _step(running: Running, rows: Batch, task: ScheduledTask) -> None:
     (step,) = task.nodes
     if step not in rows.made:
-        if is_telling():
-            tell(show(step))
+        if is_progress_shown():
+            report_progress(show(step))
         rows.made[step] = _run(rows, step)
 
 
-def _windows(running: Running, rows: Batch, task: Task) -> None:
+def _windows(running: Running, rows: Batch, task: ScheduledTask) -> None:
     """Compute window functions that share an order (time column and entity keys) of the rows.
 
     Functions already computed for the rows that windows see, which include these rows, are reused.
@@ -222,8 +222,8 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     if rows.n_earlier:
         windows.check_history(rows, order, kept)
     if lacking or has_history:  # without functions, checks the order of the history
-        if is_telling():
-            tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
+        if is_progress_shown():
+            report_progress(f"windows over {counted(past.n_rows, 'row')}, history included")
         arrays = windows.run_over(rows, order, lacking, kept)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     if task.keeps_order:
@@ -247,7 +247,7 @@ def _as_column(made: Any) -> Any:
     return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
 
 
-def _over_table(running: Running, rows: Batch, task: Task) -> None:
+def _over_table(running: Running, rows: Batch, task: ScheduledTask) -> None:
     """Compute window functions over the rows of a lookup table that share an order of its rows."""
     _take_from_seen(rows, task.nodes)
     order, schedule = task.order, running.schedule
@@ -270,7 +270,7 @@ def _space_of_table(schedule: Schedule, order: Call) -> SpaceOf:
     return next(k for k, space in enumerate(schedule.spaces) if space.of == name)
 
 
-def _ahead(running: Running, rows: Batch, task: Task) -> None:
+def _ahead(running: Running, rows: Batch, task: ScheduledTask) -> None:
     """Compute functions over later rows of the data that share an order of the rows."""
     assert isinstance(task.order, Call)
     lacking = [node for node in task.nodes if node not in rows.made]
@@ -279,7 +279,7 @@ def _ahead(running: Running, rows: Batch, task: Task) -> None:
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
 
 
-_KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
+_KINDS: dict[str, Callable[[Running, Batch, ScheduledTask], None]] = {
     "program": _program,
     "step": _step,
     "windows": _windows,
@@ -311,10 +311,10 @@ def _run(batch: Batch, step: Node) -> Any:
     types = batch.types
     if isinstance(step, Aggregate):
         return pa.chunked_array(
-            [column_keys.repeated(batch.learnt[step], types[step], batch.n_rows)]
+            [column_keys.repeat_key(batch.learnt[step], types[step], batch.n_rows)]
         )
     assert isinstance(step, Call)
-    codes = encoded(batch, step)
+    codes = encode_selected(batch, step)
     if codes is not None:
         return _as_column(codes)
     if is_fold_by_number(step) and batch.source is not None:
@@ -358,8 +358,8 @@ def _check_counts(step: Call, n_rows: int) -> None:
     n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
     if room is not None and n_bytes > room:
         raise InvalidData(
-            f"{show(step)}: {n_buckets:,} buckets of {n_rows:,} rows take about {n_bytes:,} bytes, "
-            f"and this machine has {room:,}. Take fewer buckets, or fewer rows at once"
+            f"{show(step)}: {n_buckets:,} buckets for {n_rows:,} rows take about {n_bytes:,} "
+            f"bytes, but this machine has {room:,}. Use fewer buckets, or fewer rows at once"
         )
 
 
@@ -371,7 +371,7 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
         case TableColumn():
             return step_records.Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
-            return step_records.Argument(given_vocabulary(node, key_dtype), dtype)
+            return step_records.Argument(listed_vocabulary(node, key_dtype), dtype)
         case _ if dtype == COUNTS:
             return step_records.Argument(batch.made[node], dtype)
         case _:

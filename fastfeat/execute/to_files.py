@@ -27,30 +27,30 @@ from fastfeat.execute.layout import Layout, check_beside
 from fastfeat.execute.lookup_tables import Tables, read_tables
 from fastfeat.execute.pieces import (
     MOST_BYTES,
-    Pieces,
+    FeaturePieces,
     known_tables,
     pieces_of_later_rows,
 )
 from fastfeat.execute.window_columns import history_of
 from fastfeat.io.arrow import Table, pa, write_ipc_stream
-from fastfeat.io.sinks.atomic import replacing, sync
-from fastfeat.io.sinks.file_writers import plainly, writing
+from fastfeat.io.sinks.atomic import replace_file, sync
+from fastfeat.io.sinks.file_writers import open_writer, without_dictionaries
 from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
-from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
-from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
+from fastfeat.io.sinks.manifest import Manifest, OutputContents, OutputPart, WrittenFile
+from fastfeat.io.sinks.output_folder import add_part, open_unfinished, publish, read_finished
 from fastfeat.io.sinks.partitions import check_columns
-from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
+from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regroup_rows
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.formats import Format
+from fastfeat.io.sources.formats import FileFormat
 from fastfeat.ir.node import TableColumn
-from fastfeat.progress import Step, doing, rate_told
+from fastfeat.progress import ProgressStep, rate_text, show_progress
 
 PLAN_KEY = "fastfeat.plan"
 """Key in the metadata of output files for the hash of the fitted plan."""
 
 
 def write_features(
-    pieces: Pieces,
+    pieces: FeaturePieces,
     layout: Layout,
     digest: str,
     of_tables: str,
@@ -77,7 +77,7 @@ def write_features(
     form, dataset = FOLDER_FORMATS.get(layout.form) if layout.is_folder else None, pieces.dataset
 
     def prepared(table: Table) -> Table:
-        plain = plainly(table)
+        plain = without_dictionaries(table)
         return with_digest(plain if form is None else form.prepared(plain), digest)
 
     def features(start: int) -> Generator[Table]:
@@ -86,7 +86,7 @@ def write_features(
 
     empty = prepared(pieces.of_none())
     check_columns(layout.partition_by, empty.schema)
-    contents = Contents(
+    contents = OutputContents(
         digest,
         of_tables,
         _source_of(dataset, history, given),
@@ -96,8 +96,10 @@ def write_features(
         training,
     )
     write = _write_folder if layout.is_folder else _write_file
-    with doing(f"writing {layout.target}") as step:
-        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
+    with show_progress(f"writing {layout.target}") as step:
+        return write(
+            layout, contents, empty, features, _WriteProgress(step, layout.target, dataset.n_rows)
+        )
 
 
 def write_later_rows(
@@ -143,22 +145,26 @@ def write_later_rows(
     return write_features(pieces, layout, digest, of_tables, earlier)
 
 
-Features = Callable[[int], Generator[Table]]
+FeatureTables = Callable[[int], Generator[Table]]
 """Function `(first_row) -> tables` that yields the features chunk by chunk from that row on."""
 
 
 def _write_file(
-    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+    layout: Layout,
+    contents: OutputContents,
+    empty: Table,
+    features: FeatureTables,
+    told: _WriteProgress,
 ) -> Manifest:
     """Write one file, which appears whole or not at all."""
     n_rows = group_rows_of(empty.schema)
     try:
-        with replacing(layout.target) as partial:
+        with replace_file(layout.target) as partial:
             with (
-                writing(partial, cast("Format", layout.form), empty.schema) as writer,
+                open_writer(partial, cast("FileFormat", layout.form), empty.schema) as writer,
                 closing(features(0)) as tables,
             ):
-                groups = regrouped(tables, n_rows, n_rows)
+                groups = regroup_rows(tables, n_rows, n_rows)
                 for group in _one_at_least(groups, empty):
                     writer.write_table(told.add(group))
                     del group  # free it before the next one is computed
@@ -167,25 +173,29 @@ def _write_file(
     except (OSError, pa.ArrowException) as error:
         raise _unwritten(layout.target, error) from error
     written = WrittenFile(layout.target.name, told.n_rows, n_bytes)
-    return Manifest(contents, (Part(0, told.n_rows, (written,)),), is_whole=True)
+    return Manifest(contents, (OutputPart(0, told.n_rows, (written,)),), is_whole=True)
 
 
 def _write_folder(
-    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+    layout: Layout,
+    contents: OutputContents,
+    empty: Table,
+    features: FeatureTables,
+    told: _WriteProgress,
 ) -> Manifest:
     """Write the parts that a folder does not have yet."""
     target, part_rows = layout.target, contents.part_rows
     form = FOLDER_FORMATS[layout.form]
-    found = finished(target, contents)
+    found = read_finished(target, contents)
     if found is not None:
         return found
     n_rows = min(group_rows_of(empty.schema), part_rows)
-    with unfinished(target, contents) as (folder, manifest):
+    with open_unfinished(target, contents) as (folder, manifest):
         try:
             if not manifest.is_whole:
                 told.skip(manifest.n_rows)
                 with closing(features(manifest.n_rows)) as tables:
-                    groups = regrouped(tables, n_rows, part_rows)
+                    groups = regroup_rows(tables, n_rows, part_rows)
                     if not manifest.parts:
                         groups = _one_at_least(groups, empty)
                     for part in parts_of(groups, part_rows):
@@ -195,7 +205,7 @@ def _write_folder(
                             folder, name, groups_told, contents.partition_by, n_rows
                         )
                         n_part = sum(file.n_rows for file in written)
-                        done = Part(manifest.n_rows, n_part, written)
+                        done = OutputPart(manifest.n_rows, n_part, written)
                         manifest = add_part(folder, manifest, done)
                 form.commit(folder, manifest, empty.schema)
             return publish(folder, target, manifest)
@@ -222,8 +232,8 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
         return OutputError(told)
     n = counted(len(manifest.parts), "part")
     return OutputError(
-        f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
-        "mended, the same call goes on behind them"
+        f"{told}. Already on disk: {n} with {counted(manifest.n_rows, 'row')}. Solve the problem, "
+        "then repeat the call: it continues from there"
     )
 
 
@@ -256,7 +266,7 @@ def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
     found = hashlib.sha256()
     for name, table in sorted(read_tables(tables, columns).items()):
         found.update(f"{name}\0{len(table)}\0".encode())
-        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
+        whole = without_dictionaries(table.replace_schema_metadata(None)).combine_chunks()
         write_ipc_stream(whole, _Hashed(found))
     return found.hexdigest()
 
@@ -278,7 +288,7 @@ class _Hashed(io.RawIOBase):
 
 
 @dataclass(slots=True)
-class _Told:
+class _WriteProgress:
     """Counts written rows and reports progress.
 
     Args:
@@ -291,7 +301,7 @@ class _Told:
         began: Start of the run, `time.monotonic()`.
     """
 
-    step: Step
+    step: ProgressStep
     target: Path
     total: int | None
     n_rows: int = 0
@@ -308,6 +318,6 @@ class _Told:
         self.n_rows += group.num_rows
         self.n_bytes += group.nbytes
         seconds = time.monotonic() - self.began
-        rate = rate_told(self.n_rows, self.total, self.n_bytes, seconds, self.n_before)
+        rate = rate_text(self.n_rows, self.total, self.n_bytes, seconds, self.n_before)
         self.step(f"writing {self.target}, {rate}")
         return group

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
 from fastfeat.engine.cpu import step_calls
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import InvalidPlan, counted
@@ -22,35 +22,35 @@ from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import (
     Batch,
-    Made,
+    ComputedColumns,
     Orders,
-    chosen_rows,
     compute,
     run_program,
+    select_rows,
     take_rows_of_type,
 )
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import (
-    given_ids,
     history_table,
+    id_column_names,
     id_columns,
     is_batch,
     warn_without_history,
     with_past,
 )
 from fastfeat.execute.inputs import (
-    Columns,
+    SlotColumns,
     check_place,
     check_still_missing,
     on_host,
     read_columns,
 )
 from fastfeat.execute.lookup_tables import Tables, table_values
-from fastfeat.execute.prepared import finished_features, prepare, prepared_features
-from fastfeat.execute.results import check_memory, computed_form, given_out, memory_given
+from fastfeat.execute.prepared import finish_features, prepare, prepared_features
+from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
 from fastfeat.execute.row_selection import row_numbers
-from fastfeat.execute.step_costs import FEATURES, step_measured
+from fastfeat.execute.step_costs import FEATURES, measure_step
 from fastfeat.execute.steps import columns_of_chosen, run
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import plain, plain_type
@@ -61,14 +61,14 @@ from fastfeat.ir.dtypes import BFLOAT16
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 SHORT = 1 << 14
 """Number of rows below which a transform reports no progress."""
 _NOTHING = nullcontext()
 
 
-@in_ieee
+@with_ieee_arithmetic
 def transform(
     fitted: Fitted,
     rows: CallRows,
@@ -80,6 +80,7 @@ def transform(
     orders: Orders | None = None,
     index: Any = None,
     first_row: int = 0,
+    prepares: bool = True,
 ) -> Any:
     """Return the features of rows, computed by a fitted plan in the form `to`.
 
@@ -93,9 +94,10 @@ def transform(
         orders: Data that backends cache for each order of the rows that windows see, to reuse.
         index: Index of all rows for a pandas frame; None for the index of the data, if any.
         first_row: Number of the first row in messages.
+        prepares: Whether all rows of a small batch may be computed in the prepared way.
     """
     data, tables, backend = rows.data, rows.tables, rows.backend
-    is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
+    is_whole = prepares and rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
     # by name: to compare types is a call more, of 30 that a small batch takes
     is_bits = fitted.matrix_dtype.name == "bfloat16"  # such a matrix is computed as bits
@@ -109,11 +111,11 @@ def transform(
         index = frame_index(data) if index is None and to == "pandas" else index
         features = _prepared(fitted, data, tables, form)
         if features is not None:
-            return given_out(fitted, features, index=index, **given)
+            return convert_features(fitted, features, index=index, **given)
     kept = fitted.declaration.keep if form in TABLES else ()
     plan = fitted.declaration
     ids = id_columns(plan.row_id, rows.history, plan.past_columns)
-    if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    if_there = [*plan.past_columns, *id_column_names(plan.row_id, plan.past_columns)]
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
@@ -127,22 +129,30 @@ def transform(
     if is_whole and not is_plain and out is None:
         features = _prepared(fitted, read, tables, form)
         if features is not None:
-            return given_out(fitted, features, index=index, **given)
+            return convert_features(fitted, features, index=index, **given)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
-    program, constants = bound(fitted, form)
+    program, constants = program_and_constants(fitted, form)
     wanted = row_numbers(rows.rows, table)
     if wanted is not None and out is None and not known and backend == "cpu":
         features = _prepared_of_rows(fitted, table, wanted, tables, form)
         if features is not None:
             index = rows_of_index(frame_index(data) if index is None else index, wanted)
-            return given_out(fitted, features, index=index, **given)
-    memory = memory_given(fitted, to, out)
+            return convert_features(fitted, features, index=index, **given)
+    memory = output_memory(fitted, to, out)
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
+    if is_whole or (wanted is not None and backend == "cpu" and not known):
+        # the first batch of a schema is computed in the prepared way, too, not in both ways
+        as_read = read is None and not plan.past_columns and wanted is None
+        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
+        if is_plain:
+            features = prepared_features(fitted, data if as_read else table, tables, to, out)
+            if features is not None:
+                return features
     with _telling(fitted, table, rows):
-        batch = made_rows(
+        batch = run_steps(
             *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
         )
         every = batch if batch.source is None else batch.source.rows
@@ -154,17 +164,14 @@ def transform(
             rows_encoded.warn_encoded(fitted.encoded, table, wanted, fitted.told)
         features = None
         if is_plain:
-            features = finished_features(fitted, table, batch.made, to, memory)
+            features = finish_features(fitted, table, batch.made, to, memory)
         if features is None:
-            features = computed(fitted, batch, program, constants, form, memory)
-    if is_whole or (wanted is not None and backend == "cpu" and not known):
-        as_read = read is None and not plan.past_columns and wanted is None
-        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
+            features = read_out(fitted, batch, program, constants, form, memory)
     if out is not None:
         return out
     if to == "pandas":
         index = rows_of_index(frame_index(data) if index is None else index, wanted)
-    return given_out(fitted, features, index=index, **given)
+    return convert_features(fitted, features, index=index, **given)
 
 
 def _without_views(table: Any, kept: Sequence[str]) -> Any:
@@ -210,10 +217,10 @@ def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManag
     if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
     features = counted(len(fitted.nodes), "feature")
-    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
+    return show_progress(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
-def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
+def program_and_constants(fitted: Fitted, form: str) -> tuple[Program, Constants]:
     """Return the program for a form of the features, and its constants."""
     match form:
         case "arrow" | "columns":
@@ -224,7 +231,7 @@ def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
             return fitted.matrix_program, fitted.matrix_constants
 
 
-def made_rows(
+def run_steps(
     fitted: Fitted,
     table: Any,
     rows: CallRows,
@@ -247,7 +254,7 @@ def made_rows(
         orders: Data that backends cache for each order of the rows that windows see, to reuse.
         first_row: Number of the first row in messages.
     """
-    made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
+    made: ComputedColumns = {**table_values(fitted.table_columns, rows.tables), **known}
     engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)
     batch = Batch(
@@ -261,14 +268,14 @@ def made_rows(
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
     if wanted is not None:
-        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
+        batch = select_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
     if rows.history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
     run(batch, fitted.schedule, frees=frees)
     return batch
 
 
-def computed(
+def read_out(
     fitted: Fitted,
     batch: Batch,
     program: Program,
@@ -278,9 +285,9 @@ def computed(
 ) -> Any:
     """Return the features of rows after their steps were run.
 
-    `form` is described in `outputs.Form`, and `out` must fit if it is given.
+    `form` is described in `outputs.ResultForm`, and `out` must fit if it is given.
     """
-    with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
+    with measure_step(FEATURES, list(fitted.nodes.values()), batch.n_rows):
         return _computed(fitted, batch, program, constants, form, out)
 
 
@@ -303,8 +310,7 @@ def _computed(
             if form == "cupy":
                 if fitted.matrix_dtype == BFLOAT16:
                     raise InvalidPlan(
-                        "to='cupy': there is no bfloat16 in CuPy. Take to='torch', or "
-                        "Plan(dtype='float16')"
+                        "to='cupy': CuPy has no bfloat16. Use to='torch', or Plan(dtype='float16')"
                     )
                 dtype = memory_type(fitted.matrix_dtype)
                 return device.matrix(batch, program, constants, dtype, out)
@@ -351,7 +357,7 @@ def _into_matrix(
             out[:, k] = matrix_values(array)
         return out
 
-    def run(columns: Columns) -> None:
+    def run(columns: SlotColumns) -> None:
         run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
 
     run_program(batch, program, constants, run)

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.engine.program import Output
 from fastfeat.execute.batch import Batch, compute_nodes, take_columns_of_source
-from fastfeat.execute.inputs import column_in_host, unlike_on_device
+from fastfeat.execute.inputs import column_in_host, device_type_error
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys, lists, row_values, times
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.device import DeviceArray
@@ -84,7 +85,7 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """
     dtype = batch.types[node]
     if isinstance(node, Literal):
-        stored = keys.repeated(row_values.stored_literal(node.value, dtype), dtype, batch.n_rows)
+        stored = keys.repeat_key(row_values.stored_literal(node.value, dtype), dtype, batch.n_rows)
         return pa.chunked_array([stored])
     is_column = isinstance(node, Column)
     column = batch.table.column(node.name) if is_column else batch.made[node]
@@ -105,7 +106,7 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
     if column.dtype == dtype:
         return replace(column, name=name)
     if dtype.holds_bytes or dtype.is_list:
-        raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
+        raise device_type_error(name, "text" if dtype.holds_bytes else str(dtype), column)
     _, (array,) = compute_nodes(batch, [node], _COMPUTED, name)
     return keys.key_column(pa.chunked_array([array]), name, dtype)
 
@@ -152,7 +153,7 @@ def _counted(value: Value) -> Value:
 
 def times_in_ticks(
     batch: Batch, dtype: DType, moments: Any
-) -> tuple[NDArray[np.int64], Flags, DType]:
+) -> tuple[NDArray[np.int64], BoolArray, DType]:
     """Return times in integer ticks (0 if missing), flags of present times, and the time's type.
 
     `moments` is a column from `values_of`; a device column is copied to the host.

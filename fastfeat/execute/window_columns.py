@@ -16,39 +16,39 @@ from typing import IO, Any
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import InvalidPlan
-from fastfeat.execute.entities import Stage, stages_of
+from fastfeat.execute.entities import WindowStage, stages_of
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import hint_of, is_batch, naming_history
-from fastfeat.execute.in_time import is_bounded, made_in_time
-from fastfeat.execute.large_shares import of_large_share
+from fastfeat.execute.history import batch_hint, is_batch, naming_history
+from fastfeat.execute.large_shares import compute_large_share
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.order_warnings import warn_tied
-from fastfeat.execute.shares import RowsOnDisk, groups_of, in_order, on_disk
+from fastfeat.execute.shares import RowsOnDisk, groups_of, merge_shares, write_rows
 from fastfeat.execute.stage_work import (
-    Bound,
-    PlaceOnDisk,
     RowSource,
+    SpilledColumn,
     StageWork,
-    begun,
+    WindowContext,
     bytes_in,
-    functions_of,
+    compute_share,
+    compute_stage,
     no_rows,
-    of_share,
+    open_stage,
     split,
 )
+from fastfeat.execute.time_ordered_stage import compute_in_time_order, is_bounded
 from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import rows_only
-from fastfeat.io.sources.scan import Scanned, telling_place
-from fastfeat.io.unnamed import told_full
+from fastfeat.io.sources.scan import ScannedTable, with_place_in_errors
+from fastfeat.io.temporary_files import explain_write_errors
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.scope import is_of_other_rows
 from fastfeat.ir.show import show
 
 
-def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
+def window_context(fitted: Fitted, tables: Tables, backend: str) -> WindowContext:
     """Return the types, learned values and tables that a fitted plan's window functions need."""
-    return Bound(
+    return WindowContext(
         fitted.types,
         fitted.inputs,
         fitted.tables,
@@ -70,7 +70,7 @@ def history_of(history: Any) -> Dataset | str | None:
     """
     if history is None or is_batch(history):
         return history
-    with naming_history(hint_of(history)):
+    with naming_history(batch_hint(history)):
         return dataset_of(history)
 
 
@@ -80,9 +80,9 @@ def check_shared(features: Mapping[str, Node]) -> None:
         unshared = _unshared([node])
         if unshared is not None:
             raise InvalidPlan(
-                f"feature {name!r} sees all rows, {show(unshared)}, which are not together in any "
-                "share of data that is read in pieces, and not the latest ones alone. Read the "
-                "data whole, fitted.transform(data, history=...), or leave the feature out: "
+                f"feature {name!r} needs all rows at once: {show(unshared)}. It cannot be computed "
+                "when data is read in pieces. Read the data whole, "
+                "fitted.transform(data, history=...), or leave the feature out: "
                 "fitted.select([...])"
             )
 
@@ -108,12 +108,12 @@ class WindowColumns:
     def __init__(self, source: RowSource) -> None:
         """Start without any columns."""
         self.source = source
-        self._places: dict[Call, PlaceOnDisk] = {}
-        self._seen: dict[Call, PlaceOnDisk] = {}
+        self._places: dict[Call, SpilledColumn] = {}
+        self._seen: dict[Call, SpilledColumn] = {}
         self._stack = ExitStack()
         self._finalizer = weakref.finalize(self, self._stack.close)
 
-    def make(self, bound: Bound, nodes: Iterable[Call]) -> None:
+    def make(self, bound: WindowContext, nodes: Iterable[Call]) -> None:
         """Compute the given functions for all rows, unless they were computed before.
 
         Everything that they read must be learned.
@@ -123,7 +123,7 @@ class WindowColumns:
             FastfeatError: A row cannot be computed, with its number in the data.
         """
         lacking = [node for node in nodes if node not in self._places]
-        with told_full(self.source.folder):
+        with explain_write_errors(self.source.folder):
             for stage in stages_of(lacking):
                 there = self._seen if stage.of_seen else self._places
                 own = tuple(node for node in stage.nodes if node not in there)
@@ -145,12 +145,12 @@ class WindowColumns:
         """Delete the temporary files."""
         self._finalizer()
 
-    def _make(self, bound: Bound, stage: Stage) -> None:
+    def _make(self, bound: WindowContext, stage: WindowStage) -> None:
         """Compute the functions of a stage, and write them to disk in row order."""
-        source, work = self.source, begun(bound, stage, self.source)
+        source, work = self.source, open_stage(bound, stage, self.source)
         given = [self._seen[node] for node in stage.given]
         if not stage.keys:
-            made, n_earlier = made_in_time(work, given, self._stack)
+            made, n_earlier = compute_in_time_order(work, given, self._stack)
             self._place(work, made, n_earlier)
             return
         with ExitStack() as stack:
@@ -161,18 +161,18 @@ class WindowColumns:
                     earlier, _ = split(work, source.history, given, 0, stack)
                 past, n_earlier = earlier.ended(), earlier.n_rows
             rows, origins = split(work, source.dataset, given, n_earlier, stack)
-            none = functions_of(work, no_rows(work, given), None, given)
+            none = compute_stage(work, no_rows(work, given), None, given)
             files = rows.ended()
             sizes = [bytes_in(a) + bytes_in(b) for a, b in zip(past, files, strict=True)]
-            with telling_place(Scanned(rows_only(rows.n_rows), 0, origins)):
+            with with_place_in_errors(ScannedTable(rows_only(rows.n_rows), 0, origins)):
                 shares = [
-                    of_large_share(work, file, of_past, given, n_earlier)
-                    or of_share(work, file, of_past, given, n_earlier, sizes)
+                    compute_large_share(work, file, of_past, given, n_earlier)
+                    or compute_share(work, file, of_past, given, n_earlier, sizes)
                     for file, of_past in zip(files, past, strict=True)
                 ]
             n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)
-            groups = groups_of(in_order(shares), n_rows)
-            made = on_disk(groups, none.schema, source.folder, self._stack)
+            groups = groups_of(merge_shares(shares), n_rows)
+            made = write_rows(groups, none.schema, source.folder, self._stack)
         self._place(work, made, n_earlier)
 
     def _place(self, work: StageWork, made: RowsOnDisk, n_earlier: int) -> None:
@@ -180,7 +180,7 @@ class WindowColumns:
         stage = work.stage
         warn_tied(work.n_tied, work.bound.told)
         for k, node in enumerate(stage.nodes):
-            place = PlaceOnDisk(made, str(k), n_earlier if stage.of_seen else 0)
+            place = SpilledColumn(made, str(k), n_earlier if stage.of_seen else 0)
             self._places.setdefault(node, place)
             if stage.of_seen:
                 self._seen[node] = place

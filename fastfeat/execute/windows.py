@@ -24,7 +24,7 @@ from fastfeat.execute.values import key_values, values_of
 from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values, values_in
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
@@ -32,7 +32,7 @@ from fastfeat.ir.dtypes import INT64, DType
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, query_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.steps.windows import tasks
 from fastfeat.steps.windows.rows import (
     HistoryOverlaps,
@@ -81,9 +81,10 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
         for name, value in values
     )
     return InvalidData(
-        f"history=, row {row}: {time} is later than a row of the data of its entity "
-        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data, or "
-        "say which column tells rows apart, Plan(row_id='id'): then it may go on after the data"
+        f"history=, row {row}: {time} is later than a data row of the same entity "
+        f"({', '.join(keys) or 'all rows are one entity'}). Pass only rows from before the data as "
+        "history, or name the column that identifies a row, Plan(row_id='id'): then the history "
+        "may also have later rows"
     )
 
 
@@ -143,7 +144,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
     """Return one column per window function, for the rows of the batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
-        with numbered_by(batch):
+        with naming_row_numbers(batch):
             return run_task(batch.backend, tasks.WindowTask(ordering, asked, first_row))
     left, found = dict(enumerate(asked)), dict[int, Any]()
     while len(found) < len(asked):
@@ -195,14 +196,14 @@ def arrays_of(
     calls: Sequence[Node],
     asked: Sequence[WindowRequest],
     texts: Sequence[Any],
-    types: Types,
+    types: NodeTypes,
     compute: Callable[[Sequence[WindowRequest]], list[Any]],
 ) -> list[Any]:
     """Return one column per window function, with text codes as a dictionary of their texts.
 
     `compute` returns a column per request; `asked` and `texts` come from `window_requests`.
     """
-    with named_by(calls):
+    with naming_functions(calls):
         arrays = compute(asked)
     return [
         pa.DictionaryArray.from_arrays(array, dictionary) if types[call].holds_bytes else array
@@ -211,7 +212,7 @@ def arrays_of(
 
 
 @contextmanager
-def named_by(calls: Sequence[Node]) -> Generator[None]:
+def naming_functions(calls: Sequence[Node]) -> Generator[None]:
     """Re-raise the error of a failing row with the name of the window function."""
     try:
         yield
@@ -223,7 +224,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 
 
 @contextmanager
-def numbered_by(batch: Batch) -> Generator[None]:
+def naming_row_numbers(batch: Batch) -> Generator[None]:
     """Re-raise the error of a failing row with the row number that the caller knows."""
     try:
         yield
@@ -257,7 +258,7 @@ def window_requests(
     return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
 
 
-def reads_text(types: Types, call: Node, value: Node) -> bool:
+def reads_text(types: NodeTypes, call: Node, value: Node) -> bool:
     """Return whether a function reads the text itself, rather than only whether it is missing."""
     assert isinstance(call, Call)
     return types[value].holds_bytes and not function_over(call).counts
@@ -265,7 +266,9 @@ def reads_text(types: Types, call: Node, value: Node) -> bool:
 
 def text_codes(batch: Batch, node: Node) -> Any:
     """Return text as a dictionary with int64 codes and entries sorted by their bytes."""
-    coded = decoded(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
+    coded = (
+        decode_column(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
+    )
     order = arrow_call("sort_indices", coded.dictionary)
     places = np.empty(len(order), np.int64)
     places[values_in(order)] = np.arange(len(order))
@@ -285,7 +288,7 @@ def _window_request(call: Node, dtype: DType) -> WindowRequest:
     return WindowRequest(function, dict(call.params), None, dtype, window, {})
 
 
-def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Batch:
+def table_rows(batch: Batch, columns: Iterable[TableColumn], types: NodeTypes) -> Batch:
     """Return the rows of a table as a batch of the given columns.
 
     `batch` holds the rows of the data and the columns of the table.
@@ -315,7 +318,7 @@ def run_over_table(
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        with numbered_by(batch):
+        with naming_row_numbers(batch):
             return run_task(batch.backend, tasks.TableWindowTask(past, asked, query))
 
     with naming_table(table_of(order)):
@@ -339,7 +342,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
     past = replace(past, times=times, keys=keys, tie=tie)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        with numbered_by(batch):
+        with naming_row_numbers(batch):
             return run_task(batch.backend, tasks.TableWindowTask(past, asked, query))
 
     asked, texts = window_requests(seen, calls, [call.args[0] for call in calls])
@@ -351,7 +354,7 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
     here = column_in_host(values, seen.backend)
     if dtype.holds_bytes or isinstance(values, DeviceArray):
         here = key_column(here, "key", dtype)
-    return decoded(here).combine_chunks()
+    return decode_column(here).combine_chunks()
 
 
 def query_columns(batch: Batch, order: Call) -> RowOrder:

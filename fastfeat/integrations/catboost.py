@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import LabelArgument, hand_over
 from fastfeat.io.arrow import Table, pa
 
 __all__ = ["pool"]
@@ -30,13 +30,13 @@ _catboost = library("catboost")
 _pandas = library("pandas", "catboost")
 
 
-@explaining_as("catboost.", {})
+@with_argument_errors_as("catboost.", {})
 def pool(
     fitted: FittedPlan,
     data: Any = None,
     *,
     features: Any = None,
-    label: Label = None,
+    label: LabelArgument = None,
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.plan import FittedPlan, Plan, face_of, plan_of
+from fastfeat.api.plan import FittedPlan, Plan, as_fitted_plan, plan_of
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.execute.fitted import Fitted, FittedContract
 from fastfeat.execute.lookup_tables import Tables, read_tables
@@ -17,9 +17,9 @@ from fastfeat.io.arrow import Schema, Table, schema_within
 from fastfeat.io.columns.types import schema_of
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.trust.quality.checking import check_read, columns_checked
+from fastfeat.trust.quality.checking import check_loaded_rows, columns_checked
 from fastfeat.trust.quality.contract import Contract
-from fastfeat.trust.quality.fitting import declared, raise_broken, with_types
+from fastfeat.trust.quality.contract_in_fit import contract_declaration, raise_broken, with_types
 from fastfeat.trust.quality.rows import CheckedRows, RowsElsewhere
 
 RowsOf = Callable[[ContractDeclaration], CheckedRows]
@@ -47,7 +47,7 @@ def rows_of_workers(
         return fit(plan_of(plan)).record
 
     def found(fitted: Fitted, flag: str, n: int | None) -> Table:
-        return find(face_of(fitted), flag, n)
+        return find(as_fitted_plan(fitted), flag, n)
 
     types = schema_of(schema_within(schema, columns_checked(contract)))
     known = read_tables(tables, contract.table_columns)
@@ -71,11 +71,12 @@ def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
             return given.record.contract.declaration, given.plan.late
         case _:
             raise TypeMismatch(
-                f"takes an ff.Contract, or a fitted plan that has one, got {type(given).__name__}"
+                "rules must be an ff.Contract, or a fitted plan that has one, got "
+                f"{type(given).__name__}"
             )
 
 
-def held(given: object, rows_of: RowsOf) -> FittedContract | None:
+def check_before_fit(given: object, rows_of: RowsOf) -> FittedContract | None:
     """Check an engine's rows by a contract before fit; return the contract that the plan will keep.
 
     Returns None if the user gave no contract.
@@ -90,9 +91,9 @@ def held(given: object, rows_of: RowsOf) -> FittedContract | None:
     """
     if given is None:
         return None
-    contract = declared(given)
+    contract = contract_declaration(given)
     rows = rows_of(contract)
-    raise_broken(check_read(contract, rows, needs_clock=False))
+    raise_broken(check_loaded_rows(contract, rows, needs_clock=False))
     return with_types(contract, rows)
 
 

@@ -27,8 +27,8 @@ from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.dtypes import BOOL, NULL, DType
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
-from fastfeat.plan.declare.external_label import reads_label, with_given_label
+from fastfeat.plan.declare.external_label import reads_label, with_separate_label
+from fastfeat.plan.declare.source_columns import columns_of, window_only_columns
 
 validation: Any = sklearn.utils.validation
 _FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})
@@ -39,7 +39,7 @@ _SEEN = ("n_features_in_", "feature_names_in_")
 
 
 @contextmanager
-def whole_or_not(estimator: Any) -> Generator[None]:
+def restore_names_on_error(estimator: Any) -> Generator[None]:
     """If the block raises, restore the input names that the estimator had recorded before."""
     attributes = cast("dict[str, Any]", vars(estimator))
     before = {name: attributes[name] for name in _SEEN if name in attributes}
@@ -129,8 +129,8 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
     _check_length(data, y)
     if not plan.declaration.label_nodes:
         return plan, data
-    given = with_given_label(plan.declaration)
-    of_past = seen_by_windows_alone(given.nodes.values(), given.late)
+    given = with_separate_label(plan.declaration)
+    of_past = window_only_columns(given.nodes.values(), given.late)
     if past is None or is_batch(past):
         _check_has_late(of_past, names)
     column = cast("str", given.label_column)
@@ -164,8 +164,8 @@ def _check_classes(plan: Plan, table: Table, label: Any) -> None:
     others = values[~np.isnan(values) & (values != 0) & (values != 1)]
     if len(others):
         raise InvalidData(
-            f"y is taken as the label {name!r} itself, {show(node)}, which is true or false, and "
-            f"has the value {others[0]:g}. Give the condition: y > 15, not what it is computed of"
+            f"y must be the label {name!r} itself, {show(node)}, which is true or false, but y has "
+            f"the value {others[0]:g}. Pass the condition, such as y > 15, instead of its input"
         )
 
 
@@ -220,7 +220,7 @@ def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
     for name in of_past:
         if name not in names:
             raise UnknownColumn(
-                f"windows see {name!r} of earlier rows, and X lacks it: from y encoders learn, and "
-                "nothing else. Put the column into X, where rows do not see their own, or pass "
-                "history= with it"
+                f"windows see {name!r} of earlier rows, but X lacks it, and y does not replace it, "
+                "because only encoders use y. Put the column into X, where rows do not see their "
+                "own value, or pass history= with it"
             )

@@ -22,14 +22,14 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.row_identity import identified
-from fastfeat.integrations.held import Held, content_of
+from fastfeat.execute.row_identity import match_rows_by_id
+from fastfeat.integrations.held import Held, unwrap_held
 from fastfeat.io.columns.decode import has_value
 from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.learn.folds import Split
-from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
+from fastfeat.learn.purge import moments_of, purge_training_rows, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:
@@ -48,23 +48,23 @@ def resolve_history(plan: Plan, given: Any) -> Any:
         and not hasattr(given, "__fspath__")
     ):
         raise TypeMismatch(
-            f"history= is a {type(given).__name__}, which scikit-learn slices where it is as long "
-            "as X. Hold it: history=Held(frame), or Features(plan, history=frame)"
+            f"history= is a {type(given).__name__}, which scikit-learn slices if it is as long as "
+            "X. Protect it: history=Held(frame), or Features(plan, history=frame)"
         )
-    past = content_of(given)
+    past = unwrap_held(given)
     if not plan.declaration.training_past_columns or is_batch(past):
         return past
     if past is None:
         raise InvalidData(
-            f"{show(_first_window(plan))} sees earlier rows, and a split of the rows, such as a "
-            "fold, would leave some out. Give all rows, Features(plan, history=all_rows), and "
-            "a column that tells them apart, Plan(row_id='id'). Only where X always holds all "
-            "earlier rows of its entities, and so in no cross-validation, say history='batch'"
+            f"{show(_first_window(plan))} sees earlier rows, but a split of the rows, such as a "
+            "fold, leaves some out. Pass all rows, Features(plan, history=all_rows), and name a "
+            "column that identifies them, Plan(row_id='id'). Pass history='batch' only if X always "
+            "has all earlier rows of its entities, which is not so in cross-validation"
         )
     if plan.row_id is None:
         raise InvalidPlan(
-            "history= has rows of X too, which would count twice, or those of a split would lack "
-            "the rows that it leaves out. Say which column tells rows apart: Plan(row_id='id')"
+            "history= has rows of X too, which would count twice. Name the column that identifies "
+            "rows: Plan(row_id='id')"
         )
     return past
 
@@ -92,12 +92,12 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
         history = read_columns(past, [plan.row_id])
     except UnknownColumn as error:
         raise UnknownColumn(f"history=: {error}") from None
-    found = identified(plan.row_id, history, rows)
+    found = match_rows_by_id(plan.row_id, history, rows)
     own = found.places[found.rows[found.places] == found.of_history[found.places]]
     if len(own):
         raise InvalidData(
-            f"history= lacks {counted(len(own), 'row')} of X, and is to have all rows: windows of "
-            "a split would lack those that it leaves out. Give it the rows of X too"
+            f"history= lacks {counted(len(own), 'row')} of X, but must have all rows, because "
+            "windows also see rows that a split leaves out. Add the rows of X to it"
         )
     train = found.of_history[found.places]
     _warn_unpurged(plan, past, Split(train, np.setdiff1d(found.of_history, train)))
@@ -114,14 +114,14 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
         has_label &= has_value(column)
     split = Split(*(numbers[has_label[numbers]] for numbers in split))
     moments = moments_of(purging, table, [split], backend_named("cpu"))
-    n_near = len(split.train) - len(left_after_purging(moments, split))
+    n_near = len(split.train) - len(purge_training_rows(moments, split))
     if n_near:
         warn(
-            f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that shares "
-            "time with that of a row which this split leaves out: "
-            f"{', and '.join(one.reach.told for one in moments)}. Scikit-learn keeps such rows, so "
-            "that a model is asked for labels that it has learnt in part. Take the score from "
-            "plan.cross_fit(data, cv), which purges them, or leave a gap: TimeSeriesSplit(gap=)",
+            f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that overlaps "
+            "in time with the label of a row that this split leaves out: "
+            f"{', and '.join(one.reach.told for one in moments)}. scikit-learn keeps such rows, so "
+            "a model is tested on labels that it has partly learnt. Take the score from "
+            "plan.cross_fit(data, cv), which removes them, or leave a gap: TimeSeriesSplit(gap=)",
             PurgeOff,
         )
 

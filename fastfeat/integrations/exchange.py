@@ -28,7 +28,7 @@ from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, read_tables
 from fastfeat.execute.row_identity import type_of_id
 from fastfeat.io.arrow import Schema, Table, call, pa, schema_with
-from fastfeat.io.columns.foreign import in_types
+from fastfeat.io.columns.common_types import cast_to_schema
 from fastfeat.io.columns.types import schema_of
 from fastfeat.ir.node import Column, postorder
 from fastfeat.ir.scope import is_over_window, window_nodes
@@ -40,7 +40,7 @@ _EARLIER = -(1 << 62)
 """The first number of history rows, so that they sort before the others."""
 
 
-class Rows(NamedTuple):
+class RowsWithHistory(NamedTuple):
     """Some rows on a worker, and the history rows of their entities.
 
     Args:
@@ -160,8 +160,8 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     ids = [] if declared.row_id is None else [declared.row_id]
     if ids and training:
         raise InvalidPlan(
-            "history= of a plan with row_id= is not learnt from on an engine in this version. Fit "
-            "on files, plan.fit(files, history=...), or leave one of the two out"
+            "in this version, fit on Ray or Spark does not support history= for a plan with "
+            "row_id=. Fit on files, plan.fit(files, history=...), or leave out history= or row_id="
         )
     wanted = list(dict.fromkeys([*names, *ids]))
     with naming_history():
@@ -178,8 +178,8 @@ def past_of_data(history: Any) -> str | None:
     if is_batch(history):
         return history
     warn(
-        "windows see the rows of the data alone. Pass the earlier rows, history=earlier, or "
-        "history='batch' where the data holds its past",
+        "windows see only the rows of the data. Pass the earlier rows, history=earlier, or "
+        "history='batch' if the data contains its own past",
         HistoryMissing,
     )
     return None
@@ -206,7 +206,7 @@ def sent_rows(
     with using_threads(1), naming_history() if is_history else nullcontext():
         shares = pickles.fitted_of(exchange.artifact).transform(table, tables=exchange.tables)
         columns = [
-            in_types(table.select([field.name]), pa.schema([field]), "the data").column(0)
+            cast_to_schema(table.select([field.name]), pa.schema([field]), "the data").column(0)
             if field.name in read.names
             else pa.nulls(table.num_rows, field.type)
             for field in _joined(exchange.rows, exchange.history)
@@ -226,7 +226,7 @@ def by_share(exchange: Exchange, sent: Table) -> list[Table]:
     return [taken.slice(a, b - a) for a, b in zip([0, *ends], ends, strict=False)]
 
 
-def in_order(exchange: Exchange, sent: Iterable[Table]) -> Rows:
+def restore_order(exchange: Exchange, sent: Iterable[Table]) -> RowsWithHistory:
     """Return the rows and the history of whole shares, in the order of their row numbers.
 
     `sent` are the tables that `sent_rows` returned on other workers, in any order.
@@ -241,5 +241,5 @@ def in_order(exchange: Exchange, sent: Iterable[Table]) -> Rows:
     named = named.rename_columns(_joined(exchange.rows, exchange.history).names)
     rows = named.slice(n_history).select(exchange.rows.names)
     if exchange.history is None:
-        return Rows(rows)
-    return Rows(rows, named.slice(0, n_history).select(exchange.history.names))
+        return RowsWithHistory(rows)
+    return RowsWithHistory(rows, named.slice(0, n_history).select(exchange.history.names))

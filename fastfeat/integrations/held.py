@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.calls.arguments import explaining_methods
-from fastfeat.errors import FastfeatError
+from fastfeat.calls.arguments import with_method_errors
+from fastfeat.errors import FastfeatError, counted
 from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.io.sources.read import read_table
 
@@ -29,7 +29,7 @@ class PackedTable(NamedTuple):
     content: NDArray[np.uint8]
 
 
-@explaining_methods(lambda _: "held.", {"__init__": {}}, made_by="")
+@with_method_errors(lambda _: "held.", {"__init__": {}}, made_by="")
 class Held:
     """A wrapper of data that is shared by copies of its owner, and never sliced.
 
@@ -75,13 +75,13 @@ class Held:
         return f"Held({_summary(self.data)})"
 
 
-def held(given: Any) -> Any:
+def wrap_in_held(given: Any) -> Any:
     """Return data wrapped in `Held`; None, text, paths and wrappers unchanged."""
     is_data = isinstance(given, (Mapping, list)) or is_arrow(given)
     return Held(given) if is_data else cast("Any", given)
 
 
-def content_of(given: Any) -> Any:
+def unwrap_held(given: Any) -> Any:
     """Return the data in a `Held`; any other object unchanged."""
     return given.data if isinstance(given, Held) else given
 
@@ -139,7 +139,7 @@ def _unpacked(packed: Any) -> Any:
 def _summary(data: Any) -> str:
     """Return text with the number of rows and columns of each table."""
     if isinstance(data, pa.Table):
-        return f"{data.num_rows:,} rows x {data.num_columns} columns"
+        return f"{counted(data.num_rows, 'row')} x {counted(data.num_columns, 'column')}"
     if isinstance(data, dict):
         parts = cast("dict[Any, Any]", data)
         return ", ".join(f"{name}: {_summary(part)}" for name, part in parts.items())

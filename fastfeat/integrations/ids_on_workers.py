@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from fastfeat.api.plan import Plan
 from fastfeat.engine.cpu.threads import using_threads
-from fastfeat.errors import FastfeatError, GivenWarnings
+from fastfeat.errors import FastfeatError, WarningHistory
 from fastfeat.execute.row_identity import check_alike, check_ids
-from fastfeat.integrations.exchange import Exchange, Rows, exchange_of_ids
+from fastfeat.integrations.exchange import Exchange, RowsWithHistory, exchange_of_ids
 from fastfeat.integrations.on_workers import error_of_text, text_of_error
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
-from fastfeat.learn.repeated_ids import warn_of_repeats
+from fastfeat.learn.duplicate_ids import warn_of_repeats
 
 COUNTS: Schema = pa.schema(
     [("n_rows", pa.int64()), ("n_repeats", pa.int64()), ("error", pa.string())]
@@ -32,15 +32,15 @@ class IdCheck:
     Args:
         exchange: The exchange that brings rows with the same id together.
         row_id: The column of the id.
-        are_seen: Whether windows see the rows, so that each id may occur once only.
+        compares_rows: Whether windows see the rows, so that each id may occur once only.
     """
 
     exchange: Exchange
     row_id: str
-    are_seen: bool
+    compares_rows: bool
 
 
-def ids_read(plan: Plan, schema: Schema) -> Schema | None:
+def id_schema(plan: Plan, schema: Schema) -> Schema | None:
     """Return the schema of the columns that are compared between rows with the same id.
 
     Returns None if the plan has no row ids.
@@ -55,7 +55,7 @@ def ids_read(plan: Plan, schema: Schema) -> Schema | None:
 def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
     """Return the search for repeated ids; the plan must have a `row_id`.
 
-    `rows` is the schema that `ids_read` returned.
+    `rows` is the schema that `id_schema` returned.
 
     Raises:
         TypeMismatch: The column's type cannot be an id.
@@ -65,13 +65,13 @@ def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
     return IdCheck(exchange_of_ids(row_id, rows, n_shares), row_id, are_seen)
 
 
-def counts_of_share(check: IdCheck, share: Rows) -> Table:
+def counts_of_share(check: IdCheck, share: RowsWithHistory) -> Table:
     """Count the rows of a share, and those that repeat an id; return one row of schema `COUNTS`."""
     table = share.table
     try:
         with using_threads(1):
             n_repeats = 0
-            if check.are_seen:
+            if check.compares_rows:
                 check_ids(check.row_id, table)
             else:
                 n_repeats, _ = check_alike(check.row_id, table, table.column_names)
@@ -81,7 +81,7 @@ def counts_of_share(check: IdCheck, share: Rows) -> Table:
     return pa.table(counts, COUNTS)
 
 
-def tell_repeats(check: IdCheck, found: Iterable[Table]) -> None:
+def warn_repeated_ids(check: IdCheck, found: Iterable[Table]) -> None:
     """Warn, on the driver, if rows of any share repeat an id, given the `COUNTS` of all shares.
 
     Raises:
@@ -96,4 +96,4 @@ def tell_repeats(check: IdCheck, found: Iterable[Table]) -> None:
             raise error_of_text(row["error"])
     n_rows, n_repeats = (sum(row[name] for row in counts) for name in ("n_rows", "n_repeats"))
     if n_repeats:
-        warn_of_repeats(check.row_id, n_repeats, n_rows, None, GivenWarnings())
+        warn_of_repeats(check.row_id, n_repeats, n_rows, None, WarningHistory())

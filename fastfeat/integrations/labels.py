@@ -34,7 +34,7 @@ def _one_column(label: Any, name: str) -> Any:
         return label
     if len(shape) > 2 or shape[1] != 1:
         raise InvalidData(
-            f"the label has shape {tuple(shape)}, and {name!r} is one: pass that column"
+            f"the label has shape {tuple(shape)}, but {name!r} is one column: pass only this one"
         )
     if hasattr(label, "iloc"):
         return label.iloc[:, 0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fastfeat import pickles
 from fastfeat.errors import counted, shortened
-from fastfeat.trust.verify.comparison import left_out
+from fastfeat.trust.verify.comparison import lines_left_out
 from fastfeat.trust.verify.later_rows import LaterRows
 
 LEAST = 0.03
@@ -104,13 +104,13 @@ def _lines(report: LeakReport) -> Iterator[str]:
     )
     if report.almost_label:
         yield (
-            "  not permuted, and almost the label by themselves; are they known at the moment of "
+            "  not permuted, but almost equal to the label; are they known at the moment of "
             f"prediction? {shortened(report.almost_label)}"
         )
     least = LEAST if report.measure == "AUC" else 2 * LEAST
     yield (
-        f"  {report.measure}, {none:g} where a column tells nothing of the label; a leak is more "
-        f"than {least:g} from it, and more than {N_ERRORS} errors:"
+        f"  {report.measure}: {none:g} if a column says nothing about the label; a leak deviates "
+        f"from it by more than {least:g}, and by more than {N_ERRORS} standard errors:"
     )
     yield (
         f"    model  {report.with_late:.3f} with the features that see late columns, "
@@ -118,15 +118,15 @@ def _lines(report: LeakReport) -> Iterator[str]:
     )
     most = sorted(report.features, key=lambda score: -abs(score.score - none))
     for score in most[:MOST_LINES]:
-        sees = "sees late columns" if score.sees_late else "sees none"
+        sees = "sees late columns" if score.sees_late else "sees no late columns"
         yield f"    {score.name}  {score.score:.3f}{_error(score)}, {sees}"
     if len(most) > MOST_LINES:
-        yield f"    ... and {len(most) - MOST_LINES:,} more, nearer to {none:g}"
-    yield "  it cannot find:"
+        yield f"    ... and {len(most) - MOST_LINES:,} more, closer to {none:g}"
+    yield "  this test cannot find:"
     yield from (f"    {text}" for text in report.cannot_find)
     later = report.later_rows
     yield from (f"  {line}" for line in map(str, later.checks))
-    yield from (f"  {line}" for line in left_out(later.on_word, later.cannot_see))
+    yield from (f"  {line}" for line in lines_left_out(later.on_word, later.cannot_see))
 
 
 def _error(score: Score) -> str:

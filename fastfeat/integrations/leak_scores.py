@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 
 
-class Kind(NamedTuple):
+class LabelKind(NamedTuple):
     """The rule by which a label becomes numbers, the same for all permutations.
 
     Args:
@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     one: Any
 
 
-class Labels(NamedTuple):
+class NumericLabels(NamedTuple):
     """The labels of some rows as numbers.
 
     Args:
@@ -40,35 +40,35 @@ class Labels(NamedTuple):
     are_classes: bool
 
 
-def kind_of(label: ChunkedArray) -> Kind:
+def kind_of(label: ChunkedArray) -> LabelKind:
     """Return the rule that turns this label into numbers; the most frequent text is class 1.
 
     Raises:
         InvalidData: All labels are the same, or missing.
     """
-    column = decoded(label)
+    column = decode_column(label)
     counts = call("value_counts", call("drop_null", column)).to_pylist()
     if len(counts) < 2:
         values = [entry["values"] for entry in counts]
         raise InvalidData(
-            f"the label of all rows is the same, {values[0]!r}" if values else "no row has a label"
+            f"all rows have the same label, {values[0]!r}" if values else "no row has a label"
         )
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     are_classes = len(counts) == 2 or not is_number
-    return Kind(are_classes, max(counts, key=lambda entry: entry["counts"])["values"])
+    return LabelKind(are_classes, max(counts, key=lambda entry: entry["counts"])["values"])
 
 
-def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
+def labels_of(label: ChunkedArray, kind: LabelKind) -> NumericLabels:
     """Return a label as numbers."""
-    column = decoded(label)
+    column = decode_column(label)
     if kind.are_classes:
         column = call("equal", column, pa.scalar(kind.one, column.type))
     numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return Labels(numbers, kind.are_classes)
+    return NumericLabels(numbers, kind.are_classes)
 
 
 def scores(
-    values: NDArray[Any], labels: Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
+    values: NDArray[Any], labels: NumericLabels, rows: NDArray[np.int64], strata: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the score of each column for the labels of `rows`, shape (n_columns,).
 
@@ -91,7 +91,7 @@ def scores(
 
 def scores_apart(
     features: tuple[NDArray[Any], NDArray[Any]],
-    labels: tuple[Labels, Labels, Labels],
+    labels: tuple[NumericLabels, NumericLabels, NumericLabels],
     strata: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Return the score of each column, shape (n_columns,), compared across permutations.

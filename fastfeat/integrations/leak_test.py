@@ -21,19 +21,31 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 )
 
 from fastfeat.api.plan import FittedPlan, plan_of
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
-from fastfeat.execute.call_rows import Beside, CallRows
+from fastfeat.execute.call_rows import CallRows, HistoryAndTables
 from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
-from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
-from fastfeat.integrations.null_world import NullWorld, null_world, permuted_of_label, seeing
+from fastfeat.integrations.leak_scores import (
+    LabelKind,
+    NumericLabels,
+    kind_of,
+    labels_of,
+    scores,
+    scores_apart,
+)
+from fastfeat.integrations.null_world import (
+    NullWorld,
+    features_that_see,
+    null_world,
+    permuted_of_label,
+)
 from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.learn.folds import columns_named
 from fastfeat.learn.purge import resolve_purging
 from fastfeat.plan.declare.external_label import with_label_column
-from fastfeat.progress import Step, doing, tell
+from fastfeat.progress import ProgressStep, report_progress, show_progress
 from fastfeat.trust.verify.later_rows import LaterRows, later_rows_of
 
 if TYPE_CHECKING:
@@ -68,7 +80,7 @@ class _Run(NamedTuple):
     are_classes: bool
 
 
-@explaining
+@with_argument_errors
 def leak_test(
     plan: Plan,
     data: Any,
@@ -129,15 +141,15 @@ def leak_test(
         True
     """
     if isinstance(plan, FittedPlan):
-        raise TypeMismatch("leak_test fits the plan itself, and got a FittedPlan: pass fitted.plan")
+        raise TypeMismatch("leak_test fits the plan itself, but got a FittedPlan: pass fitted.plan")
     if n_permutations < 2:
         raise InvalidPlan(
-            f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
+            f"n_permutations must be at least 2 for a standard error, got {n_permutations}"
         )
     of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
-    given: Beside = {"history": history, "tables": tables}
+    given: HistoryAndTables = {"history": history, "tables": tables}
     if plan.declaration.looks_ahead and not permuted_of_label(plan.declaration, table):
         plan, table = _with_computed_label(plan, table, given)
     world = null_world(plan.declaration, table)
@@ -145,14 +157,14 @@ def leak_test(
     folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
     test = _Test(plan, table, world, model, given, folds, n_rows)
     draws = np.random.default_rng(seed).spawn(n_permutations + 2)
-    telling = doing("looking for leaks", n_permutations, "permutations")
+    telling = show_progress("looking for leaks", n_permutations, "permutations")
     with warnings.catch_warnings(), telling as step:  # warnings about permuted rows do not matter
         warnings.simplefilter("ignore", FastfeatWarning)
         kind, almost, later = _as_given(test)
         return _report(test, _runs(test, kind, draws, step), almost, later)
 
 
-def _with_computed_label(plan: Plan, table: Table, given: Beside) -> tuple[Plan, Table]:
+def _with_computed_label(plan: Plan, table: Table, given: HistoryAndTables) -> tuple[Plan, Table]:
     """Compute the label; return a plan that reads it from a column, and rows with this column."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
@@ -172,7 +184,7 @@ class _World(NamedTuple):
     table: Table
     fitted: FittedPlan
     features: NDArray[Any]
-    labels: Labels
+    labels: NumericLabels
 
 
 class _Test(NamedTuple):
@@ -182,23 +194,26 @@ class _Test(NamedTuple):
     table: Table
     world: NullWorld
     model: Any
-    given: Beside
+    given: HistoryAndTables
     cv: Any
     n_rows: int
 
 
-def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
+def _as_given(test: _Test) -> tuple[LabelKind, tuple[str, ...], LaterRows]:
     """Examine the data as given, without a permutation.
 
     Returns the way the label becomes numbers, the columns that almost equal it, and the comparison
     of features with and without later rows.
     """
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
-    tell("computing features without later rows")
+    report_progress("computing features without later rows")
     later = later_rows_of(fitted.record, CallRows(test.table, **test.given), ROWS_OF_PAST)
     given = _label_of(fitted, test.table, test.given)
     kind = kind_of(given)
-    labels, late = labels_of(given, kind), seeing(test.plan.declaration, test.world.permuted)
+    labels, late = (
+        labels_of(given, kind),
+        features_that_see(test.plan.declaration, test.world.permuted),
+    )
     known = np.flatnonzero(~np.isnan(labels.values))
     alike = np.abs(scores(features[known], labels, known, np.zeros(len(labels.values), np.int64)))
     if kind.are_classes:
@@ -207,13 +222,15 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
     return kind, tuple(name for name, score in named if score >= ALMOST and name not in late), later
 
 
-def _label_of(fitted: FittedPlan, table: Table, given: Beside) -> ChunkedArray:
+def _label_of(fitted: FittedPlan, table: Table, given: HistoryAndTables) -> ChunkedArray:
     """Return the label of rows: a column, or computed by the plan."""
     column = fitted.record.declaration.label_column
     return fitted.label(table, **given) if column is None else table.column(column)
 
 
-def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
+def _runs(
+    test: _Test, kind: LabelKind, draws: Sequence[np.random.Generator], step: ProgressStep
+) -> list[_Run]:
     """Return the scores of each permutation; the first two only serve for comparison."""
     worlds = [_world(test, kind, generator) for generator in draws[:2]]
     runs: list[_Run] = []
@@ -225,7 +242,7 @@ def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: S
     return runs
 
 
-def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
+def _world(test: _Test, kind: LabelKind, generator: np.random.Generator) -> _World:
     """Permute the table, and return it with its features and labels."""
     table = test.world.table(test.table, generator)
     fitted, features = test.plan.fit_transform(table, to="numpy", **test.given)
@@ -240,11 +257,13 @@ def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) 
     own = scores_apart(
         (features, worlds[1].features), (labels, worlds[1].labels, worlds[0].labels), strata
     )
-    is_free = ~np.isin(fitted.feature_names, list(seeing(plan.declaration, test.world.permuted)))
+    is_free = ~np.isin(
+        fitted.feature_names, list(features_that_see(plan.declaration, test.world.permuted))
+    )
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
         train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
-        tell("training a model")
+        report_progress("training a model")
         predicted = [
             _predicted(_model(test.model, labels, generator), columns, labels, train, rows)
             for columns in (features, features[:, is_free])
@@ -265,7 +284,7 @@ def _drawn(rows: NDArray[np.int64], most: int, generator: np.random.Generator) -
 def _predicted(
     model: Any,
     features: NDArray[Any],
-    labels: Labels,
+    labels: NumericLabels,
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
@@ -283,7 +302,7 @@ def _predicted(
         return np.asarray(model.predict(features[test]), np.float64)
 
 
-def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
+def _model(model: Any, labels: NumericLabels, generator: np.random.Generator) -> Any:
     """Return an untrained copy of the user's estimator, or one of scikit-learn's."""
     if model is not None:
         return base.clone(model)
@@ -300,7 +319,7 @@ def _report(
     """Return the report of the scores of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
-    late = seeing(plan.declaration, world.permuted)
+    late = features_that_see(plan.declaration, world.permuted)
     own = np.array([run.features for run in runs])
     features = tuple(
         _score(name, name in late, own[:, at], none, least) for at, name in enumerate(first.names)
@@ -338,12 +357,12 @@ def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
     read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:
         yield (
-            "columns that are known too late, and are not declared late: a copy of the label in "
-            f"one of {shortened(read)} is not permuted with it. explain('leakage') lists them"
+            "columns that are known too late but not declared late: a copy of the label in one of "
+            f"{shortened(read)} is not permuted with the label. explain('leakage') lists them"
         )
     if plan.known:
-        yield f"the same of known={list(plan.known)}, which the label reads"
+        yield f"the same for known={list(plan.known)}, which the label reads"
     names = dict.fromkeys(column.table for column in plan.declaration.table_columns)
     if names:
-        yield f"what tables tell that was not known then: {shortened(names)}"
-    yield "a label that depends on rows near in time, where label_delay= is too short"
+        yield f"values in tables that were not known yet: {shortened(names)}"
+    yield "a label that depends on rows near in time, if label_delay= is too short"

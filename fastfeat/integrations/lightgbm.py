@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import LabelArgument, check_names, hand_over
 from fastfeat.io.arrow import Table
 
 __all__ = ["dataset", "features"]
@@ -33,13 +33,13 @@ _lightgbm = library("lightgbm")
 _REFUSED = '",:[]{}\n\0'
 
 
-@explaining_as("lightgbm.", {})
+@with_argument_errors_as("lightgbm.", {})
 def dataset(
     fitted: FittedPlan,
     data: Any = None,
     *,
     features: Any = None,
-    label: Label = None,
+    label: LabelArgument = None,
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,
@@ -80,7 +80,7 @@ def dataset(
     if given.label is None:
         raise InvalidData(
             "a Dataset needs a label: pass label=, or give the plan one, Plan(..., label='y'). To "
-            "predict, booster.predict(features(fitted, data)) takes rows without"
+            "predict rows without one, use booster.predict(features(fitted, data))"
         )
     check_names(given.features.column_names, _REFUSED, "LightGBM")
     return _lightgbm.Dataset(
@@ -92,7 +92,7 @@ def dataset(
     )
 
 
-@explaining_as("lightgbm.", {})
+@with_argument_errors_as("lightgbm.", {})
 def features(
     fitted: FittedPlan, data: Any, *, history: Any = None, tables: Any = None, rows: Any = None
 ) -> Table:

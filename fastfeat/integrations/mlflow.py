@@ -26,16 +26,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan, load
-from fastfeat.calls.arguments import explaining_as, explaining_methods
+from fastfeat.calls.arguments import with_argument_errors_as, with_method_errors
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import resolve_tables
-from fastfeat.integrations.handover import check_fitted, without_kept
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_fitted, without_kept
 from fastfeat.integrations.mlflow_models import (
     FLAVORS,
-    Features,
+    ModelFeatures,
     check_model,
     flavor_of,
     requirements,
@@ -55,7 +55,7 @@ _PLAN, _MODEL, _KEPT, _HISTORY = "plan.fastfeat", "model", "kept.json", "history
 _VERSION = 1
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def log_model(
     fitted: FittedPlan,
     model: Any,
@@ -106,7 +106,7 @@ def log_model(
             )
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def save_model(
     fitted: FittedPlan,
     model: Any,
@@ -156,7 +156,7 @@ def save_model(
             )
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
     """Return the fitted plan and the model that `log_model` or `save_model` stored.
 
@@ -175,13 +175,13 @@ def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
     if kept.get("loader_module") != __name__:
         raise ArtifactError(
             f"{uri}: this model was not logged by fastfeat, but by "
-            f"{kept.get('loader_module')}: load it by mlflow.pyfunc.load_model"
+            f"{kept.get('loader_module')}: load it with mlflow.pyfunc.load_model"
         )
     loaded = _load_pyfunc(folder / kept["data"])
     return loaded.fitted, loaded.model
 
 
-@explaining_methods(lambda model: "model.")
+@with_method_errors(lambda model: "model.")
 @dataclass(frozen=True, slots=True)
 class PlanModel:
     """A fitted plan and a model, as MLflow loads them: they turn rows into predictions.
@@ -218,7 +218,7 @@ class PlanModel:
         """
         path = (params or {}).get("history")
         history = self.history if path is None else path if is_batch(path) else read_table(path)
-        features = Features(self.bare, model_input, history, self.tables)
+        features = ModelFeatures(self.bare, model_input, history, self.tables)
         return FLAVORS[self.flavor].predict(self.model, features, self.method)
 
 
@@ -250,12 +250,13 @@ def _kept(folder: Path) -> dict[str, Any]:
         version, flavor = kept["version"], kept["flavor"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArtifactError(
-            f"{folder / _KEPT}: this is not what fastfeat wrote: {error}"
+            f"{folder / _KEPT}: cannot be read as a file that fastfeat wrote: {error}"
         ) from error
     if version != _VERSION or flavor not in FLAVORS:
         raise ArtifactError(
-            f"{folder}: version {version}, flavor {flavor!r}; this fastfeat reads version "
-            f"{_VERSION} of {', '.join(FLAVORS)}. Install the one that wrote it"
+            f"{folder}: this model was saved in format version {version} with flavor {flavor!r}, "
+            f"but this fastfeat reads version {_VERSION} with flavor {' or '.join(FLAVORS)}. "
+            "Install the version of fastfeat that saved it"
         )
     return kept
 
@@ -273,8 +274,8 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
             raise ArtifactError(f"{folder / name}: cannot be read: {error}") from error
         if found != digest:
             raise ArtifactError(
-                f"{folder / name}: the file was altered or replaced since it was written with "
-                "the others: its SHA-256 is another. Save plan and model together"
+                f"{folder / name}: the file was altered or replaced after it was written with "
+                "the others: its SHA-256 does not match. Save plan and model together"
             )
 
 
@@ -299,14 +300,14 @@ def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> Pla
     lacking = looked_up - set(known)
     if lacking:
         raise InvalidPlan(
-            f"the plan looks up in the table {min(lacking)!r}. Pass it: "
-            f"tables={{{min(lacking)!r}: ...}}, which is kept with the model"
+            f"the plan looks up values in the table {min(lacking)!r}. Pass it: "
+            f"tables={{{min(lacking)!r}: ...}}, which is saved with the model"
         )
     plan = fitted.plan
     if plan.declaration.past_columns and history is None:
         raise InvalidPlan(
-            "windows of the plan see earlier rows. Pass history=, which is kept with the model, or "
-            "history='batch' where the rows to predict hold their own past"
+            "windows of the plan see earlier rows. Pass history=, which is saved with the model, "
+            "or history='batch' if the rows to predict contain their own past"
         )
     if not plan.declaration.past_columns:
         history = None  # no window needs it

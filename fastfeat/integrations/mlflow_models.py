@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
-from fastfeat.integrations.handover import check_types
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_types
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class ModelFeatures:
     """The features of rows to predict, in the form that a model requests.
 
     Args:
@@ -76,7 +76,7 @@ class Flavor:
 
     classes: tuple[str, ...]
     module: str
-    predict: Callable[[Any, Features, str], Any]
+    predict: Callable[[Any, ModelFeatures, str], Any]
     saving: Callable[[Any, int], Options] = lambda model, n_features: {}
 
     def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
@@ -143,7 +143,7 @@ def _traced(model: Any, n_features: int) -> Options:
 _NUMERICAL = {"catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost"}
 
 
-def _sklearn(model: Any, features: Features, method: str) -> Any:
+def _sklearn(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a matrix, or from a DataFrame if the model has feature names."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
@@ -155,7 +155,7 @@ def _sklearn(model: Any, features: Features, method: str) -> Any:
     return getattr(model, method)(frame)
 
 
-def _xgboost(model: Any, features: Features, method: str) -> Any:
+def _xgboost(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a matrix with the names and types that a Booster was trained with."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
@@ -168,14 +168,14 @@ def _xgboost(model: Any, features: Features, method: str) -> Any:
     return getattr(model, method)(matrix)
 
 
-def _lightgbm(model: Any, features: Features, method: str) -> Any:
+def _lightgbm(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions: from an Arrow table for a Booster, otherwise as for scikit-learn."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     return getattr(model, method)(features.table())
 
 
-def _catboost(model: Any, features: Features, method: str) -> Any:
+def _catboost(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a Pool with the categories that the model was trained with."""
     pool = library("fastfeat.integrations.catboost").pool
     names = features.fitted.feature_names
@@ -186,7 +186,7 @@ def _catboost(model: Any, features: Features, method: str) -> Any:
     )
 
 
-def _torch(model: Any, features: Features, method: str) -> Any:
+def _torch(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a float32 tensor of shape (n_rows, n_features)."""
     torch = library("torch")
     matrix = np.ascontiguousarray(features.matrix(), dtype=np.float32)
@@ -221,9 +221,9 @@ def flavor_of(model: object) -> str:
         if not classes.isdisjoint(flavor.classes):
             return name
     raise TypeMismatch(
-        f"model= is a {type(model).__module__}.{type(model).__name__}, which is none of XGBoost, "
-        "LightGBM, CatBoost, torch or scikit-learn. Log it by a flavor of MLflow's own, and the "
-        "plan beside it: mlflow.log_artifact('plan.fastfeat')"
+        f"model= is a {type(model).__module__}.{type(model).__name__}, not a model of XGBoost, "
+        "LightGBM, CatBoost, torch or scikit-learn. Log it with one of MLflow's own flavors, and "
+        "log the plan too: mlflow.log_artifact('plan.fastfeat')"
     )
 
 
@@ -240,7 +240,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     if not hasattr(model, method) and not (is_module and method == "predict"):
         raise TypeMismatch(f"method={method!r}: a {type(model).__name__} has no such method")
     if is_module and model.training:
-        raise InvalidPlan("the module is in training, and predicts otherwise: model.eval() first")
+        raise InvalidPlan("the module is in training mode: call model.eval() before you log it")
     if _is_estimator(model):
         library("sklearn.utils.validation", "sklearn").check_is_fitted(model)
     names = _trained_on(model)
@@ -250,8 +250,8 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # from a matrix
     if len(names) != len(expected) or (names != expected and not made):
         raise InvalidPlan(
-            f"{_difference(names, expected, made)}. Log the fitted plan whose features it was "
-            "trained on: fitted.select([...])"
+            f"{_difference(names, expected, made)}. Log the model with the fitted plan that gave "
+            "its training features, such as fitted.select([...])"
         )
 
 
@@ -261,10 +261,10 @@ def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> st
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):
         place = next(k for k, name in enumerate(names) if name != expected[k])
-        stands = f"{names[place]!r} stands where the plan gives {expected[place]!r}"
+        stands = f"it has {names[place]!r} where the plan has {expected[place]!r}"
         return f"{told} in another order: {stands}"
     lacks = f", without {lacking[0]!r}" if lacking and not made else ""
-    return f"{told}, and the plan gives {len(expected)}{lacks}"
+    return f"{told}, but the plan has {len(expected)}{lacks}"
 
 
 def _trained_on(model: Any) -> list[str] | None:

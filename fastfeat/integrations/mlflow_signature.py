@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.errors import InvalidPlan, did_you_mean
-from fastfeat.execute.guard import columns_judged, row_inputs
+from fastfeat.execute.guard import guarded_columns, row_inputs
 from fastfeat.integrations.library import library
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType
@@ -38,13 +38,13 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
     """
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
-    of_rows = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
+    of_rows = [*dict.fromkeys([*plan.declaration.row_columns, *guarded_columns(fitted.record)])]
     late = [name for name in plan.declaration.past_columns if name not in of_rows]
     row_id = plan.declaration.row_ids if plan.declaration.past_columns else []
     for name in (not_missing := resolve_names(not_missing, "not_missing")):
         if name not in of_rows:
             raise InvalidPlan(
-                f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
+                f"not_missing={list(not_missing)}: the plan reads no column {name!r}."
                 f"{did_you_mean(name, of_rows)}"
             )
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Table, call, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import is_of_table, order_of, query_of, window_nodes
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.late_columns import over_ahead
+from fastfeat.plan.declare.late_columns import windows_ahead
+from fastfeat.plan.declare.source_columns import columns_of
 
 N_BLOCKS = 10
 FEWEST_ROWS = 30
@@ -67,7 +67,10 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     """
     permuted = [name for name in [*plan.late, *_sources(plan)] if name in table.column_names]
     if not permuted:
-        raise InvalidPlan("the plan has no label, and what leaks is a label: Plan(..., label='y')")
+        raise InvalidPlan(
+            "the plan names no label, so leakage cannot be tested. Name the label: "
+            "Plan(..., label='y')"
+        )
     order = next(_orders(plan, permuted), None)
     blocks = np.zeros(len(table), np.int64)
     if order is None:
@@ -91,7 +94,7 @@ def permuted_of_label(plan: Declaration, table: Table) -> list[str]:
     return [name for name in [*late, *_sources(plan)] if name in table.column_names]
 
 
-def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
+def features_that_see(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
     """Return the features that read one of the permuted columns, in any row."""
     names = set(permuted)
     return frozenset(
@@ -101,7 +104,7 @@ def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
 
 def _sources(plan: Declaration) -> Iterator[str]:
     """Yield the data columns that a label reads from later rows, except their times and keys."""
-    for over in over_ahead(plan.label_nodes.values()):
+    for over in windows_ahead(plan.label_nodes.values()):
         order = order_of(over)
         if not is_of_table(order):
             asked = set(columns_of(order.args))
@@ -110,7 +113,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
     """Yield time and keys of windows: those of the label over later rows, then over `permuted`."""
-    yield from map(order_of, over_ahead(plan.label_nodes.values()))
+    yield from map(order_of, windows_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):
         if names & set(columns_of([over.args[0]])):
@@ -133,7 +136,7 @@ def _strata(blocks: NDArray[np.int64], keys: Sequence[ChunkedArray]) -> NDArray[
     strata: NDArray[np.int64] = blocks
     for key in keys:
         codes: NDArray[np.int64] = (
-            decoded(key).dictionary_encode("encode").combine_chunks().indices.to_numpy()
+            decode_column(key).dictionary_encode("encode").combine_chunks().indices.to_numpy()
         )
         strata = np.unique(np.column_stack([strata, codes]), axis=0, return_inverse=True)[1]
     n_rows = np.bincount(strata)[strata] if len(strata) else strata

@@ -22,37 +22,37 @@ from fastfeat.api.learning import Learning, State
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
-from fastfeat.execute.guard import check_option, table_columns_judged
+from fastfeat.execute.guard import check_option, guarded_table_columns
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, read_tables
-from fastfeat.integrations.exchange import Rows, has_windows
+from fastfeat.integrations.exchange import RowsWithHistory, has_windows
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.ir.node import postorder
 from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.learn.learning import window_learnt_from
-from fastfeat.trust.quality.profiling import Profiled
+from fastfeat.trust.quality.profiling import ProfileChoice
 
 STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
 """The schema of a table of states: the bytes of each state, or its error as JSON."""
 
 _NO_QUARANTINE = (
-    "workers reject rows, tell of them, or take them as they are. check(fitted, rows).rows(rule) "
-    "gives those that break a rule"
+    "workers can reject rows, warn about them, or accept them. check(fitted, rows).rows(rule) "
+    "returns the rows that break a rule"
 )
 _IN_A_PART = (
-    "Rows are numbered from 0 in the part that a worker had, for the rows of an engine have no "
-    "numbers; there may be others that fail"
+    "Rows are numbered from 0 in each worker's part, because rows of Ray and Spark have no "
+    "numbers. Other rows may fail too"
 )
 
 
-def begun(
+def start_engine_learning(
     plan: Plan,
     schema: Schema,
     tables: Tables,
     *,
     features: bool,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
 ) -> tuple[Learning[FittedPlan], bool]:
     """Return a plan's `Learning` before its first round, and whether rows must be exchanged.
 
@@ -97,14 +97,14 @@ def _check_no_numbers(plan: Plan) -> None:
         for part in postorder([node]):
             if is_fold_by_number(part):
                 raise InvalidPlan(
-                    f"{name!r} divides rows into folds by their number, which the rows of an "
-                    "engine do not have. Say what divides them: Plan(row_id=) the column that "
-                    "tells rows apart, fold_by= one that tells entities apart, fold= a column of "
-                    "folds, or time="
+                    f"{name!r} divides rows into folds by row number, but rows of Ray and Spark "
+                    "have no numbers. Pass Plan(row_id=) with a column that identifies rows, "
+                    "fold_by= with one that identifies entities, fold= with a column of folds, or "
+                    "time="
                 )
 
 
-def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
+def state_of_part(learning: Learning[Any], parts: Iterable[RowsWithHistory]) -> Table:
     """Learn from some rows in this round; runs on a worker.
 
     Returns a table of one row: the state, or an error. It is empty if there are no rows.
@@ -221,17 +221,17 @@ class Training:
     label: str | None
 
 
-Features = Callable[[Rows], Table]
+ComputeRowFeatures = Callable[[RowsWithHistory], Table]
 """`(rows) -> features`."""
 
 
-def features_of(given: Transform | Training) -> Features:
+def features_of(given: Transform | Training) -> ComputeRowFeatures:
     """Return a worker's function from rows to their features."""
     match given:
         case Transform(artifact, tables, label, past, on_violation):
             fitted = pickles.fitted_of(artifact)
 
-            def own(part: Rows) -> Table:
+            def own(part: RowsWithHistory) -> Table:
                 history = past if part.history is None else part.history
                 return fitted.transform(
                     part.table, history=history, tables=tables, on_violation=on_violation
@@ -241,10 +241,10 @@ def features_of(given: Transform | Training) -> Features:
             learning = Learning.from_bytes(content)
             fitted = learning.finish()
 
-            def own(part: Rows) -> Table:
+            def own(part: RowsWithHistory) -> Table:
                 return learning.training_features(part.table, None, history=part.history)
 
-    def features(part: Rows) -> Table:
+    def features(part: RowsWithHistory) -> Table:
         with using_threads(1):
             found = own(part)
             if label is None:
@@ -271,7 +271,7 @@ def transform_of(
         FastfeatError: Any error of `FittedPlan.transform` about tables.
     """
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
-    known = read_tables(tables, table_columns_judged(fitted.record))
+    known = read_tables(tables, guarded_table_columns(fitted.record))
     name = _label_name(fitted.plan, label)
     return Transform(artifact_bytes(fitted.record), known, name, past, on_violation)
 
@@ -300,15 +300,15 @@ def _label_name(plan: Plan, label: bool) -> str | None:
     name = given if isinstance(given, str) else next(iter(given))
     if plan.declaration.looks_ahead:
         raise InvalidPlan(
-            f"label=True: {name!r} looks ahead of its row, at rows which an engine may have in "
-            "another part. fitted.label(files) computes it"
+            f"label=True: the label {name!r} is computed from later rows, which may be on another "
+            "worker. Compute the label with fitted.label(files)"
         )
     if name in plan.keep:
-        raise InvalidPlan(f"label=True: {name!r} is kept, and so among the features already")
+        raise InvalidPlan(f"label=True: {name!r} is in keep=, so it is already in the output")
     return name
 
 
-def columns_read(
+def feature_columns(
     plan: Plan, schema: Schema, *, label: bool, judged: Sequence[str] = ()
 ) -> list[str]:
     """Return the columns of rows that features are computed from, in order.
@@ -328,7 +328,7 @@ def columns_read(
     return list(dict.fromkeys([*names, *(name for name in there if name in schema.names)]))
 
 
-def columns_learnt_from(plan: Plan, schema: Schema) -> list[str]:
+def training_columns(plan: Plan, schema: Schema) -> list[str]:
     """Return the columns of rows that the rounds of fit, and out-of-fold features, read.
 
     Raises:

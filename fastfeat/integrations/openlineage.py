@@ -24,13 +24,13 @@ from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.execute.guard import row_inputs
-from fastfeat.integrations.handover import check_fitted
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_fitted
 from fastfeat.ir.show import show_columns
-from fastfeat.tell.lineage import ColumnSource, Way, lineage
+from fastfeat.tell.lineage import ColumnSource, ColumnUse, lineage
 from fastfeat.trust.quality.report import CheckReport, RuleResult
 from fastfeat.version import __version__
 
@@ -40,16 +40,16 @@ _events = library("openlineage.client.event_v2", "openlineage")
 _facets = library("openlineage.client.facet_v2", "openlineage")
 _utils = library("openlineage.client.uuid", "openlineage")
 
-State = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
-Dataset = str | os.PathLike[str] | tuple[str, str]
+RunEventState = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
+DatasetAddress = str | os.PathLike[str] | tuple[str, str]
 """A path, an address, or the namespace and the name that a catalogue uses."""
 
-TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
+TRANSFORMATIONS: Mapping[ColumnUse, tuple[str, str, str]] = {
     "itself": ("DIRECT", "IDENTITY", ""),
     "computed": ("DIRECT", "TRANSFORMATION", ""),
     "past": ("INDIRECT", "WINDOW", "other rows of the same entity"),
-    "group": ("INDIRECT", "GROUP_BY", "the group that the row finds"),
-    "join": ("INDIRECT", "JOIN", "the row of a table that the row finds"),
+    "group": ("INDIRECT", "GROUP_BY", "the group of the row"),
+    "join": ("INDIRECT", "JOIN", "the matching row of a table"),
     "learnt": ("INDIRECT", "AGGREGATION", "learnt in fit"),
 }
 """Type, subtype and description of the transformation for each way from a column to a feature.
@@ -78,18 +78,18 @@ class _Read:
     tables: Mapping[str, tuple[str, str]]
 
 
-@explaining_as("openlineage.", {})
+@with_argument_errors_as("openlineage.", {})
 def run_event(
     fitted: FittedPlan,
-    data: Dataset,
-    output: Dataset,
+    data: DatasetAddress,
+    output: DatasetAddress,
     *,
-    trained_on: Dataset,
-    history: Dataset | None = None,
-    tables: Mapping[str, Dataset] | None = None,
+    trained_on: DatasetAddress,
+    history: DatasetAddress | None = None,
+    tables: Mapping[str, DatasetAddress] | None = None,
     job: str = "fastfeat",
     namespace: str = "default",
-    state: State = "COMPLETE",
+    state: RunEventState = "COMPLETE",
     run_id: str | None = None,
     time: datetime | None = None,
     check: CheckReport | None = None,
@@ -122,12 +122,16 @@ def run_event(
         TypeMismatch: `fitted` is not a fitted plan, or a location has another form.
     """
     check_fitted(fitted)
-    if state not in get_args(State):
-        hint = did_you_mean(str(state), get_args(State))
-        raise InvalidPlan(f"state={state!r}: is one of {', '.join(get_args(State))}.{hint}")
+    if state not in get_args(RunEventState):
+        hint = did_you_mean(str(state), get_args(RunEventState))
+        raise InvalidPlan(
+            f"state={state!r}: must be one of {', '.join(get_args(RunEventState))}.{hint}"
+        )
     at = datetime.now(UTC) if time is None else time
     if at.tzinfo is None:
-        raise InvalidPlan(f"time={at.isoformat()!r}: has no time zone")
+        raise InvalidPlan(
+            f"time={at.isoformat()!r}: has no time zone. Pass a time with one: datetime.now(UTC)"
+        )
     named = {name: _named(f"tables[{name!r}]", of) for name, of in (tables or {}).items()}
     of_plan = {table: (f"fastfeat:{job}", table) for table in fitted.record.tables}
     read = _Read(
@@ -152,8 +156,8 @@ def run_event(
 @contextmanager
 def run(
     fitted: FittedPlan,
-    data: Dataset,
-    output: Dataset,
+    data: DatasetAddress,
+    output: DatasetAddress,
     client: Any,
     **of_event: Any,
 ) -> Generator[str]:
@@ -220,7 +224,7 @@ def _run(run_id: str | None, error: BaseException | None) -> Any:
     try:
         return _events.Run(runId=run_id or str(_utils.generate_new_uuid()), facets=facets)
     except ValueError:
-        raise InvalidPlan(f"run_id={run_id!r}: is a UUID, or None for a new one") from None
+        raise InvalidPlan(f"run_id={run_id!r}: must be a UUID, or None for a new one") from None
 
 
 def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[Any]:
@@ -285,7 +289,7 @@ def _fields(source: ColumnSource, read: _Read) -> list[Any]:
     ]
 
 
-def _datasets(source: ColumnSource, way: Way, read: _Read) -> Sequence[tuple[str, str]]:
+def _datasets(source: ColumnSource, way: ColumnUse, read: _Read) -> Sequence[tuple[str, str]]:
     if source.table is not None:
         return [read.tables[source.table]]
     if way == "learnt":

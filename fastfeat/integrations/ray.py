@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.guard import guarded_columns
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.integrations.checks_on_workers import (
-    held,
+    check_before_fit,
     only_true,
     rows_of_workers,
     rules_of,
@@ -37,45 +37,45 @@ from fastfeat.integrations.checks_on_workers import (
 )
 from fastfeat.integrations.exchange import (
     Exchange,
-    Rows,
+    RowsWithHistory,
     by_share,
     exchange_of_fitted,
     exchange_of_learning,
     has_windows,
     history_schema,
-    in_order,
     past_of_data,
+    restore_order,
     sent_rows,
 )
 from fastfeat.integrations.ids_on_workers import (
     IdCheck,
     counts_of_share,
     id_check,
-    ids_read,
-    tell_repeats,
+    id_schema,
+    warn_repeated_ids,
 )
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
-    Features,
+    ComputeRowFeatures,
     Training,
     Transform,
-    begun,
-    columns_learnt_from,
-    columns_read,
+    feature_columns,
     features_of,
     learn,
     merged_states,
+    start_engine_learning,
     state_of_part,
+    training_columns,
     training_of,
     transform_of,
 )
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.contract import ContractDeclaration
-from fastfeat.trust.quality.checking import check_read
+from fastfeat.trust.quality.checking import check_loaded_rows
 from fastfeat.trust.quality.contract import Contract
-from fastfeat.trust.quality.profiling import Profiled
+from fastfeat.trust.quality.profiling import ProfileChoice
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.quality.rows import CheckedRows
 
@@ -90,7 +90,7 @@ With more, merging waits for the last state and then takes long.
 """
 
 
-@explaining_as("ray.", {})
+@with_argument_errors_as("ray.", {})
 def fit(
     plan: Plan,
     dataset: Any,
@@ -99,7 +99,7 @@ def fit(
     tables: Tables = None,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset, bit for bit the same as by `Plan.fit`.
@@ -142,7 +142,7 @@ def fit(
             `check_ids`.
     """
     given_rows = CallRows(dataset, None, history, tables)
-    kept = held(contract, lambda rules: _checked(rules, given_rows))
+    kept = check_before_fit(contract, lambda rules: _checked(rules, given_rows))
     learnt = _learnt(
         plan,
         given_rows,
@@ -154,7 +154,7 @@ def fit(
     return with_contract(learnt.finish(), kept)
 
 
-@explaining_as("ray.", {})
+@with_argument_errors_as("ray.", {})
 def transform(
     fitted: FittedPlan,
     dataset: Any,
@@ -193,7 +193,7 @@ def transform(
         HistoryMissing: Windows see other rows, and `history` is None.
     """
     schema, plan = _schema_of(dataset), fitted.plan
-    columns = columns_read(plan, schema, label=label, judged=columns_judged(fitted.record))
+    columns = feature_columns(plan, schema, label=label, judged=guarded_columns(fitted.record))
     if not has_windows(plan):
         return _features(
             dataset.select_columns(columns),
@@ -208,7 +208,7 @@ def transform(
     return _features(_data.from_arrow_refs(_exchanged(blocks, exchange)), given, exchange)
 
 
-@explaining_as("ray.", {})
+@with_argument_errors_as("ray.", {})
 def check(
     rules: Contract | FittedPlan,
     dataset: Any,
@@ -243,10 +243,10 @@ def check(
     """
     contract, late = rules_of(rules)
     rows = _checked(contract, CallRows(dataset, None, history, tables))
-    return check_read(contract, rows, clock=clock, late=late)
+    return check_loaded_rows(contract, rows, clock=clock, late=late)
 
 
-@explaining_as("ray.", {})
+@with_argument_errors_as("ray.", {})
 def fit_transform(
     plan: Plan,
     dataset: Any,
@@ -256,7 +256,7 @@ def fit_transform(
     label: bool = False,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset, encoded out of fold.
@@ -293,9 +293,9 @@ def fit_transform(
     Warns:
         FastfeatWarning: Any warning of `Plan.fit_transform` except `TiesInOrder`.
     """
-    columns = columns_read(plan, _schema_of(dataset), label=label)
+    columns = feature_columns(plan, _schema_of(dataset), label=label)
     given_rows = CallRows(dataset, None, history, tables)
-    kept = held(contract, lambda rules: _checked(rules, given_rows))
+    kept = check_before_fit(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
         given_rows,
@@ -349,12 +349,12 @@ def _learnt(
     *,
     features: bool,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     dataset, schema = rows.data, _schema_of(rows.data)
-    learning, is_exchanged = begun(
+    learning, is_exchanged = start_engine_learning(
         plan, schema, rows.tables, features=features, stable=stable, profile=profile
     )
     if check_ids:
@@ -369,7 +369,7 @@ def _learnt(
             return _merged_on_workers(content, _refs(states))
 
         return learn(learning, state_of_all), None
-    read = schema_with(schema, columns_learnt_from(plan, schema))
+    read = schema_with(schema, training_columns(plan, schema))
     blocks = _blocks_of(dataset, read, _earlier(plan, rows.history, training=True))
     exchange = exchange_of_learning(learning, read, blocks.history, blocks.n_shares)
     shares = _Shares(_exchanged(blocks, exchange), exchange)
@@ -385,14 +385,14 @@ def _learnt(
 
 def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
     """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
-    rows = ids_read(plan, schema)
+    rows = id_schema(plan, schema)
     if rows is None:
         return
     blocks = _blocks_of(dataset, rows, None)
     check = id_check(plan, rows, blocks.n_shares)
     given, counts_of = _ray.put(check), _ray.remote(_counts_of_share)
     shares = _exchanged(blocks, check.exchange)
-    tell_repeats(check, _ray.get([counts_of.remote([given], share) for share in shares]))
+    warn_repeated_ids(check, _ray.get([counts_of.remote([given], share) for share in shares]))
 
 
 class _Blocks(NamedTuple):
@@ -497,8 +497,8 @@ def _schema_of(dataset: Any) -> Schema:
     """
     if not isinstance(dataset, _data.Dataset):
         raise TypeMismatch(
-            f"takes a ray.data.Dataset, got {type(dataset).__name__}. ray.data.from_pandas(frame), "
-            "from_arrow(table) or read_parquet(files) makes one"
+            f"expected a ray.data.Dataset, got {type(dataset).__name__}. Create one with "
+            "ray.data.from_pandas(frame), from_arrow(table) or read_parquet(files)"
         )
     schema = dataset.schema()
     if schema is None:
@@ -511,17 +511,17 @@ def _schema_of(dataset: Any) -> Schema:
 
 
 def _state_of_block(block: Table, content: Any) -> Table:
-    return state_of_part(_learning_in(content), [Rows(block)])
+    return state_of_part(_learning_in(content), [RowsWithHistory(block)])
 
 
 def _state_of_share(refs: list[Any], share: Table) -> Table:
     content, exchange = refs
-    return state_of_part(_learning_in(content), [in_order(_exchange_in(exchange), [share])])
+    return state_of_part(_learning_in(content), [restore_order(_exchange_in(exchange), [share])])
 
 
 def _counts_of_share(refs: list[Any], share: Table) -> Table:
     check: IdCheck = _ray.get(refs[0])
-    return counts_of_share(check, in_order(check.exchange, [share]))
+    return counts_of_share(check, restore_order(check.exchange, [share]))
 
 
 def _merged(content: list[Any], *states: Table) -> Table:
@@ -552,7 +552,11 @@ def _features_of_block(block: Table, given: Any, exchange: Any) -> Table:
     if not block.num_columns:  # a block without rows may have no columns
         return block
     features = _features_in(given)
-    return features(Rows(block) if exchange is None else in_order(_exchange_in(exchange), [block]))
+    return features(
+        RowsWithHistory(block)
+        if exchange is None
+        else restore_order(_exchange_in(exchange), [block])
+    )
 
 
 @lru_cache(maxsize=1)
@@ -566,5 +570,5 @@ def _exchange_in(exchange: Any) -> Exchange:
 
 
 @lru_cache(maxsize=2)
-def _features_in(given: Any) -> Features:
+def _features_in(given: Any) -> ComputeRowFeatures:
     return features_of(_ray.get(given))

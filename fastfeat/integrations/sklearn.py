@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import (
     EncodedInFold,
     InvalidData,
@@ -17,21 +17,21 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
-from fastfeat.execute.call_rows import Beside, CallRows
+from fastfeat.execute.call_rows import CallRows, HistoryAndTables
 from fastfeat.execute.encoded_rows import EncodedRows, n_split
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import (
     numbers_of,
+    restore_names_on_error,
     rows_of,
     validation,
-    whole_or_not,
     with_label,
 )
 from fastfeat.integrations.estimator_history import check_whole, resolve_history
-from fastfeat.integrations.held import Held, content_of, held
-from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
+from fastfeat.integrations.first_time_warning import beginnings, warn_after_fit
+from fastfeat.integrations.held import Held, unwrap_held, wrap_in_held
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.read import column_names
@@ -43,13 +43,13 @@ config: Any = sklearn.get_config
 _PARAMETERS = ("plan", "history", "tables", "output", "categories", "profile")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
-    "Nothing is learnt with weights. A model of a pipeline takes its own: "
+    "Features do not use weights. Pass them to the model of the pipeline: "
     "pipeline.fit(X, y, model__sample_weight=w)"
 )
 _FIT_HINTS = {"sample_weight": _WEIGHTS}
 
 
-@explaining_methods(
+@with_method_errors(
     lambda _: "features.",
     {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS},
     made_by="",
@@ -113,7 +113,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; wrap `history` and `tables` in `Held`, so that copies share them."""
-        object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
+        object.__setattr__(
+            self, name, wrap_in_held(value) if name in ("history", "tables") else value
+        )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -145,7 +147,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         for name in others:
             if name not in known:
                 there = [*_PARAMETERS, *known]
-                hint = did_you_mean(name, there) or f" There are: {', '.join(there)}"
+                hint = did_you_mean(name, there) or f" Parameters: {', '.join(there)}"
                 raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
         if others:
             own["plan"] = plan.with_params(**others)
@@ -183,7 +185,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
                 keeps them.
             FastfeatWarning: Any warning of `Plan.fit`.
         """
-        with whole_or_not(self):
+        with restore_names_on_error(self):
             plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
@@ -210,7 +212,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         Raises:
             FastfeatError, ValueError, TypeError: Any error of `fit`.
         """
-        with whole_or_not(self):
+        with restore_names_on_error(self):
             plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             form = self._form()
             self.fitted_, made = plan.fit_transform(
@@ -282,7 +284,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         return self.fitted_.feature_map()
 
-    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, Beside]:
+    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, HistoryAndTables]:
         """Return the plan, the training rows with their label, and the history and tables."""
         self._form()
         _params_of(self.plan)
@@ -304,24 +306,24 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         if plan is None and self.plan is None:
             numbers = numbers_of(data)
             if not numbers:
-                raise InvalidPlan("X has no column of numbers. Give a plan: Features(plan)")
+                raise InvalidPlan("X has no numeric columns. Pass a plan: Features(plan)")
             return Plan({name: col(name) for name in numbers})
         if isinstance(plan, Plan):
             return plan
-        told = "the function that is given as plan returns" if callable(self.plan) else "plan is"
+        told = "the function passed as plan returns" if callable(self.plan) else "plan is"
         if isinstance(plan, FittedPlan):
             raise TypeMismatch(
-                f"{told} fitted, and a pipeline fits it on other rows: Features(fitted.plan)"
+                f"{told} a fitted plan, but a pipeline fits it again: pass Features(fitted.plan)"
             )
         raise TypeMismatch(
-            f"{told} a {type(plan).__name__}. Give a Plan, or a function of the columns' names "
-            "that returns one: Features(lambda names: ff.Plan({...}))"
+            f"{told} a {type(plan).__name__}. Pass a Plan, or a function that takes the column "
+            "names and returns one: Features(lambda names: ff.Plan({...}))"
         )
 
-    def _beside(self, plan: Plan, rows: CallRows) -> Beside:
+    def _beside(self, plan: Plan, rows: CallRows) -> HistoryAndTables:
         """Return the history and tables of a call, or else the transformer's own."""
         past = resolve_history(plan, self.history if rows.history is None else rows.history)
-        tables = content_of(self.tables if rows.tables is None else rows.tables)
+        tables = unwrap_held(self.tables if rows.tables is None else rows.tables)
         return {"history": past, "tables": tables}
 
     def _form(self) -> str:
@@ -339,8 +341,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         form = self.output if chosen == "default" else chosen
         if self.categories and form == "numpy":
             raise InvalidPlan(
-                "categories=True needs a frame or a table: a matrix holds numbers. Give "
-                "output='pandas', 'polars' or 'arrow'"
+                "categories=True needs a frame or a table, because a matrix has only numbers. "
+                "Pass output='pandas', 'polars' or 'arrow'"
             )
         return form
 
@@ -381,10 +383,11 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
     n_known, n_rows = n_split(encoded, read_columns(data, [name]))
     if n_known:
         raise InvalidData(
-            f"{n_known:,} of {counted(n_rows, 'row')} of X have a {name!r} that fit has learnt "
-            "from, and by row_id= they are those rows: their encodings know their own labels. "
+            f"{n_known:,} of {counted(n_rows, 'row')} of X have the {name!r} of a training row. "
+            f"With row_id={name!r} they are training rows, and the target encodings have learnt "
+            "from their labels. "
             f"Split so that rows of one {name!r} stay together, such as GroupKFold with "
-            f"groups=X[{name!r}]. For features of such rows all the same: "
+            f"groups=X[{name!r}]. To compute their features anyway: "
             "features.fitted_.transform(X)"
         )
 
@@ -399,7 +402,7 @@ def _params_of(plan: Any) -> dict[str, Any]:
     for name in _PARAMETERS:
         if name in params:
             raise InvalidPlan(
-                f"the plan has a parameter {name!r}, and so has Features. Call it otherwise: "
+                f"the plan and Features both have a parameter {name!r}. Rename the plan's: "
                 f"ff.param('{name}_of_plan', ...)"
             )
     return params

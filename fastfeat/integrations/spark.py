@@ -26,38 +26,38 @@ from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.guard import guarded_columns
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.integrations.checks_on_workers import (
-    held,
+    check_before_fit,
     rows_of_workers,
     rules_of,
     with_contract,
 )
 from fastfeat.integrations.exchange import (
     Exchange,
-    Rows,
+    RowsWithHistory,
     exchange_of_fitted,
     exchange_of_learning,
     has_windows,
     history_schema,
     past_of_data,
 )
-from fastfeat.integrations.ids_on_workers import COUNTS, id_check, ids_read, tell_repeats
+from fastfeat.integrations.ids_on_workers import COUNTS, id_check, id_schema, warn_repeated_ids
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
     Training,
     Transform,
-    begun,
-    columns_learnt_from,
-    columns_read,
+    feature_columns,
     features_of,
     learn,
+    start_engine_learning,
+    training_columns,
     training_of,
     transform_of,
 )
@@ -66,17 +66,17 @@ from fastfeat.integrations.spark_tasks import (
     CountsOfPart,
     FeaturesOfPart,
     Merge,
-    Sent,
+    SendRows,
     StateOfPart,
+    join_pieces,
     type_in_spark,
-    whole,
 )
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.contract import ContractDeclaration
-from fastfeat.trust.quality.checking import check_read
+from fastfeat.trust.quality.checking import check_loaded_rows
 from fastfeat.trust.quality.contract import Contract
-from fastfeat.trust.quality.profiling import Profiled
+from fastfeat.trust.quality.profiling import ProfileChoice
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.quality.rows import CheckedRows
 
@@ -95,7 +95,7 @@ _ANOTHER_PYTHON = re.compile(
 """The text of Spark's error if the executors run another Python than the driver."""
 
 
-@explaining_as("spark.", {})
+@with_argument_errors_as("spark.", {})
 def fit(
     plan: Plan,
     frame: Any,
@@ -104,7 +104,7 @@ def fit(
     tables: Tables = None,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame, bit for bit the same as by `Plan.fit`.
@@ -150,7 +150,7 @@ def fit(
             `check_ids`.
     """
     given_rows = CallRows(frame, None, history, tables)
-    kept = held(contract, lambda rules: _checked(rules, given_rows))
+    kept = check_before_fit(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
         given_rows,
@@ -164,7 +164,7 @@ def fit(
     return with_contract(learning.finish(), kept)
 
 
-@explaining_as("spark.", {})
+@with_argument_errors_as("spark.", {})
 def transform(
     fitted: FittedPlan,
     frame: Any,
@@ -205,8 +205,8 @@ def transform(
         HistoryMissing: Windows see other rows, and `history` is None.
     """
     schema, plan = _schema_of(frame), fitted.plan
-    judged = columns_judged(fitted.record)
-    rows = schema_with(schema, columns_read(plan, schema, label=label, judged=judged))
+    judged = guarded_columns(fitted.record)
+    rows = schema_with(schema, feature_columns(plan, schema, label=label, judged=judged))
     if not has_windows(plan):
         return _features(
             frame, rows, transform_of(fitted, tables, label=label, on_violation=on_violation)
@@ -220,7 +220,7 @@ def transform(
     return _features(_exchanged(frame, earlier, exchange), rows, given, exchange)
 
 
-@explaining_as("spark.", {})
+@with_argument_errors_as("spark.", {})
 def check(
     rules: Contract | FittedPlan,
     frame: Any,
@@ -255,10 +255,10 @@ def check(
     """
     contract, late = rules_of(rules)
     rows = _checked(contract, CallRows(frame, None, history, tables))
-    return check_read(contract, rows, clock=clock, late=late)
+    return check_loaded_rows(contract, rows, clock=clock, late=late)
 
 
-@explaining_as("spark.", {})
+@with_argument_errors_as("spark.", {})
 def fit_transform(
     plan: Plan,
     frame: Any,
@@ -268,7 +268,7 @@ def fit_transform(
     label: bool = False,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame, encoded out of fold.
@@ -310,9 +310,9 @@ def fit_transform(
         FastfeatWarning: Any warning of `Plan.fit_transform` except `TiesInOrder`.
     """
     schema = _schema_of(frame)
-    columns = columns_read(plan, schema, label=label)
+    columns = feature_columns(plan, schema, label=label)
     given_rows = CallRows(frame, None, history, tables)
-    kept = held(contract, lambda rules: _checked(rules, given_rows))
+    kept = check_before_fit(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
         given_rows,
@@ -374,20 +374,20 @@ def _learnt(
     *,
     features: bool,
     stable: FittedPlan | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     frame, schema = rows.data, _schema_of(rows.data)
     n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
-    learning, is_exchanged = begun(
+    learning, is_exchanged = start_engine_learning(
         plan, schema, rows.tables, features=features, stable=stable, profile=profile
     )
     if check_ids:
         _look_for_repeats(plan, frame, schema)
     shares: _Shares | None = None
     if is_exchanged:
-        read = schema_with(schema, columns_learnt_from(plan, schema))
+        read = schema_with(schema, training_columns(plan, schema))
         earlier = _earlier(plan, frame, rows.history, training=True)
         of_history = None if earlier is None else earlier[1]
         n_shares = _n_shares(frame.sparkSession)
@@ -419,13 +419,13 @@ def _learnt(
 
 def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
     """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
-    rows = ids_read(plan, schema)
+    rows = id_schema(plan, schema)
     if rows is None:
         return
     check = id_check(plan, rows, _n_shares(frame.sparkSession))
     shares = _exchanged(frame, None, check.exchange)
     found = _rows_of(shares.mapInArrow(CountsOfPart(check), _in_spark(COUNTS)))
-    tell_repeats(check, [pa.Table.from_pylist([row.asDict() for row in found], COUNTS)])
+    warn_repeated_ids(check, [pa.Table.from_pylist([row.asDict() for row in found], COUNTS)])
 
 
 def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
@@ -440,9 +440,11 @@ def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[A
 def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchange) -> Any:
     """Return a frame of rows and history rows, shuffled so that a partition has whole entities."""
     in_spark = _in_spark(pa.schema([(f.name, type_in_spark(f.type)) for f in exchange.sent]))
-    sent = _selected(frame, exchange.rows.names).mapInArrow(Sent(exchange, False), in_spark)
+    sent = _selected(frame, exchange.rows.names).mapInArrow(SendRows(exchange, False), in_spark)
     if earlier is not None:
-        past = _selected(earlier[0], earlier[1].names).mapInArrow(Sent(exchange, True), in_spark)
+        past = _selected(earlier[0], earlier[1].names).mapInArrow(
+            SendRows(exchange, True), in_spark
+        )
         sent = sent.unionAll(past)
     return sent.repartitionById(exchange.n_shares, "share")
 
@@ -454,7 +456,7 @@ def _n_shares(session: Any) -> int:
 
 def _collected(states: Any) -> Table:
     """Return the table with the state that executors merged from all parts."""
-    found = list(whole(_rows_of(states)))
+    found = list(join_pieces(_rows_of(states)))
     return found[0] if found else STATES.empty_table()
 
 
@@ -469,9 +471,9 @@ def _rows_of(frame: Any) -> list[Any]:
     except Exception as error:  # Spark's error types depend on how it is connected
         if _ANOTHER_PYTHON.search(str(error)):
             raise BackendUnavailable(
-                "the executors of Spark run a Python without fastfeat, or of another version than "
-                "the driver: before the session starts, set the variable PYSPARK_PYTHON to the "
-                "Python that has it, such as sys.executable"
+                "the Spark executors run a Python that lacks fastfeat or has another version than "
+                "the driver's. Before the session starts, set the variable PYSPARK_PYTHON to a "
+                "Python that has fastfeat, such as sys.executable"
             ) from error
         raise
 
@@ -480,7 +482,7 @@ def _features(
     frame: Any, rows: Schema, given: Transform | Training, exchange: Exchange | None = None
 ) -> Any:
     """Return a frame of features. With an exchange, `frame` has whole shares in its partitions."""
-    none = features_of(given)(Rows(rows.empty_table()))
+    none = features_of(given)(RowsWithHistory(rows.empty_table()))
     wanted = pa.schema([pa.field(f.name, type_in_spark(f.type)) for f in none.schema])
     read = _selected(frame, rows.names) if exchange is None else frame
     features = FeaturesOfPart(given, exchange or rows, wanted)
@@ -514,8 +516,8 @@ def _schema_of(frame: Any) -> Schema:
     """
     if not hasattr(frame, "mapInArrow"):
         raise TypeMismatch(
-            f"takes a DataFrame of Spark, got {type(frame).__name__}. "
-            "session.createDataFrame(table) makes one"
+            f"expected a Spark DataFrame, got {type(frame).__name__}. "
+            "Create one with session.createDataFrame(table)"
         )
     return pa.schema([_of_utc(field) for field in frame.limit(0).toArrow().schema])
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from fastfeat.api.learning import Learning
-from fastfeat.integrations.exchange import Exchange, Rows, in_order, sent_rows
+from fastfeat.integrations.exchange import Exchange, RowsWithHistory, restore_order, sent_rows
 from fastfeat.integrations.ids_on_workers import IdCheck, counts_of_share
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
@@ -25,7 +25,7 @@ from fastfeat.integrations.on_workers import (
     state_of_part,
 )
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.columns.foreign import common_type, in_types
+from fastfeat.io.columns.common_types import cast_to_schema, common_type
 
 library("pyspark", "spark")
 _context = library("pyspark.taskcontext")
@@ -56,7 +56,7 @@ def type_in_spark(given: DataType) -> DataType:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SendRows:
     """The task that adds row numbers and share numbers to the rows of a partition."""
 
     exchange: Exchange
@@ -71,7 +71,7 @@ class Sent:
         for table in _tables(batches, read):
             found = sent_rows(self.exchange, table, part, first, is_history=self.is_history)
             first += table.num_rows
-            yield from in_types(found, wanted, "Spark").to_batches()
+            yield from cast_to_schema(found, wanted, "Spark").to_batches()
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Merge:
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield the pieces of the merged state, or an error; nothing if there are no states."""
         rows = (row for batch in batches for row in batch.to_pylist())
-        found = merged_states(_learning_in(self.learning), whole(rows))
+        found = merged_states(_learning_in(self.learning), join_pieces(rows))
         yield from _in_pieces(found, self.most_bytes)
 
 
@@ -143,7 +143,7 @@ class FeaturesOfPart:
         """Yield batches of features, in the order of the rows."""
         features = features_of(self.given)
         for part in _parts(batches, self.read):
-            yield from in_types(features(part), self.wanted, "Spark").to_batches()
+            yield from cast_to_schema(features(part), self.wanted, "Spark").to_batches()
 
 
 def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
@@ -162,7 +162,7 @@ def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
             yield pa.RecordBatch.from_arrays(arrays, schema=PIECES)
 
 
-def whole(rows: Iterable[Any]) -> Iterator[Table]:
+def join_pieces(rows: Iterable[Any]) -> Iterator[Table]:
     """Yield a table with a state, or an error, as soon as all of its pieces have arrived."""
     waiting: dict[int, dict[int, bytes]] = {}
     for row in rows:
@@ -174,14 +174,14 @@ def whole(rows: Iterable[Any]) -> Iterator[Table]:
             yield pa.table({"state": [state], "error": [row["error"]]}, STATES)
 
 
-def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
+def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[RowsWithHistory]:
     """Yield the rows of a partition: a few batches at a time, or with an exchange all at once."""
     if isinstance(given, Exchange):
         tables = [pa.Table.from_batches([batch]) for batch in batches]
-        yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
+        yield restore_order(given, [cast_to_schema(table, given.sent, "Spark") for table in tables])
     else:
         for table in _tables(batches, given):
-            yield Rows(table)
+            yield RowsWithHistory(table)
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
@@ -199,7 +199,9 @@ def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
 
 
 def _named(batches: list[Any], schema: Schema) -> Table:
-    return in_types(pa.Table.from_batches(batches).rename_columns(schema.names), schema, "Spark")
+    return cast_to_schema(
+        pa.Table.from_batches(batches).rename_columns(schema.names), schema, "Spark"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -20,14 +20,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.guard import columns_judged
-from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
-from fastfeat.integrations.handover import (
-    Label,
+from fastfeat.execute.guard import guarded_columns
+from fastfeat.integrations.batches.pieces import DataPieces, ParquetPieces, pieces_of
+from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import (
+    LabelArgument,
     categorical,
     check_names,
     count_missing,
@@ -35,7 +36,6 @@ from fastfeat.integrations.handover import (
     is_float,
     without_kept,
 )
-from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
@@ -44,7 +44,7 @@ _xgboost = library("xgboost")
 _REFUSED = "[]<"
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def feature_types(fitted: FittedPlan, *, categories: Sequence[str] | None = None) -> list[str]:
     """Return the type of each feature as XGBoost names it: "float", "int", "i" (bool), "c" (codes).
 
@@ -74,13 +74,13 @@ def _type(kind: DataType) -> str:
     return "i" if pa.types.is_boolean(kind) else "int"
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def dmatrix(
     fitted: FittedPlan,
     data: Any = None,
     *,
     features: Any = None,
-    label: Label = None,
+    label: LabelArgument = None,
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,
@@ -134,7 +134,7 @@ def dmatrix(
     )
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def dmatrix_by_pieces(
     fitted: FittedPlan,
     data: Any,
@@ -197,7 +197,7 @@ def dmatrix_by_pieces(
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)
     if not any(pieces.sizes):
-        raise InvalidData("the data has no rows, and XGBoost takes its bins from some")
+        raise InvalidData("the data has no rows, but XGBoost computes its bins from rows")
     types = feature_types(fitted, categories=categories)
     bare = without_kept(fitted)
 
@@ -223,12 +223,12 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
     """
     if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(
-            "windows of the plan see earlier rows, and a piece does not hold them. Pass history= "
-            "with all rows, and row_id= in the plan; or transform at once, by dmatrix"
+            "windows of the plan see earlier rows, which may be in other pieces. Pass history= "
+            "with all rows, and row_id= in the plan; or transform all rows at once, with dmatrix"
         )
     if label and fitted.plan.declaration.looks_ahead:
         raise InvalidPlan(
-            "the label looks ahead, at rows that a piece does not hold. Put fitted.label(data) "
+            "the label reads later rows, which may be in other pieces. Put fitted.label(data) "
             "into a column of the data, and pass its name: label='y'"
         )
 
@@ -236,7 +236,7 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
 def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], list[str]]:
     """Return the columns that a piece must have, and further columns that are read if present."""
     plan = fitted.plan
-    needed = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
+    needed = [*dict.fromkeys([*plan.declaration.row_columns, *guarded_columns(fitted.record)])]
     needed += [name for name in plan.declaration.label_sources if label and name not in needed]
     return needed, [
         name
@@ -254,8 +254,8 @@ def _column(piece: Table, name: str) -> Any:
     column = piece.column(name)
     if n_missing := count_missing(column):
         raise InvalidData(
-            f"the column {name!r}, of which XGBoost takes a value a row, is missing in "
-            f"{counted(n_missing, 'row')}"
+            f"the column {name!r} is missing in {counted(n_missing, 'row')}, but XGBoost needs "
+            "its value in every row"
         )
     return column.to_numpy()
 
@@ -272,7 +272,7 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
 
     def __init__(
         self,
-        pieces: Pieces,
+        pieces: DataPieces,
         columns: list[str],
         given: Callable[[Table], dict[str, Any]],
         cache_prefix: str | None,
@@ -303,7 +303,8 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
             return
         if self._group == groups[0]:
             raise InvalidData(
-                f"the group {groups[0]} of qid= has rows in two pieces, of which XGBoost makes two "
-                "groups. Divide the data between groups, or take it at once, by dmatrix"
+                f"the group {groups[0]} of qid= has rows in two pieces, so XGBoost would see two "
+                "groups. Divide the data such that each group is in one piece, or pass all rows at "
+                "once, with dmatrix"
             )
         self._group = groups[-1]

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastfeat.errors import OutOfMemory
+from fastfeat.io import host_memory, temporary_files
 from fastfeat.io.arrow import pa
-from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
-from fastfeat.io.unnamed import drop_pages
 
-LESS = "or let the plan read fewer columns, or smaller tables"
+LESS = "or let the plan read fewer columns or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
 """Bytes of a table that is read at a time: smaller ones are slow, larger ones no faster."""
 
@@ -26,7 +25,7 @@ class Budget:
 
     def room(self) -> int:
         """Return the bytes that are left now; negative if the budget is exceeded."""
-        taken = resident_memory()
+        taken = host_memory.resident_memory()
         return self.n_bytes // 2 if taken is None else self.n_bytes - taken
 
     def table_bytes(self, n_growing: int = 0) -> int:
@@ -91,15 +90,15 @@ def check_needs(
 
 def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) -> OutOfMemory:
     """Return the error for a budget without room for `n_bytes`; it names a sufficient budget."""
-    taken = budget.n_bytes - budget.room()
+    as_bytes, taken = host_memory.as_bytes, budget.n_bytes - budget.room()
     first, *others = sorted(needs, key=lambda need: -need.n_bytes)
-    told = f"{first.what} takes about {as_bytes(first.n_bytes)}"
+    reason = f"{first.what} takes about {as_bytes(first.n_bytes)}"
     if others:
-        told += f", and {as_bytes(sum(need.n_bytes for need in needs))} with all else that is"
-        told += " needed at the same time"
+        reason += f", or {as_bytes(sum(need.n_bytes for need in needs))} together with everything"
+        reason += " else that is needed at the same time"
     return OutOfMemory(
-        f"memory={as_bytes(budget.n_bytes)} has too little room: {told}, and the process has "
-        f'{as_bytes(taken)} in memory already. Give memory="{enough_for(taken + n_bytes)}" or '
+        f"memory={as_bytes(budget.n_bytes)} is too small: {reason}, and the process already uses "
+        f'{as_bytes(taken)} of memory. Give memory="{enough_for(taken + n_bytes)}" or '
         f"more{less and ', '}{less}"
     )
 
@@ -112,8 +111,8 @@ def enough_for(n_bytes: int) -> str:
 def _give_back() -> None:
     """Return unused memory, and pages of mapped files, to the operating system."""
     pa.default_memory_pool().release_unused()
-    release_unused()
-    drop_pages()
+    host_memory.release_unused()
+    temporary_files.drop_pages()
 
 
 def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -> Budget:
@@ -132,7 +131,7 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
         OutOfMemory: There is no room for the needs, rows and kernels beside the memory that this
             process already has. The message gives a sufficient budget.
     """
-    budget, n_bytes = Budget(bytes_of(memory)), sum(need.n_bytes for need in needs)
+    budget, n_bytes = Budget(host_memory.bytes_of(memory)), sum(need.n_bytes for need in needs)
     if budget.room() < n_bytes + _LEAST_ROOM:
         _give_back()
     if budget.lacks(n_bytes):
@@ -151,11 +150,11 @@ def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
         OutOfMemory: Almost nothing is free.
     """
     more = _UNKNOWN_FREE if free is None else free
-    return budget_of((resident_memory() or 0) + more // 4 * 3, needs)
+    return budget_of((host_memory.resident_memory() or 0) + more // 4 * 3, needs)
 
 
 @contextmanager
-def within(budget: Budget) -> Generator[None]:
+def use_budget(budget: Budget) -> Generator[None]:
     """Make a budget current for work in this thread; see `has_room`."""
     token = _current.set(budget)
     try:
@@ -165,12 +164,12 @@ def within(budget: Budget) -> Generator[None]:
 
 
 @contextmanager
-def bounded(budget: Budget | None) -> Generator[None]:
+def use_optional_budget(budget: Budget | None) -> Generator[None]:
     """Make a budget current for work in this thread; None changes nothing."""
     if budget is None:
         yield
         return
-    with within(budget):
+    with use_budget(budget):
         yield
 
 
@@ -198,11 +197,11 @@ def check_within(work: str) -> None:
     budget = _current.get()
     if budget is None or not budget.is_exceeded():
         return
-    taken = budget.n_bytes - budget.room()
+    as_bytes, taken = host_memory.as_bytes, budget.n_bytes - budget.room()
     raise OutOfMemory(
-        f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process has "
-        f"{as_bytes(taken)} in memory, with what is learnt of keys, which is looked up there. Give "
-        f'memory="{enough_for(taken)}" or more'
+        f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process uses "
+        f"{as_bytes(taken)} of memory, including the values learnt per key, which must stay in "
+        f'memory. Give memory="{enough_for(taken)}" or more'
     )
 
 
@@ -215,7 +214,7 @@ def has_room(n_bytes: int) -> bool:
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
-def lacking(n_bytes: int, n_more: int) -> str | None:
+def sufficient_budget(n_bytes: int, n_more: int) -> str | None:
     """Return a sufficient budget as text if this thread's budget lacks room, else None.
 
     `n_bytes` cannot go to disk. `n_more` is the memory that the same work takes in addition with
@@ -231,7 +230,7 @@ _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
-_ROWS = Need("work on rows, however few at a time,", _LEAST_ROOM)
+_ROWS = Need("processing even a few rows at a time", _LEAST_ROOM)
 _BESIDES = 160 << 20
 """Bytes: compiled kernels took about 110 MiB, and rows in transit take the rest."""
 _SHARE = 16

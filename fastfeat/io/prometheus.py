@@ -13,7 +13,7 @@ BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 """Upper bounds, in seconds, of the buckets of durations."""
-Labels = tuple[tuple[str, str], ...]
+MetricLabels = tuple[tuple[str, str], ...]
 """Names and values of the labels of one sample."""
 
 
@@ -40,7 +40,7 @@ class Durations:
         self.total_s += other.total_s
 
 
-def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, float]]) -> str:
+def family(name: str, kind: str, told: str, samples: Iterable[tuple[MetricLabels, float]]) -> str:
     """Return the lines of one metric (counter or gauge) in Prometheus text format.
 
     Args:
@@ -53,7 +53,7 @@ def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, floa
     return "\n".join([*_head(name, kind, told), *lines]) + "\n"
 
 
-def histogram(name: str, told: str, samples: Iterable[tuple[Labels, Durations]]) -> str:
+def histogram(name: str, told: str, samples: Iterable[tuple[MetricLabels, Durations]]) -> str:
     """Return the lines of one metric of durations in Prometheus text format."""
     lines = _head(name, "histogram", told)
     for labels, durations in samples:
@@ -71,7 +71,7 @@ def _head(name: str, kind: str, told: str) -> list[str]:
     return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
 
 
-def _labels(labels: Labels) -> str:
+def _labels(labels: MetricLabels) -> str:
     if not labels:
         return ""
     return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"

@@ -20,14 +20,14 @@ def literal_value(value: object) -> Any:
     kind = type(value).__name__
     if type(value).__module__.partition(".")[0] == "polars" and kind == "Expr":
         raise TypeMismatch(
-            "a Polars expression cannot stand in an expression. Write it with fastfeat.col in "
-            "place of polars.col"
+            "a Polars expression cannot be part of a fastfeat expression. Write it with "
+            "fastfeat.col instead of polars.col"
         )
     is_array = hasattr(value, "__array__")  # an array may hold many values
     shown = f"a {kind}" if is_array else f"{value!r} of type {kind}"
     raise TypeMismatch(
-        f"{shown} cannot stand in an expression. "
-        "Use a column, col('name'), a number, a bool, a text, a date or None"
+        f"{shown} cannot be part of an expression. "
+        "Use a column, col('name'), or a number, bool, text, date or None"
     )
 
 
@@ -85,8 +85,9 @@ def _python_time(value: Any) -> Any:
         item = microseconds.item() if microseconds == value else item
     if isinstance(item, int):
         raise TypeMismatch(
-            f"{value!r} cannot stand in an expression: literal times have microseconds, "
-            "as those of Python's datetime"
+            f"{value!r} cannot be part of an expression: no datetime or timedelta of Python equals "
+            "it, since these have whole microseconds, and years 1 to 9999. Round it, or write a "
+            "datetime"
         )
     return item
 

@@ -199,10 +199,10 @@ def fold(roots: Iterable[N], visit: Callable[[N, list[R]], R]) -> dict[N, R]:
     return results
 
 
-Rule = Callable[[Node], Node]
+NodeRule = Callable[[Node], Node]
 
 
-def rewritten(roots: Sequence[Node], rule: Rule) -> list[Node]:
+def rewrite_nodes(roots: Sequence[Node], rule: NodeRule) -> list[Node]:
     """Return the roots with every node replaced by `rule(node)`, arguments first.
 
     `rule` returns the replacement of a node; to keep a node it returns the node itself.

@@ -9,11 +9,14 @@ import, in an eighth of the time of a dataclass.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, assert_never, cast
 
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Params
+
+ParameterValues = Mapping[str, Any]
+"""Values of parameters by name."""
 
 
 class Whole(NamedTuple):
@@ -43,19 +46,19 @@ class Real(NamedTuple):
     or_whole: bool = False
 
 
-class Words(NamedTuple):
+class TextChoice(NamedTuple):
     """One of several texts."""
 
     words: tuple[str, ...]
 
 
-class Flag(NamedTuple):
+class BoolChoice(NamedTuple):
     """True or False, or only one of them."""
 
     values: tuple[bool, ...] = (True, False)
 
 
-class Text(NamedTuple):
+class FreeText(NamedTuple):
     """A text."""
 
     may_be_empty: bool = True
@@ -65,10 +68,10 @@ class TypeName(NamedTuple):
     """A type of values, such as int64."""
 
 
-class Constant(NamedTuple):
-    """A literal number, bool, text, date or time; with `may_miss` also None or NaN."""
+class ConstantValue(NamedTuple):
+    """A literal number, bool, text, date or time; with `may_be_missing` also None or NaN."""
 
-    may_miss: bool = False
+    may_be_missing: bool = False
 
 
 class Several(NamedTuple):
@@ -81,28 +84,39 @@ class Several(NamedTuple):
         rising: Whether each value must be above the one before.
     """
 
-    of: Type
+    of: ParameterType
     least: int = 0
     most: int | None = None
     rising: bool = False
 
 
-class Pair(NamedTuple):
+class ValuePair(NamedTuple):
     """A tuple of two values, each of its own type."""
 
-    first: Type
-    second: Type
+    first: ParameterType
+    second: ParameterType
 
 
 class Either(NamedTuple):
     """A value of one of several types."""
 
-    types: tuple[Type, ...]
+    types: tuple[ParameterType, ...]
 
 
-Type = Whole | Real | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
+ParameterType = (
+    Whole
+    | Real
+    | TextChoice
+    | BoolChoice
+    | FreeText
+    | TypeName
+    | ConstantValue
+    | Several
+    | ValuePair
+    | Either
+)
 
-LITERAL = Either((Constant(may_miss=True), Several(Constant())))
+LITERAL = Either((ConstantValue(may_be_missing=True), Several(ConstantValue())))
 """A literal in a plan: a constant, possibly missing, or a tuple of constants."""
 
 
@@ -126,25 +140,25 @@ class Parameter(NamedTuple):
         about: Description for the docs, a sentence without its period.
         default: Default value.
         or_none: Whether its value in a plan may be None.
-        may_lack: Whether a call in a plan may omit it.
+        is_optional: Whether a call in a plan may omit it.
         hidden: Whether printed calls omit it if it has its default.
-        written_as: Name that users write; empty if it is the same as in a plan. None if only
+        user_name: Name that users write; empty if it is the same as in a plan. None if only
             operators set the parameter, never users.
     """
 
     name: str
-    type: Type
+    type: ParameterType
     about: str = ""
     default: Any = REQUIRED
     or_none: bool = False
-    may_lack: bool = False
+    is_optional: bool = False
     hidden: bool = False
-    written_as: str | None = ""
+    user_name: str | None = ""
 
     @property
     def takes_none(self) -> bool:
         """Whether a user may pass None; the plan then stores None or omits the parameter."""
-        return self.or_none or (self.may_lack and self.default is None)
+        return self.or_none or (self.is_optional and self.default is None)
 
 
 Belongs = Callable[[Call], bool]
@@ -172,11 +186,11 @@ Parameters = tuple[Parameter, ...]
 """The parameters of a function; a call must not have any other."""
 
 
-UNIT = Words(("time", "steps"))
+UNIT = TextChoice(("time", "steps"))
 """The unit of windows and delays: nanoseconds, or steps of whole-number times."""
-MISSING_PARTS = Words(("key", "value"))
+MISSING_PARTS = TextChoice(("key", "value"))
 """Meaning of a missing key part: the whole key is missing, or the part is a value (a cross)."""
-Closed = Literal["left", "right", "both", "neither"]
+WindowEnds = Literal["left", "right", "both", "neither"]
 """The ends that a window includes."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
@@ -200,7 +214,7 @@ def are_valid(parameters: Parameters, given: Params) -> bool:
             n_found += 1
             if not is_valid(parameter, values[parameter.name]):
                 return False
-        elif not parameter.may_lack:
+        elif not parameter.is_optional:
             return False
     return n_found == len(values)
 
@@ -210,7 +224,7 @@ def is_valid(parameter: Parameter, value: Any) -> bool:
     return parameter.or_none if value is None else is_of_type(parameter.type, value)
 
 
-def is_of_type(kind: Type, value: Any) -> bool:
+def is_of_type(kind: ParameterType, value: Any) -> bool:
     """Return whether a value is of a parameter type (such as `Whole`), and within its bounds."""
     match kind:
         case Whole():
@@ -219,15 +233,15 @@ def is_of_type(kind: Type, value: Any) -> bool:
             if type(value) is not float and not (kind.or_whole and type(value) is int):
                 return False
             return _is_within_ends(kind, value) and value != kind.other_than
-        case Words(words):
+        case TextChoice(words):
             return isinstance(value, str) and value in words
-        case Flag(values):
+        case BoolChoice(values):
             return type(value) is bool and value in values
-        case Text(may_be_empty):
+        case FreeText(may_be_empty):
             return isinstance(value, str) and (may_be_empty or value != "")
         case TypeName():
             return isinstance(value, DType)
-        case Constant(may_miss):
+        case ConstantValue(may_miss):
             is_one = not isinstance(value, (tuple, DType))
             return is_one and (may_miss or (value is not None and value == value))
         case Several(of, least, most):
@@ -236,7 +250,7 @@ def is_of_type(kind: Type, value: Any) -> bool:
             values = cast("tuple[Any, ...]", value)
             n_fits = least <= len(values) and (most is None or len(values) <= most)
             return n_fits and all(is_of_type(of, one) for one in values)
-        case Pair(first, second):
+        case ValuePair(first, second):
             match value:
                 case (one, other):
                     return is_of_type(first, one) and is_of_type(second, other)

@@ -25,10 +25,10 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import (
-    Form,
-    Function,
+    FunctionForm,
     Infix,
-    Prefix,
+    PrefixForm,
+    PrintedForm,
     SeveralWriter,
     Texts,
     Writer,
@@ -37,9 +37,9 @@ from fastfeat.ir.writing import (
 )
 
 LONGEST = 400
-Row = tuple[Form, Parameters]
+PrintedFunction = tuple[PrintedForm, Parameters]
 """The declared printed form of a function, and its parameters."""
-ROWS: dict[type[Call] | type[Aggregate], Callable[[str], Row | None]] = {}
+ROWS: dict[type[Call] | type[Aggregate], Callable[[str], PrintedFunction | None]] = {}
 """By node type, the function that finds the registry entry of a function by its name."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
 """Writers of operators that build several nodes, by the function of their last node."""
@@ -101,7 +101,7 @@ class _Texts:
 
     def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
         _, parameters = _row_of(node)
-        unwritten = {one.name for one in parameters if one.written_as is None}.union(without)
+        unwritten = {one.name for one in parameters if one.user_name is None}.union(without)
         return options(parameters, tuple(one for one in node.params if one[0] not in unwritten))
 
     def of_changed(self, node: Node) -> str:
@@ -147,7 +147,7 @@ def _text_of(node: Node, texts: _Texts) -> str:
             assert_never(node)
 
 
-def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
+def _by_sign(node: Call | Aggregate, form: PrintedForm, texts: _Texts) -> str | None:
     """Return the text of a call as a Python operator in parentheses; None for other calls.
 
     The node is then noted in `texts.in_parentheses`.
@@ -157,7 +157,7 @@ def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
             is_negative = before_minus and texts[left].startswith("-")
             one = f"({texts[left]})" if is_negative else texts[left]
             text = f"({one} {sign} {texts[right]})"
-        case Prefix(sign), (operand,):
+        case PrefixForm(sign), (operand,):
             text = f"({sign}{texts[operand]})"
         case _:
             return None
@@ -165,12 +165,14 @@ def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
     return text
 
 
-def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts: _Texts) -> str:
+def _call_text(
+    node: Call | Aggregate, form: PrintedForm, parameters: Parameters, texts: _Texts
+) -> str:
     """Return the text of a call as a method of its first argument, or as a declared function."""
     args, given = node.args, options(parameters, node.params)
     if isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame):
         args, given = args[:1], [*given, *frame_options(node, texts)]
-    if isinstance(form, Function):
+    if isinstance(form, FunctionForm):
         return f"{form.prefix}{node.function}({', '.join([*map(texts.bare, args), *given])})"
     return method_text(node.function, args, given, texts)
 
@@ -184,7 +186,7 @@ def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
     return [] if write is None else write(learnt, texts)
 
 
-def _row_of(node: Call | Aggregate) -> Row:
+def _row_of(node: Call | Aggregate) -> PrintedFunction:
     """Return the printed form and the parameters of a function, from its registry entry."""
     return ROWS[type(node)](node.function) or (None, ())
 

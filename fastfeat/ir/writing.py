@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params, TableColumn
-from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
+from fastfeat.ir.parameters import Parameter, Parameters, Several, ValuePair
 
 
 class Infix(NamedTuple):
@@ -28,13 +28,13 @@ class Infix(NamedTuple):
     before_minus: bool = False
 
 
-class Prefix(NamedTuple):
+class PrefixForm(NamedTuple):
     """The form of a Python operator before its operand: `(-x)`."""
 
     sign: str
 
 
-class Function(NamedTuple):
+class FunctionForm(NamedTuple):
     """The form of a function of all arguments, instead of a method of the first one.
 
     Args:
@@ -72,12 +72,12 @@ Writer = Callable[[Any, Texts], str | None]
 
 None if the node does not have the shape that an operator builds; then it is written like any call.
 """
-Form = Infix | Prefix | Function | Writer | None
+PrintedForm = Infix | PrefixForm | FunctionForm | Writer | None
 """The form in which calls of a function are written; None for a method of the first argument."""
 SeveralWriter = Callable[[Sequence[Any], Texts], str | None]
 """Like `Writer`, for an operator with several output columns."""
-PLAIN = Function()
-PUBLIC = Function("ff.")
+PLAIN = FunctionForm()
+PUBLIC = FunctionForm("ff.")
 
 
 def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts: Texts) -> str:
@@ -115,12 +115,12 @@ def _option(parameter: Parameter | None, name: str, value: Any) -> str:
             return f"{name}={dict(value)!r}"
         except (TypeError, ValueError):  # the plan was altered by hand
             pass
-    return f"{parameter.written_as or name if parameter else name}={value_text(value)}"
+    return f"{parameter.user_name or name if parameter else name}={value_text(value)}"
 
 
 def _is_mapping(parameter: Parameter) -> bool:
     """Return whether the value of a parameter is a mapping, stored as a tuple of pairs."""
-    return isinstance(parameter.type, Several) and isinstance(parameter.type.of, Pair)
+    return isinstance(parameter.type, Several) and isinstance(parameter.type.of, ValuePair)
 
 
 def value_text(value: Any) -> str:

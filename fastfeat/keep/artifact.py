@@ -22,8 +22,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar, cast
 
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, counted, reason_of
 from fastfeat.execute.fitted import Fitted, fitted_of_values
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.keep import canonical
@@ -38,10 +38,10 @@ from fastfeat.keep.parts import (
     zones_bytes,
     zones_of,
 )
-from fastfeat.keep.state import Part, aggregates_of, state_parts, values_of_state
+from fastfeat.keep.state import PartWriter, aggregates_of, state_parts, values_of_state
 from fastfeat.plan.declare.bind import warn_of_naive_times
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.outputs import output_types
 from fastfeat.version import __version__
 
@@ -81,7 +81,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ArtifactContents:
     """The contents of an artifact, with facts on its file.
 
     Args:
@@ -99,16 +99,16 @@ class Contents:
     fitted: Fitted
 
 
-def read_contents(path: str | os.PathLike[str]) -> Contents:
+def read_contents(path: str | os.PathLike[str]) -> ArtifactContents:
     """Return the contents of an artifact file; raises like `ff.load`."""
     return _of_file(path, _contents_of)
 
 
-def _contents_of(content: bytes) -> Contents:
+def _contents_of(content: bytes) -> ArtifactContents:
     manifest, parts = _open(content)
     sizes = {name: len(part) for name, part in parts.items()}
     of_file = manifest["format"], str(manifest["fastfeat"]), len(content)
-    return Contents(*of_file, sizes, fitted_of_bytes(content))
+    return ArtifactContents(*of_file, sizes, fitted_of_bytes(content))
 
 
 def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
@@ -128,7 +128,7 @@ def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
 def _path(path: object, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeMismatch(
-            f"{what} takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            f"{what} takes the path of a file, got a {type(path).__name__}. For an open file, "
             "pass its name"
         )
     return Path(cast("str", path))
@@ -147,7 +147,7 @@ def _read(source: Path) -> bytes:
         else:
             content = head + file.read(LARGEST_ARTIFACT)
     if len(content) > LARGEST_ARTIFACT:
-        raise ArtifactError(f"{source} has more than the {LARGEST_ARTIFACT} bytes of an artifact")
+        raise ArtifactError(f"{source} has more than {LARGEST_ARTIFACT:,} bytes, the most allowed")
     return content
 
 
@@ -188,7 +188,7 @@ def fitted_digest(fitted: Fitted) -> bytes:
     return hashlib.sha256(canonical.dump(content).encode()).digest()
 
 
-def _parts_of(fitted: Fitted) -> dict[str, Part]:
+def _parts_of(fitted: Fitted) -> dict[str, PartWriter]:
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     return {
         "plan": lambda: [canonical.dump(plan_document(fitted.declaration)).encode()],
@@ -206,11 +206,11 @@ def _optional(part: OptionalPart, fitted: Fitted) -> list[bytes]:
     return [part.to_bytes(part.of(fitted))]
 
 
-def _listed(parts: Mapping[str, Part]) -> list[Any]:
+def _listed(parts: Mapping[str, PartWriter]) -> list[Any]:
     return [[name, *_told(part)] for name, part in parts.items()]
 
 
-def _told(part: Part) -> tuple[int, str]:
+def _told(part: PartWriter) -> tuple[int, str]:
     """Return the length in bytes and the SHA-256 (hexadecimal) of a part, for the manifest."""
     n_bytes, digest = 0, hashlib.sha256()
     for piece in part():
@@ -228,7 +228,7 @@ def _schemas_of(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fitted_of_bytes(content: bytes) -> Fitted:
     """Return the fitted plan from the content of an artifact.
 
@@ -249,24 +249,30 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
-        def learnt(types: Types) -> Learnt:
+        def learnt(types: NodeTypes) -> LearntValues:
             return values_of_state(parts, aggregates, types)
 
         n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
         for n in (n_rows, n_without):
             if type(n) is not int or n < 0:
-                raise ArtifactError(f"it was fitted on {n!r} rows")
+                raise ArtifactError(
+                    f"the artifact is damaged: its number of training rows is {n!r}"
+                )
         fitted = fitted_of_values(
             plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
         )
         fitted = replace(fitted, **optional_of(parts))
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
-            raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
+            raise ArtifactError(
+                f"the artifact is damaged: it lacks the table of the time zone {list(zones)[-1]!r}"
+            )
     except ArtifactError:
         raise
     except Exception as error:  # whatever our code raises here, the file is at fault
-        raise ArtifactError(f"its parts do not fit together: {error}") from error
+        raise ArtifactError(
+            f"the artifact is damaged: its parts do not fit together: {error}"
+        ) from error
     warn_of_naive_times(fitted.types)
     return fitted
 
@@ -278,7 +284,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
     start = len(MAGIC) + 8
     length = int.from_bytes(content[len(MAGIC) : start], "little")
     if length > LARGEST_MANIFEST or start + length + _DIGEST > len(content):
-        raise ArtifactError("the file is truncated or altered: its manifest is not whole")
+        raise ArtifactError("the file is truncated or altered: its manifest is incomplete")
     try:
         manifest: Any = json.loads(content[start : start + length].decode())
         found, writer = manifest["format"], manifest["fastfeat"]
@@ -286,15 +292,18 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     if type(found) is not int or not 1 <= found <= FORMAT:
         raise ArtifactError(
-            f"it has format {found!r}, written by fastfeat {writer!r}; this version reads up to "
-            f"{FORMAT}. Update fastfeat"
+            f"the artifact has format {found!r}, written by fastfeat {writer!r}; this version "
+            f"reads formats up to {FORMAT}. Update fastfeat"
         )
     whole = memoryview(content)
     if hashlib.sha256(whole[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
     odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
-        raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
+        told = "is missing" if odd[0] in MANIFEST else "is unknown to this version of fastfeat"
+        raise ArtifactError(
+            f"the artifact cannot be read: the entry {odd[0]!r} of its manifest {told}"
+        )
     return manifest, _parts(manifest, whole[start + length : -_DIGEST])
 
 
@@ -308,15 +317,20 @@ def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     for name, length, digest in listed:
         if name in parts:
-            raise ArtifactError(f"it has the part {name!r} twice")
+            raise ArtifactError(f"the artifact is damaged: it has the part {name!r} twice")
         part, body = body[:length], body[length:]
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
-            raise ArtifactError(f"the part {name!r} does not match its digest")
+            raise ArtifactError(
+                f"the artifact is damaged: its part {name!r} does not match its digest (SHA-256)"
+            )
         parts[name] = part if name.startswith(_TABLE) else bytes(part)
     named = {name for name in parts if not name.startswith(_TABLE)}
     odd = sorted((_NEEDED - named) | (named - _NEEDED - known))
     if odd:
-        raise ArtifactError(f"it lacks, or this version does not know, the part {odd[0]!r}")
+        told = "is missing" if odd[0] in _NEEDED else "is unknown to this version of fastfeat"
+        raise ArtifactError(f"the artifact cannot be read: its part {odd[0]!r} {told}")
     if body:
-        raise ArtifactError(f"it has {len(body)} bytes that are of no part")
+        raise ArtifactError(
+            f"the artifact is damaged: it has {counted(len(body), 'byte')} that belong to no part"
+        )
     return parts

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.errors import ArtifactError, TypeMismatch, counted
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import (
     GROUPS,
@@ -33,9 +33,9 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
 from fastfeat.ir.scope import is_exploded, is_over
-from fastfeat.plan.declare.columns_read import check_rows
+from fastfeat.plan.declare.source_columns import check_rows
 from fastfeat.scalars import SCALARS
-from fastfeat.scalars.categories import leaves_out_few
+from fastfeat.scalars.categories import has_min_rows
 from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 
@@ -52,12 +52,12 @@ def document_of_text(text: object, subject: str) -> Any:
         ArtifactError: The text is not JSON.
     """
     if not isinstance(text, (str, bytes)):
-        hint = "json.dumps() makes one of a dict, and read() one of an open file"
-        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
+        hint = "Pass json.dumps(...) of a dict, or read() of an open file"
+        raise TypeMismatch(f"from_json takes text, got a {type(text).__name__}. {hint}")
     try:
         return json.loads(text)
     except RecursionError:
-        told = "it has more lists and objects within one another than Python reads"
+        told = "its lists and objects are nested too deeply for Python"
         raise ArtifactError(f"this is not the JSON of a {subject}: {told}") from None
     except ValueError as error:
         raise ArtifactError(f"this is not the JSON of a {subject}: {error}") from None
@@ -89,7 +89,8 @@ def parts_of_document(
         )
     odd = sorted(set(given) - optional ^ parts)
     if odd:
-        raise ArtifactError(f"the {subject} lacks, or this version does not know, {odd[0]!r}")
+        told = "is missing" if odd[0] in parts else "is unknown to this version of fastfeat"
+        raise ArtifactError(f"the {subject} cannot be read: its entry {odd[0]!r} {told}")
     return given
 
 
@@ -164,9 +165,7 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
             return _float_from_json(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
             if depth == 0:
-                raise ArtifactError(
-                    "the plan has a tuple in a tuple of tuples, as no version writes"
-                )
+                raise ArtifactError("a value has tuples nested three deep; at most two are valid")
             return tuple(value_from_json(part, depth - 1) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
@@ -193,7 +192,7 @@ def _float_from_json(text: str) -> float:
     value = float.fromhex(text)
     written = value.hex()
     if text != written and _LEFT_OUT.sub("p", text) != _LEFT_OUT.sub("p", written):
-        raise ArtifactError(f"{text!r} is not a float as this version writes it")
+        raise ArtifactError(f"the float {text!r} is not written as float.hex() writes it")
     return value
 
 
@@ -229,7 +228,7 @@ def nodes_from_json(documents: Any) -> list[Node]:
         ArtifactError: A node is unknown to this version, or damaged.
     """
     if not is_list(documents):
-        raise ArtifactError(f"expected a list of nodes, got {documents!r}")
+        raise ArtifactError(f"the entry 'nodes' must be a list of nodes, got {documents!r}")
     nodes: list[Node] = []
     for document in documents:
         try:
@@ -283,30 +282,34 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
     """Return an aggregate; raises ArtifactError unless an operator could have made it."""
     row = AGGREGATES[function]
     if not are_valid(row.parameters, params):
-        raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+        raise _wrong_parameters(function, params)
     check_windows(function, args)
     if frame is None:
-        if len(args) != 1 and (not row.is_of_parts or not args):
+        if len(args) != 1 and (not row.takes_key_parts or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
         if "target" in row.primitives:
-            raise ArtifactError(f"{function!r} is learnt per category")
-        if not row.is_of_parts and is_exploded(args[0]):
-            raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
+            raise ArtifactError(f"{function!r} is learnt per category, and no category is given")
+        if not row.takes_key_parts and is_exploded(args[0]):
+            raise ArtifactError(f"{function!r} learns from rows, not from elements of lists")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
-            frame in _FRAMES and not row.is_of_parts and len(more) == ("target" in row.primitives)
+            frame in _FRAMES
+            and not row.takes_key_parts
+            and len(more) == ("target" in row.primitives)
         ):
             aggregate = Aggregate(function, args, params, _FRAMES[frame])
             check_groups(aggregate)
             return aggregate
         case _:
-            raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
+            raise ArtifactError(
+                f"{function!r} with a key needs a column of values and the codes of the key"
+            )
 
 
 def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
     if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
-        raise ArtifactError(f"arguments {positions!r} do not come before their user")
+        raise ArtifactError(f"arguments {positions!r} are not the numbers of earlier nodes")
     return tuple(nodes[k] for k in cast("list[int]", positions))
 
 
@@ -318,8 +321,15 @@ def _params(pairs: list[Any]) -> Params:
             case [str(name), value] if not params or params[-1][0] < name:
                 params.append((name, value_from_json(value)))
             case _:
-                raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
+                raise ArtifactError(
+                    f"parameters {pairs!r} are not [name, value] pairs in order of name"
+                )
     return tuple(params)
+
+
+def _wrong_parameters(function: str, params: Params) -> ArtifactError:
+    found = ", ".join(f"{name}={value!r}" for name, value in params)
+    return ArtifactError(f"{function!r} cannot take the parameters ({found})")
 
 
 def check_call(call: Call) -> None:
@@ -327,29 +337,33 @@ def check_call(call: Call) -> None:
     function, args = call.function, call.args
     row = SCALARS.get(function) or STEPS[function]
     if not are_valid(row.parameters, call.params):
-        raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+        raise _wrong_parameters(function, call.params)
     in_halves = function in STEPS and STEPS[function].in_halves
     is_number = row.n_args == len(args) if row.n_args is not None else row.least_args <= len(args)
     if not is_number or (in_halves and len(args) % 2):
-        raise ArtifactError(f"{function!r} has {len(args)} arguments")
+        raise ArtifactError(f"{function!r} cannot take {counted(len(args), 'argument')}")
     if any(map(is_exploded, args)):
-        raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+        raise ArtifactError(f"{function!r} takes rows, not elements of lists, as arguments")
     check_windows(function, args)
     if not row.belongs(call):
         if is_over(call):
-            raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
-        raise ArtifactError(f"the arguments of {function!r} do not belong together")
+            raise ArtifactError(f"{function!r} cannot take {call.params!r} with {args!r}")
+        raise ArtifactError(f"the arguments of {function!r} do not fit together")
 
 
 def check_groups(aggregate: Aggregate) -> None:
     """Raise ArtifactError if the keys or the folds of an aggregate cannot come from an operator."""
     if not _are_groups(aggregate):
-        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
+        raise ArtifactError(
+            f"the keys of {aggregate.function!r} are computed otherwise than by= computes them"
+        )
     belongs = AGGREGATES[aggregate.function].belongs
     if belongs is not None and not belongs(aggregate):
-        raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
+        raise ArtifactError(
+            f"the folds of {aggregate.function!r} are computed otherwise than its encoder does"
+        )
     if any(map(is_exploded, aggregate.args)):
-        raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+        raise ArtifactError(f"{aggregate.function!r} learns from rows, not from elements of lists")
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
@@ -359,7 +373,7 @@ def _are_groups(aggregate: Aggregate) -> bool:
             least = dict(learnt)["min_frequency"]
             of_target = aggregate.frame == GROUPS_AND_MISSING
             is_told = not of_target or least == dict(aggregate.params).get("min_rows")
-            return is_told and leaves_out_few(learnt)
+            return is_told and has_min_rows(learnt)
         case _:
             return False
 
@@ -375,4 +389,4 @@ def check_windows(function: str, args: tuple[Node, ...]) -> None:
         if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:
             continue
         if arg.function not in last or k != len(args) - 1:
-            raise ArtifactError(f"{function!r} has {arg.function!r} as an argument")
+            raise ArtifactError(f"{function!r} cannot take {arg.function!r} as an argument")

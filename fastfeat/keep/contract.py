@@ -10,27 +10,27 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.scope import is_exploded
 from fastfeat.keep import canonical
-from fastfeat.plan.declare.columns_read import tables_of
-from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, says
+from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, rule_text
+from fastfeat.plan.declare.source_columns import tables_of
 
 FORMAT = 1
 PARTS = frozenset({"contract", "clock", "types", "rules", "nodes"})
 _RULE = frozenset({"name", "says", "on_violation", "at_most", "node"})
 
 
-@in_ieee
+@with_ieee_arithmetic
 def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
     """Return a contract as a JSON document; `contract_of_document` reads it."""
     nodes, position = canonical.nodes_to_json(list(contract.nodes.values()))
     rules = [
         {
             "name": name,
-            "says": says(contract.nodes[name]),
+            "says": rule_text(contract.nodes[name]),
             "on_violation": rule.on_violation,
             "at_most": rule.at_most,
             "node": position[contract.nodes[name]],
@@ -78,19 +78,22 @@ def contract_of_text(text: str | bytes) -> ContractDeclaration:
     return contract_of_document(canonical.document_of_text(text, "contract"))
 
 
-@in_ieee
+@with_ieee_arithmetic
 def contract_of_document(document: Any) -> ContractDeclaration:
     """Return the contract of a JSON document; raises like `contract_of_text`."""
     parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
     types = parts["types"]
     if not isinstance(types, dict):
-        raise ArtifactError(f"the contract has no types by column, but {types!r}")
+        raise ArtifactError(
+            "the entry 'types' of the contract must be an object with the type of each column, "
+            f"got {types!r}"
+        )
     try:
         nodes = canonical.nodes_from_json(parts["nodes"])
         rules = [_rule(rule, nodes) for rule in parts["rules"]]
         named = dict(rules)
         if len(named) != len(rules):
-            raise ArtifactError("two rules of the contract have one name")
+            raise ArtifactError("two rules of the contract have the same name")
         return declare_contract(named, cast("dict[str, Any]", types), parts["clock"])
     except FastfeatError:
         raise
@@ -105,10 +108,12 @@ def _rule(given: Any, nodes: list[Any]) -> tuple[str, Rule]:
         raise ArtifactError(f"{given!r} is not a rule that this version knows")
     name, position, says = rule["name"], rule["node"], rule["says"]
     if not isinstance(name, str) or not isinstance(says, str):
-        raise ArtifactError(f"{given!r} has no name, or does not say what it is")
+        raise ArtifactError(f"the rule {given!r} needs text for 'name' and 'says'")
     if type(position) is not int or not 0 <= position < len(nodes):
-        raise ArtifactError(f"rule {name!r} refers to a node that is not there")
+        raise ArtifactError(f"rule {name!r} refers to a node that does not exist")
     node = nodes[position]
-    if tables_of([node])[node] is not None or is_exploded(node):
-        raise ArtifactError(f"rule {name!r} is not of the rows of the data")
+    is_of_table = tables_of([node])[node] is not None
+    if is_of_table or is_exploded(node):
+        per = "row of a lookup table" if is_of_table else "element of a list"
+        raise ArtifactError(f"rule {name!r} has a value per {per}, instead of per row of the data")
     return name, Rule(Expr((node,)), rule["on_violation"], rule["at_most"])

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.errors import ArtifactError, FastfeatError, counted
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import is_exploded
@@ -22,9 +22,9 @@ from fastfeat.keep.parameters import (
     recipe_of_document,
     with_recipes,
 )
-from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
+from fastfeat.plan.declare.source_columns import tables_of
 
 FORMAT = 1
 PARTS = frozenset(
@@ -36,7 +36,7 @@ OPTIONAL_PARTS = frozenset(
 """Parts that a document has only if the plan uses them."""
 
 
-@in_ieee
+@with_ieee_arithmetic
 def plan_document(plan: Declaration) -> dict[str, Any]:
     """Return a plan as a JSON document; `plan_of_document` reads it."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
@@ -85,7 +85,7 @@ def _plain(given: Any) -> Any:
     return list(cast("tuple[str, ...]", given)) if isinstance(given, tuple) else given
 
 
-@in_ieee
+@with_ieee_arithmetic
 def plan_of_text(text: str | bytes) -> Declaration:
     """Return the plan of a JSON text.
 
@@ -147,7 +147,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
 def _column_name(part: Any) -> str | None:
     if part is None or isinstance(part, str):
         return part
-    raise ArtifactError(f"label_column={part!r} is no name of a column")
+    raise ArtifactError(f"label_column={part!r} is not the name of a column")
 
 
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
@@ -161,8 +161,13 @@ def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
                 and name not in expressions
             ):
                 expressions[name] = _expression(name, positions, suffixes, nodes)
+            case [str(name), [_, *_], [*_]] if name in expressions:
+                raise ArtifactError(f"two features have the name {name!r}")
             case _:
-                raise ArtifactError(f"{entry!r} is not a feature, or the second of its name")
+                raise ArtifactError(
+                    f"{entry!r} is not a feature, which is a list of a name, node numbers and "
+                    "suffixes"
+                )
     return expressions
 
 
@@ -170,12 +175,21 @@ def _expression(
     name: str, positions: list[Any], suffixes: list[Any], nodes: Sequence[Node]
 ) -> Expr:
     if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
-        raise ArtifactError(f"feature {name!r} refers to a node that is not there")
+        raise ArtifactError(f"feature {name!r} refers to a node that does not exist")
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
-        raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
+        n_columns = counted(len(positions), "column")
+        raise ArtifactError(
+            f"feature {name!r} has {n_columns}, but the suffixes {suffixes!r}: it needs a text for "
+            "each column"
+        )
     found = tuple(nodes[k] for k in cast("list[int]", positions))
     if any(table is not None for table in tables_of(found).values()):
-        raise ArtifactError(f"feature {name!r} is of rows of a table")
+        raise ArtifactError(
+            f"feature {name!r} has a value per row of a lookup table, instead of per row of the "
+            "data"
+        )
     if any(map(is_exploded, found)):
-        raise ArtifactError(f"feature {name!r} has a row an element of a list")
+        raise ArtifactError(
+            f"feature {name!r} has a value per element of a list, instead of per row of the data"
+        )
     return Expr(found, tuple(suffixes))

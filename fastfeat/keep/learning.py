@@ -1,7 +1,7 @@
 """A fit in several passes over the rows: its start, and its state as bytes.
 
-A `Learning` is the state of such a fit between two passes, with the values learnt so far. A round
-is one pass. Workers that read the rows receive the learning as bytes.
+A `LearningRound` is the state of such a fit between two passes, with the values learnt so far. A
+round is one pass. Workers that read the rows receive the learning as bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
+from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, seal, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
@@ -27,11 +27,11 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.keep.document import plan_text
 from fastfeat.keep.state import key_table, state_parts, values_of_state, vocabulary_of
-from fastfeat.learn.learning import begin
-from fastfeat.learn.round import PURPOSE, Learning, before_round
+from fastfeat.learn.learning import start_learning
+from fastfeat.learn.round import PURPOSE, LearningRound, before_round
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.schedule import Value
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.schedule import ScheduledValue
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 _KIND = "learning"
@@ -39,8 +39,8 @@ _FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A `Learning` as read from bytes, not yet joined to the plan that it belongs to.
+class StoredLearning:
+    """A `LearningRound` as read from bytes, not yet joined to the plan that it belongs to.
 
     Args:
         plan: The plan as JSON.
@@ -79,7 +79,7 @@ def learning_record(
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
-) -> Learning:
+) -> LearningRound:
     """Return the state of a fit before its first pass over the rows.
 
     Args:
@@ -96,7 +96,7 @@ def learning_record(
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
     digest = hashlib.sha256(content).hexdigest()
     earlier = None if past is None else past.empty_table()
-    return begin(
+    return start_learning(
         plan,
         CallRows(empty, history=earlier, tables=tables),
         digest,
@@ -116,8 +116,8 @@ def _no_rows(schema: Any) -> Table:
     return pa.table(arrays)
 
 
-def learning_bytes(learning: Learning) -> bytes:
-    """Return a learning as bytes of JSON and Arrow; `written_in` reads them."""
+def learning_bytes(learning: LearningRound) -> bytes:
+    """Return a learning as bytes of JSON and Arrow; `read_stored_learning` reads them."""
     prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
@@ -151,27 +151,27 @@ def learning_bytes(learning: Learning) -> bytes:
         "whole_entities": bool(learning.keys),
         "parts": {name: len(part) for name, part in parts.items()},
     }
-    return sealed(head, list(parts.values()))
+    return seal(head, list(parts.values()))
 
 
-def _is_kept(value: Value, learnt: Learnt) -> bool:
+def _is_kept(value: ScheduledValue, learnt: LearntValues) -> bool:
     """Return whether a value is learnt already, and is a value that artifacts keep."""
     return value.keep != "fit" and value.origin in learnt
 
 
-def written_in(content: bytes) -> Written:
+def read_stored_learning(content: bytes) -> StoredLearning:
     """Return the contents of bytes that `learning_bytes` wrote; raises InvalidData if damaged."""
-    head, rest = opened(content)
+    head, rest = unseal(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
-            f"the bytes are of a {head.get('kind')!r}, and a learning is wanted: those that "
-            "learning.to_bytes() gave"
+            f"the bytes contain a {head.get('kind')!r}, not a learning: pass the bytes from "
+            "learning.to_bytes()"
         )
     parts: dict[str, bytes] = {}
     for name, n_bytes in head["parts"].items():
         parts[name], rest = rest[:n_bytes], rest[n_bytes:]
     tables = {name: _table_of(part) for name, part in _named(parts, "lookup ").items()}
-    return Written(
+    return StoredLearning(
         head["plan"],
         _table_of(parts["empty"]),
         tables,
@@ -185,7 +185,7 @@ def written_in(content: bytes) -> Written:
     )
 
 
-def resumed(first: Learning, written: Written) -> Learning:
+def resume_learning(first: LearningRound, written: StoredLearning) -> LearningRound:
     """Return the learning that was written, so that the fit can go on from there.
 
     `first` is a learning of the same plan, schema and tables before its first pass.
@@ -194,7 +194,7 @@ def resumed(first: Learning, written: Written) -> Learning:
     prepared = replace(first.prepared, held=_held_of(first, written))
     origins = (schedule.values[place].origin for place in written.places)
     aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
-    learnt: Learnt = dict(
+    learnt: LearntValues = dict(
         values_of_state(_named(written.parts, "value "), aggregates, prepared.typed.types)
     )
     for name, part in _named(written.parts, _FOLDS).items():
@@ -222,7 +222,7 @@ def resumed(first: Learning, written: Written) -> Learning:
     return before_round(learning)
 
 
-def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
+def _held_of(first: LearningRound, written: StoredLearning) -> dict[Aggregate, Vocabulary]:
     """Return the vocabularies that keep codes from an earlier fit, by aggregate."""
     typed = first.prepared.typed
     values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()

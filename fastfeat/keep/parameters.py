@@ -28,8 +28,8 @@ from fastfeat.keep import canonical
 from fastfeat.plan.declare.declaration import PLAN
 
 ALTERED = (
-    "the plan was altered, or written by a version of which operators are others: its record of "
-    "how it was written makes another plan. Write it anew"
+    "the plan was altered, or written by a version with other operators: its record of how it was "
+    "written makes another plan. Write it again"
 )
 
 
@@ -125,7 +125,9 @@ def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
         recipes.append(_step(step, nodes, recipes, known))
     functions = [recipe.function for recipe in recipes]
     if functions.index(PLAN) != len(functions) - 1 or params_of(recipes[-1]) != known:
-        raise ArtifactError("the parameters of the plan are not those that stand in it")
+        raise ArtifactError(
+            "the plan is damaged: its parameters differ from those of its recorded calls"
+        )
     return recipes[-1]
 
 
@@ -152,7 +154,7 @@ def _step(
             try:
                 named_arguments(recipe)
             except TypeError as error:
-                raise ArtifactError(f"{ALTERED}: {function}: {error}") from None
+                raise ArtifactError(f"{ALTERED} ({function}: {error})") from None
             return recipe
         case _:
             raise ArtifactError(f"{document!r} is not a call that this version knows")
@@ -171,7 +173,7 @@ def _argument(
     """
     if depth > MAX_DEPTH:
         raise ArtifactError(
-            f"a value of the plan has more than {MAX_DEPTH} lists or mappings within one another"
+            f"a value of the plan has lists or mappings nested more than {MAX_DEPTH} deep"
         )
 
     def inside(part: Any) -> Any:
@@ -206,7 +208,9 @@ def _expression(positions: list[Any], more: Mapping[str, Any], nodes: Sequence[N
             chosen = tuple(nodes[k] for k in cast("list[int]", positions))
             return Expr(chosen, tuple(map(str, suffixes)), alias)
         case _:
-            raise ArtifactError(f"{positions!r}, {more!r} is not an expression of the plan")
+            raise ArtifactError(
+                f"the plan is damaged: {positions!r}, {more!r} is not an expression"
+            )
 
 
 def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]:
@@ -221,7 +225,10 @@ def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]
     if isinstance(given, Pairs):
         written = tuple(value for _, value in given.items)
     if len(written) != len(expressions):
-        raise ArtifactError("the plan has other features, or another label, than in its record")
+        raise ArtifactError(
+            f"the plan is damaged: it has {len(expressions)} expressions, but its recorded call "
+            f"has {len(written)}"
+        )
     return {
         name: replace(expression, recipe=how if isinstance(how, Recipe) else None)
         for (name, expression), how in zip(expressions.items(), written, strict=True)

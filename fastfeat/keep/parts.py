@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.errors import ArtifactError
-from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, Packed, check_bound
+from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, StorableRecord, check_bound
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType, list_of
 from fastfeat.ir.node import TableColumn
 from fastfeat.keep import canonical
 from fastfeat.keep.contract import contract_document, contract_of_document, readable
-from fastfeat.plan.declare.bind import Schemas
-from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.plan.declare.bind import TableTypes
+from fastfeat.scalars.zones import ZoneTable, check_zone_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,11 @@ def zones_of(part: bytes) -> dict[str, ZoneTable]:
 
 
 def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
-    tables = {str(name): checked(*lists) for name, lists in document.items()}
+    tables = {str(name): check_zone_table(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
-        raise ArtifactError("a zone table holds something other than whole seconds")
+        raise ArtifactError(
+            "the artifact is damaged: a table of a time zone has entries that are not whole seconds"
+        )
     return tables
 
 
@@ -114,11 +116,14 @@ def _contract_of(part: bytes) -> FittedContract:
     )
     check_bound(found)
     if len(zones) > n_stored:
-        raise ArtifactError(f"its contract lacks the table of the zone {list(zones)[-1]!r}")
+        raise ArtifactError(
+            "the artifact is damaged: its contract lacks the table of the time zone "
+            f"{list(zones)[-1]!r}"
+        )
     return found
 
 
-def _packed(part: Packed | bytes) -> bytes:
+def _packed(part: StorableRecord | bytes) -> bytes:
     return part if isinstance(part, bytes) else part.to_bytes()
 
 
@@ -134,11 +139,14 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
     """
     schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
     if len(schema) != len(entries) or not set(schema) <= set(columns):
-        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
+        raise ArtifactError(
+            f"the artifact is damaged: it has the types of the columns {list(schema)}, but the "
+            f"plan reads {list(columns)}"
+        )
     return schema
 
 
-def tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
+def tables_of(entries: Any, columns: Sequence[TableColumn]) -> TableTypes:
     """Return the column types of each lookup table; raises ArtifactError like `schema_of`."""
     return {
         str(name): schema_of(schema, [c.name for c in columns if c.table == name])
@@ -167,7 +175,7 @@ def _type_from_json(parts: Any) -> DType | UnsupportedType:
 OPTIONAL_PARTS = (
     OptionalPart(
         "contract",
-        "the rules that data must hold, as JSON",
+        "the rules that data must follow, as JSON",
         since=1,
         is_of_plan=True,
         to_bytes=_contract_bytes,
@@ -175,7 +183,7 @@ OPTIONAL_PARTS = (
     ),
     OptionalPart(
         "profile",
-        "how inputs and features were distributed over the training rows",
+        "the distributions of inputs and features in the training rows",
         since=2,
         is_of_plan=False,
         to_bytes=_packed,
@@ -183,7 +191,7 @@ OPTIONAL_PARTS = (
     ),
     OptionalPart(
         "golden",
-        "rows that are made up, with the bits of their features",
+        "synthetic rows, with the bits of their features",
         since=2,
         is_of_plan=False,
         to_bytes=bytes,

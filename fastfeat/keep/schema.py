@@ -15,24 +15,24 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import AggregateFunction
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.ir.dtypes import FLOAT_FORMATS, PLAIN_TYPES, UNITS
 from fastfeat.ir.parameters import (
     LITERAL,
     REQUIRED,
-    Constant,
+    BoolChoice,
+    ConstantValue,
     Either,
-    Flag,
-    Pair,
+    FreeText,
     Parameter,
     Parameters,
+    ParameterType,
     Real,
     Several,
-    Text,
-    Type,
+    TextChoice,
     TypeName,
+    ValuePair,
     Whole,
-    Words,
 )
 from fastfeat.keep.canonical import value_to_json
 from fastfeat.keep.document import FORMAT, PARTS
@@ -42,17 +42,17 @@ from fastfeat.scalars.value import ScalarFunction
 from fastfeat.steps.registry import STEPS
 from fastfeat.steps.step import StepFunction
 
-Schema = dict[str, Any]
-_NAME: Schema = {"type": "string"}
-_NAMES: Schema = {"type": "array", "items": _NAME}
-_POSITION: Schema = {
+JsonSchema = dict[str, Any]
+_NAME: JsonSchema = {"type": "string"}
+_NAMES: JsonSchema = {"type": "array", "items": _NAME}
+_POSITION: JsonSchema = {
     "type": "integer",
     "minimum": 0,
-    "description": "the place of a node in `nodes`, from 0",
+    "description": "the index of a node in `nodes`, from 0",
 }
 
 
-@explaining
+@with_argument_errors
 def plan_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of plans in the form of `Plan.to_json`.
 
@@ -72,9 +72,9 @@ def plan_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A plan of fastfeat",
         "description": (
-            "`nodes` are columns, literals, calls of functions of a row and aggregates that fit "
-            "learns. Arguments are places in `nodes`, and come before their users. `features` are "
-            "[name, [places], [suffixes of the names of the columns]]."
+            "`nodes` are columns, literals, calls of row functions, and aggregates that fit "
+            "learns. Arguments are indexes in `nodes`, smaller than the index of the node that "
+            "uses them. `features` are [name, [indexes], [suffixes of the column names]]."
         ),
         **_record(
             {
@@ -94,7 +94,7 @@ def plan_schema() -> dict[str, Any]:
                 "codes": {"enum": ["smallest"]},
                 "params": {
                     "type": "object",
-                    "description": "how the plan was written, where it has parameters of its own",
+                    "description": "how the plan was written, if it has parameters of its own",
                 },
             },
             required=sorted(PARTS),
@@ -103,7 +103,7 @@ def plan_schema() -> dict[str, Any]:
     }
 
 
-def _definitions() -> Schema:
+def _definitions() -> JsonSchema:
     calls = {name: _call(name, row) for name, row in {**STEPS, **SCALARS}.items()}
     aggregates = {name: _aggregate(row) for name, row in AGGREGATES.items()}
     return {
@@ -141,12 +141,12 @@ def _definitions() -> Schema:
     }
 
 
-def _of_functions(kind: str, rows: Mapping[str, Schema]) -> Schema:
+def _of_functions(kind: str, rows: Mapping[str, JsonSchema]) -> JsonSchema:
     """Return the schema of all nodes of a kind, "call" or "aggregate".
 
     `rows` has the schema of each function by name. Functions with equal schemas share one entry.
     """
-    alike: list[tuple[list[str], Schema]] = []
+    alike: list[tuple[list[str], JsonSchema]] = []
     for name, schema in sorted(rows.items()):
         names = next((names for names, other in alike if other == schema), None)
         if names is None:
@@ -162,35 +162,35 @@ def _of_functions(kind: str, rows: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _call(name: str, row: ScalarFunction | StepFunction) -> Schema:
+def _call(name: str, row: ScalarFunction | StepFunction) -> JsonSchema:
     least = row.least_args if row.n_args is None else row.n_args
     return _record(
         {"call": _NAME, "args": _places(least, row.n_args), "params": _params(row.parameters)}
     )
 
 
-def _aggregate(row: AggregateFunction) -> Schema:
+def _aggregate(row: AggregateFunction) -> JsonSchema:
     """Return the schema of an aggregate function, over all training rows or per group of a key."""
     common = {"aggregate": _NAME, "params": _params(row.parameters)}
     is_target = "target" in row.primitives
-    of_rows = _record({**common, "args": _places(1, None if row.is_of_parts else 1)})
+    of_rows = _record({**common, "args": _places(1, None if row.takes_key_parts else 1)})
     n_args = 3 if is_target else 2
-    frames: Schema = {"enum": ["groups", "groups_and_missing"]}
+    frames: JsonSchema = {"enum": ["groups", "groups_and_missing"]}
     of_groups = _record({**common, "args": _places(n_args, n_args), "frame": frames})
     if is_target:
         return of_groups
-    return of_rows if row.is_of_parts else _any_of([of_rows, of_groups])
+    return of_rows if row.takes_key_parts else _any_of([of_rows, of_groups])
 
 
-def _places(least: int, most: int | None) -> Schema:
+def _places(least: int, most: int | None) -> JsonSchema:
     length = {"minItems": least, **({} if most is None else {"maxItems": most})}
     return {"type": "array", "items": _POSITION, **length}
 
 
-def _params(parameters: Parameters) -> Schema:
+def _params(parameters: Parameters) -> JsonSchema:
     """Return the schema of a node's parameters: a list of pairs [name, value], sorted by name."""
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
-    choices = product(*([True, False] if one.may_lack else [True] for one in ordered))
+    choices = product(*([True, False] if one.is_optional else [True] for one in ordered))
     return _any_of(
         [
             _tuple([_entry(one) for one, is_there in zip(ordered, chosen, strict=True) if is_there])
@@ -199,7 +199,7 @@ def _params(parameters: Parameters) -> Schema:
     )
 
 
-def _entry(parameter: Parameter) -> Schema:
+def _entry(parameter: Parameter) -> JsonSchema:
     value = schema_of(parameter.type)
     if parameter.or_none:
         value = _any_of([value, {"type": "null"}])
@@ -208,7 +208,7 @@ def _entry(parameter: Parameter) -> Schema:
     return _tuple([{"const": parameter.name}, {**value, **about, **default}])
 
 
-def schema_of(kind: Type) -> Schema:
+def schema_of(kind: ParameterType) -> JsonSchema:
     """Return the schema of the values of a parameter type, in the JSON form of a plan."""
     match kind:
         case Whole(least, most):
@@ -219,33 +219,33 @@ def schema_of(kind: Type) -> Schema:
                 return found
             bounds = [math.ceil(x) if math.isfinite(x) else None for x in (kind.least, kind.most)]
             return _any_of([found, {"type": "integer", **_bounds(*bounds)}])
-        case Words(words):
+        case TextChoice(words):
             return {"enum": list(words)}
-        case Flag(values):
+        case BoolChoice(values):
             return {"type": "boolean"} if len(values) == 2 else {"const": values[0]}
-        case Text(may_be_empty):
+        case FreeText(may_be_empty):
             return {"type": "string", **({} if may_be_empty else {"minLength": 1})}
         case TypeName():
             return {"$ref": "#/$defs/dtype"}
-        case Constant(may_miss):
-            constant: Schema = {"$ref": "#/$defs/constant"}
+        case ConstantValue(may_miss):
+            constant: JsonSchema = {"$ref": "#/$defs/constant"}
             missing = [{"type": "null"}, {"const": value_to_json(math.nan)}]
             return _any_of([constant, *missing]) if may_miss else constant
         case Several(of, least, most):
             length = {"minItems": least, **({} if most is None else {"maxItems": most})}
             return _tagged("tuple", {"type": "array", "items": schema_of(of), **length})
-        case Pair(first, second):
+        case ValuePair(first, second):
             return _tagged("tuple", _tuple([schema_of(first), schema_of(second)]))
         case Either(types):
             return _any_of([schema_of(one) for one in types])
 
 
-def _bounds(least: int | None, most: int | None) -> Schema:
+def _bounds(least: int | None, most: int | None) -> JsonSchema:
     ends = {"minimum": least, "maximum": most}
     return {name: end for name, end in ends.items() if end is not None}
 
 
-def _tagged_constants() -> list[Schema]:
+def _tagged_constants() -> list[JsonSchema]:
     """Return the schemas of constants that are tagged objects in JSON, such as dates."""
     moments = ("date", "datetime", "time")
     length = _tuple([{"type": "integer"}] * 3)
@@ -256,10 +256,10 @@ def _tagged_constants() -> list[Schema]:
     ]
 
 
-def _dtype() -> Schema:
+def _dtype() -> JsonSchema:
     """Return the schema of a type: its name, unit and time zone."""
-    unit: Schema = {"enum": list(UNITS)}
-    none: Schema = {"type": "null"}
+    unit: JsonSchema = {"enum": list(UNITS)}
+    none: JsonSchema = {"type": "null"}
     return _tagged(
         "dtype",
         _any_of(
@@ -272,16 +272,16 @@ def _dtype() -> Schema:
     )
 
 
-def _any_of(schemas: Sequence[Schema]) -> Schema:
+def _any_of(schemas: Sequence[JsonSchema]) -> JsonSchema:
     return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
 
 
-def _tagged(tag: str, value: Schema) -> Schema:
+def _tagged(tag: str, value: JsonSchema) -> JsonSchema:
     """Return the schema of an object with one key, `tag`, and a value of the schema `value`."""
     return _record({tag: value})
 
 
-def _record(properties: Schema, required: Iterable[str] | None = None) -> Schema:
+def _record(properties: JsonSchema, required: Iterable[str] | None = None) -> JsonSchema:
     """Return the schema of an object with these properties; `required` defaults to all."""
     return {
         "type": "object",
@@ -291,11 +291,11 @@ def _record(properties: Schema, required: Iterable[str] | None = None) -> Schema
     }
 
 
-def _mapping(value: Schema) -> Schema:
+def _mapping(value: JsonSchema) -> JsonSchema:
     return {"type": "object", "additionalProperties": value}
 
 
-def _tuple(items: Sequence[Schema]) -> Schema:
+def _tuple(items: Sequence[JsonSchema]) -> JsonSchema:
     """Return the schema of a list of fixed length, with a schema per element."""
     fixed = {"prefixItems": list(items)} if items else {}
     return {"type": "array", **fixed, "items": False, "minItems": len(items)}

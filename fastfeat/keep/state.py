@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, HeldLayout, Vocabulary
+from fastfeat.aggregates.keys import EarlierLayout, Groups, Vocabulary
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import Array, RecordBatch, Table, call, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -21,11 +21,11 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.dtypes import TABLE, UTF8, DType
 from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
 from fastfeat.plan.lower.codes import are_keys, n_codes
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.targets.time_folds import TimeFolds
 
-Part = Callable[[], Iterable[bytes | memoryview]]
+PartWriter = Callable[[], Iterable[bytes | memoryview]]
 """Returns a part of a file in consecutive pieces; may be called repeatedly."""
 
 
@@ -34,20 +34,20 @@ def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
-def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
+def state_parts(values: Sequence[LearntConstant]) -> dict[str, PartWriter]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
     The part "state" has a row per value. Each value learnt per key has its own part: "table 3" for
     row 3 of "state".
     """
-    tables = dict[str, Part]()
+    tables = dict[str, PartWriter]()
     for row, value in enumerate(values):
         if isinstance(value, Vocabulary | Groups):
             tables[f"table {row}"] = partial(key_table, value)
     return {"state": partial(_state, values), **tables}
 
 
-def _state(values: Sequence[Constant]) -> list[memoryview]:
+def _state(values: Sequence[LearntConstant]) -> list[memoryview]:
     rows = [_row(value) for value in values]
     schema = pa.schema(_fields())
     columns = [pa.array([row[k] for row in rows], field.type) for k, field in enumerate(schema)]
@@ -55,8 +55,8 @@ def _state(values: Sequence[Constant]) -> list[memoryview]:
 
 
 def values_of_state(
-    parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
-) -> Learnt:
+    parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: NodeTypes
+) -> LearntValues:
     """Return the learnt values that `state_parts` wrote, by aggregate.
 
     `aggregates` must be in the order in which their values were written.
@@ -68,13 +68,19 @@ def values_of_state(
         table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"the state cannot be read: {error}") from None
+        raise ArtifactError(f"the learnt values cannot be read: {error}") from None
     if table.schema != pa.schema(_fields()):  # a cast would import pyarrow.compute, 30 ms
-        raise ArtifactError(f"the state has the columns {table.schema.names}")
+        raise ArtifactError(
+            "the learnt values are damaged: their table has the wrong columns or types: "
+            f"{table.schema.names}"
+        )
     if table.num_rows != len(aggregates):
         n_rows = table.num_rows
-        raise ArtifactError(f"the state has {n_rows} values for {len(aggregates)} aggregates")
-    learnt: Learnt = {}
+        raise ArtifactError(
+            f"the learnt values are damaged: there are {n_rows} values for {len(aggregates)} "
+            "aggregates"
+        )
+    learnt: LearntValues = {}
     for k, (row, aggregate) in enumerate(zip(table.to_pylist(), aggregates, strict=True)):
         part = parts.get(f"table {k}")
         if aggregate.function == "vocabulary":
@@ -90,7 +96,8 @@ def values_of_state(
     }
     odd = {name for name in parts if name.startswith("table ")} ^ of_keys
     if odd:
-        raise ArtifactError(f"the state lacks, or the plan does not read, the part {min(odd)!r}")
+        told = "is missing" if min(odd) in of_keys else "does not belong to the plan"
+        raise ArtifactError(f"the learnt values are damaged: the part {min(odd)!r} {told}")
     return learnt
 
 
@@ -104,7 +111,7 @@ def _fields() -> list[tuple[str, Any]]:
     ]
 
 
-def _row(value: Constant) -> tuple[Any, ...]:
+def _row(value: LearntConstant) -> tuple[Any, ...]:
     match value:
         case None:
             return "missing", None, None, None, None
@@ -124,7 +131,7 @@ def _row(value: Constant) -> tuple[Any, ...]:
             return "table", None, None, list(value), None
 
 
-def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
+def _value(row: Mapping[str, Any], dtype: DType) -> LearntConstant:
     match row["kind"], _kind(dtype):
         case "missing", _:
             return None
@@ -140,7 +147,9 @@ def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
         case "table", "table":
             return tuple(float(element) for element in row["table"])
         case kind, wanted:
-            raise ArtifactError(f"the state has a value of kind {kind!r} for a {wanted}")
+            raise ArtifactError(
+                f"the learnt values are damaged: one is of kind {kind!r} instead of {wanted!r}"
+            )
 
 
 def _kind(dtype: DType) -> str:
@@ -151,7 +160,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `HeldLayout`."""
+"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `EarlierLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -188,25 +197,38 @@ def vocabulary_of(
     names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
     fields = list(zip(names, [*map(key_type, dtypes), pa.int64()], strict=True))
     if table.schema.remove_metadata() != pa.schema(fields):
-        raise ArtifactError(f"a vocabulary has the columns {table.schema.names}")
+        raise ArtifactError(
+            "the learnt values are damaged: a vocabulary has the wrong columns or types: "
+            f"{table.schema.names}"
+        )
     given: Any = table.schema.metadata or {}
     *parts, counts = [_whole(column) for column in table.columns]
     n_missing, n_rare = (int(given[name]) for name in (b"n_missing", b"n_rare"))
     numbers = counts.to_numpy(zero_copy_only=False)
     if counts.null_count or n_missing < 0 or n_rare < 0 or (len(numbers) and numbers.min() < 0):
-        raise ArtifactError("a vocabulary has a count that is missing or below 0")
+        raise ArtifactError(
+            "the learnt values are damaged: a vocabulary has a count that is missing or below 0"
+        )
     if max(n_missing, n_rare, float(numbers.sum(dtype=np.float64))) > _MOST_ROWS:
-        raise ArtifactError("a vocabulary counts more rows than there can be")
+        raise ArtifactError(
+            "the learnt values are damaged: a vocabulary counts more rows than are possible"
+        )
     if not are_keys(parts, missing):
-        raise ArtifactError("a vocabulary has a key twice, or one that is no key")
+        raise ArtifactError(
+            "the learnt values are damaged: a vocabulary has a key twice, or a value that cannot "
+            "be a key"
+        )
     held = _held_of(given.get(_HELD.encode()), len(numbers))
     n_held = 0 if held is None else held.n_keys
     if not _are_in_order([part[n_held:] for part in parts], numbers[n_held:]):
-        raise ArtifactError("a vocabulary is not in the order of codes: by count, then by value")
+        raise ArtifactError(
+            "the learnt values are damaged: the keys of a vocabulary are not in order: by count, "
+            "then by value"
+        )
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare, held=held)
 
 
-def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
+def _held_of(written: bytes | None, n_keys: int) -> EarlierLayout | None:
     """Return the codes and columns that an earlier fit fixed; None without an earlier fit.
 
     Raises ArtifactError for impossible numbers, such as more fixed keys than `n_keys`, the number
@@ -216,9 +238,17 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
         return None
     n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())
     of_rows = 0 <= n_columns <= _MOST_ROWS and 0 <= n_least <= _MOST_ROWS
-    if not 0 <= n_held <= n_keys or not of_rows or has_rare not in (0, 1):
-        raise ArtifactError("a vocabulary keeps codes of more keys than it has")
-    return HeldLayout(n_held, n_columns, has_rare == 1, n_least)
+    if not 0 <= n_held <= n_keys:
+        raise ArtifactError(
+            f"the learnt values are damaged: a vocabulary keeps the codes of {n_held} keys from an "
+            f"earlier fit, but has {n_keys} keys"
+        )
+    if not of_rows or has_rare not in (0, 1):
+        raise ArtifactError(
+            "the learnt values are damaged: a vocabulary has impossible numbers from an earlier "
+            f"fit: {n_columns}, {has_rare}, {n_least}"
+        )
+    return EarlierLayout(n_held, n_columns, has_rare == 1, n_least)
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
@@ -269,8 +299,15 @@ def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> G
     """
     table = _read(part)
     kind = pa.float64() if dtype.physical == "f64" else pa.int64()
-    if table.schema != pa.schema([("value", kind)]) or table.num_rows != n_groups:
-        raise ArtifactError(f"the state has {table.num_rows} groups for the {n_groups} of a key")
+    if table.schema != pa.schema([("value", kind)]):
+        raise ArtifactError(
+            "the learnt values are damaged: a table with the values of groups has the wrong type"
+        )
+    if table.num_rows != n_groups:
+        raise ArtifactError(
+            f"the learnt values are damaged: a table has {table.num_rows} groups, but its key has "
+            f"{n_groups}"
+        )
     column = _whole(table.column(0))
     present = column.is_valid().to_numpy(zero_copy_only=False)
     filler = float("nan") if dtype.physical == "f64" else 0
@@ -310,7 +347,7 @@ class _Pieces:
 
 def _read(part: bytes | memoryview | None) -> Table:
     if part is None:
-        raise ArtifactError("the state lacks the table of a key")
+        raise ArtifactError("the learnt values are damaged: the table of a key is missing")
     try:
         table = pa.ipc.open_file(pa.py_buffer(part)).read_all()
         table.validate()
@@ -319,7 +356,7 @@ def _read(part: bytes | memoryview | None) -> Table:
                 is_text = chunk.type == pa.large_string()
                 (chunk.view(pa.large_binary()) if is_text else chunk).validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"the state cannot be read: {error}") from None
+        raise ArtifactError(f"the learnt values cannot be read: {error}") from None
     return table
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.calls.named_values import param_value
-from fastfeat.calls.recording import Recipe, made_again, params_of
+from fastfeat.calls.recording import Recipe, params_of, repeat_calls
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, did_you_mean
 from fastfeat.keep.document import plan_text
 from fastfeat.keep.parameters import ALTERED
@@ -31,14 +31,14 @@ def with_params(plan: Declaration, recipe: Recipe, values: Mapping[str, Any]) ->
     `recipe` comes from `checked_recipe`.
     """
     given = {name: param_value(name, value) for name, value in values.items()}
-    again = made_again(recipe, {**params_of(plan.recipe), **given})
+    again = repeat_calls(recipe, {**params_of(plan.recipe), **given})
     return with_label_column(again, plan.label_column)
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     if not known:
         return (
-            "the plan has no parameters. Write one where a value stands, such as "
+            "the plan has no parameters. Write one in place of a value, such as "
             f"ff.param({name!r}, 20)"
         )
     hint = did_you_mean(name, known) or f" It has {', '.join(known)}"
@@ -54,11 +54,11 @@ def checked_recipe(plan: Declaration) -> Recipe | None:
     if plan.recipe is None:
         return None
     try:
-        again = made_again(plan.recipe, params_of(plan.recipe))
+        again = repeat_calls(plan.recipe, params_of(plan.recipe))
     except FastfeatError as error:
-        raise ArtifactError(f"{ALTERED}: {error}") from None
+        raise ArtifactError(f"{ALTERED} ({error})") from None
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise ArtifactError(f"{ALTERED}: {error!r}") from None
+        raise ArtifactError(f"{ALTERED} ({error!r})") from None
     if plan_text(with_label_column(again, plan.label_column)) != plan_text(plan):
         raise ArtifactError(ALTERED)
     return plan.recipe

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import (
@@ -29,15 +29,15 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.conversions import tick_of
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.rows_ahead import counted_keys, repeats_s
+from fastfeat.plan.declare.source_columns import columns_of
 
 MOST_ROWS = 1 << 20
 """Highest number of rows to inspect in data that is read in passes: the first ones."""
@@ -63,8 +63,7 @@ For one store, a count by weekday had an AUC of .67 in a week, .61 in four, .55 
 a year.
 """
 
-Codes = NDArray[np.int64]
-Counts = Mapping[Call | Aggregate, tuple[Node, ...]]
+CountsByKey = Mapping[Call | Aggregate, tuple[Node, ...]]
 """Expressions that count rows per key, each with the parts of its key."""
 
 
@@ -72,7 +71,7 @@ class _Learnt(NamedTuple):
     """Training rows to learn from: all rows of a table, or some of them by number."""
 
     table: Table
-    numbers: Codes | None
+    numbers: Int64Array | None
 
     @property
     def n_rows(self) -> int:
@@ -90,8 +89,8 @@ class _Learnt(NamedTuple):
 class _Numbered(NamedTuple):
     """Integer codes of the key and of the entity, for the rows that have both, shape (n_rows,)."""
 
-    keys: Codes
-    entities: Codes
+    keys: Int64Array
+    entities: Int64Array
 
     def n_keys(self) -> tuple[int, int]:
         """Return the number of distinct keys, and of distinct pairs of key and entity."""
@@ -100,7 +99,7 @@ class _Numbered(NamedTuple):
 
 
 def warn_ahead(
-    plan: Declaration, table: Table, numbers: Codes | None = None, *, is_whole: bool = True
+    plan: Declaration, table: Table, numbers: Int64Array | None = None, *, is_whole: bool = True
 ) -> None:
     """Warn of clocks that only the user vouches for, and of counts that reveal later rows.
 
@@ -116,9 +115,10 @@ def warn_ahead(
         clocks = shortened(plan.known_clocks)
         times = ", ".join(map(show, ahead.times if ahead else ()))
         warn(
-            f"features see rows by {clocks}, and the label looks ahead by {times}. By "
-            f"known_clocks= you say that a row which is earlier by {clocks} is not later by "
-            f"{times}. Nothing checks this: where it is wrong, features see what the label tells",
+            f"features read rows that are earlier by {clocks}, but the label is computed from rows "
+            f"that are later by {times}. With known_clocks= you declare that a row which is "
+            f"earlier by {clocks} is not later by {times}. This is not checked: if it is wrong, "
+            "features see values of the label",
             ClocksOnYourWord,
         )
     if ahead is None or not ahead.counts:
@@ -131,7 +131,7 @@ def warn_ahead(
         _warn_repeats(counts, times, _Learnt(table, numbers))
 
 
-def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> None:
+def _warn_entities(counts: CountsByKey, entity: Sequence[Node], learnt: _Learnt) -> None:
     """Warn about the first count by a key that stands for the entity, with the number of others."""
     found: dict[Node, str] = {}
     for node, keys in counts.items():
@@ -142,13 +142,13 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
             found[node] = told
     if found:
         node, told = next(iter(found.items()))
-        more = f" ({counted(len(found) - 1, 'more count')} too)" if len(found) > 1 else ""
+        more = f" (and {counted(len(found) - 1, 'more count')})" if len(found) > 1 else ""
         by = ", ".join(map(show, entity))
         warn(
             f"{show(node)}{more}: counts the rows of a key that stands for the entity of the "
-            f"label, {by}: {told}. It has seen the later rows that the label sees. Take a window "
-            "of earlier rows, ff.count(over=ff.window(by=..., time=...)), or of what only names "
-            "the key .hash(n_buckets=...)",
+            f"label, {by}: {told}. The count includes the later rows from which the label is "
+            "computed. Use a window of earlier rows, ff.count(over=ff.window(by=..., time=...)), "
+            "or, if only the name of the key matters, .hash(n_buckets=...)",
             CountsSeeAhead,
         )
 
@@ -168,7 +168,10 @@ def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -
         if n_pairs > _ENTITIES_PER_KEY * n_keys:
             return None
         repeats = len(rows.keys) >= _ENTITIES_PER_KEY * n_keys
-        told = f"{counted(n_keys, 'value')} of it, {n_pairs:,} with the entity" if repeats else None
+        n_values = counted(n_keys, "different value")
+        told = (
+            f"the key has {n_values}, and {n_pairs:,} together with the entity" if repeats else None
+        )
         if most >= learnt.n_rows:
             break
     return told
@@ -194,15 +197,17 @@ def _numbered(
     return _Numbered(_together(of_keys)[present], _together(of_entity)[present])
 
 
-def _codes(batch: Batch, node: Node) -> Codes:
+def _codes(batch: Batch, node: Node) -> Int64Array:
     """Return an integer code for the key part in each row, -1 if missing, shape (n_rows,)."""
-    column = plain(decoded(column_in_host(key_values(batch, node, narrow=False), batch.backend)))
+    column = plain(
+        decode_column(column_in_host(key_values(batch, node, narrow=False), batch.backend))
+    )
     coded = call("dictionary_encode", column.combine_chunks())
     codes = call("coalesce", coded.indices, pa.scalar(-1, pa.int32()))
     return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _together(columns: Sequence[Codes]) -> Codes:
+def _together(columns: Sequence[Int64Array]) -> Int64Array:
     """Return one integer code per row for the combination of the codes in all columns."""
     found = columns[0]
     for column in columns[1:]:
@@ -211,7 +216,7 @@ def _together(columns: Sequence[Codes]) -> Codes:
     return found
 
 
-def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
+def _warn_repeats(counts: CountsByKey, times: set[str], learnt: _Learnt) -> None:
     """Warn of counts by a part of the label's time, such as its month, that recurs too seldom."""
     for name in sorted(times):
         periods = {node: repeats_s(keys, name) for node, keys in counts.items()}
@@ -221,9 +226,10 @@ def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
         if seldom and span is not None:
             length = duration_text(round(span) * 10**9)
             warn(
-                f"{show(seldom[0])}: counts by a part of {name!r}, by which the label looks ahead, "
-                f"and the rows are of {length!r} alone: it comes again too seldom in them for its "
-                "count not to tell of later rows. Take more rows, or the part as it is",
+                f"{show(seldom[0])}: counts by a part of the time {name!r}, and the label is "
+                f"computed from rows that are later by {name!r}. The rows span only {length!r}, so "
+                "each value of the part recurs too seldom, and its count reveals later rows. Use "
+                "rows of a longer time, or the part without counting",
                 CountsSeeAhead,
             )
 

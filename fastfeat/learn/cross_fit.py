@@ -14,7 +14,7 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -35,19 +35,19 @@ from fastfeat.io.sources.read import column_names
 from fastfeat.learn.fit import fit_on
 from fastfeat.learn.fold_warnings import warn_split
 from fastfeat.learn.folds import FoldRows, Split, columns_named, splits_of
-from fastfeat.learn.labels import known_among, labels_of
+from fastfeat.learn.labels import flag_labelled_rows, labels_of
 from fastfeat.learn.purge import (
     Purging,
     check_left,
-    left_after_purging,
     moments_of,
+    purge_training_rows,
     resolve_purging,
 )
 from fastfeat.learn.training_data import TrainingData, prepare, share, share_keys
 from fastfeat.learn.training_features import later_features, training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -80,7 +80,8 @@ class Fold(Generic[Face]):
     def __repr__(self) -> str:
         """Return the numbers of training, test and purged rows as text."""
         purged = f", {self.n_purged:,} purged" if self.n_purged else ""
-        return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
+        n_train = counted(len(self.train_rows), "training row")
+        return f"Fold({n_train}, {counted(len(self.test_rows), 'test row')}{purged})"
 
 
 def cross_fit(
@@ -107,14 +108,14 @@ def cross_fit(
     prepared = prepare(plan, rows, further=further, transforms=True)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
-            "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
-            "the host first: cupy.asnumpy(x)"
+            "cross_fit: the data is in device memory, which this version cannot divide into folds. "
+            "Copy it to the host first: cupy.asnumpy(x)"
         )
     label = _label_of(prepared)
-    splits = splits_of(cv, groups, _divided(prepared, label))
-    left = _left(prepared, purging, splits)
+    splits = splits_of(cv, groups, _rows_to_divide(prepared, label))
+    left = _purge_folds(prepared, purging, splits)
     backend = prepared.rows.backend
-    with doing("making what folds share"):
+    with show_progress("computing columns that all folds share"):
         warn_split(plan.nodes, plan.known_late, prepared.table, left, backend)
         share(prepared)
         share_keys(prepared)
@@ -128,7 +129,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
     for name in names:
         if there is not None and name not in there:
             raise UnknownColumn(
-                f"cross_fit: the data has no column {name!r} to divide it by."
+                f"cross_fit: the data has no column {name!r}, which cv= or groups= names."
                 f"{did_you_mean(name, there)}"
             )
 
@@ -146,16 +147,17 @@ def _label_of(prepared: TrainingData) -> ChunkedArray | None:
     return labels_of(replace(prepared.label, told=prepared.told), prepared.again).values
 
 
-def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
+def _rows_to_divide(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
     """Return the rows to divide into folds; warn about rows without a label, which no fold has."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
-        known_among(prepared.labels, None)  # warns, and raises if no row has one
+        flag_labelled_rows(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
-            f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
-            f"{next(iter(prepared.plan.label_nodes))!r}: no fold learns from them, or tests them",
+            f"the label {next(iter(prepared.plan.label_nodes))!r} is missing in "
+            f"{int(np.count_nonzero(~known)):,} of {counted(table.num_rows, 'row')}: no fold "
+            "learns from these rows or tests them",
             RowsWithoutLabel,
         )
     row_id, ids = prepared.plan.row_id, None
@@ -164,14 +166,14 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
     return FoldRows(table.num_rows, known, label, table.column, row_id, ids)
 
 
-def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
+def _purge_folds(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
     """Return the folds without the training rows that purging removes, which are near test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
         return list(splits)
     left: list[Split] = []
     for k, split in enumerate(splits):
-        train = left_after_purging(moments, split)
+        train = purge_training_rows(moments, split)
         check_left(f"fold {k + 1} of {len(splits)}", split, train, moments)
         left.append(Split(train, split.test))
     return left
@@ -192,7 +194,7 @@ def _folds(
         yield _fold(prepared, split, label, form, n_purged, told, faced)
 
 
-@in_ieee
+@with_ieee_arithmetic
 def _fold(
     prepared: TrainingData,
     split: Split,
@@ -205,7 +207,7 @@ def _fold(
     """Return a fold: the plan fitted on its training rows, and the features of both halves."""
     train, test = split
     try:
-        with doing(told):
+        with show_progress(told):
             fitted, training = fit_on(prepared, train, transforms=True)
             features = training_features(fitted, training, **form)
             later = later_features(fitted, training, test, **form)

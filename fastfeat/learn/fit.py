@@ -9,18 +9,19 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.aggregates import is_target
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import GivenWarnings, InvalidData
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.errors import InvalidData, WarningHistory
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute import order_warnings
-from fastfeat.execute.batch import TrainingRows, as_unlearnt, chosen_rows
+from fastfeat.execute.batch import TrainingRows, select_rows, without_learnt_values
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.lookup_tables import columns_of_tables
-from fastfeat.execute.row_selection import Numbers, rows_to_learn_from
+from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.steps import columns_of_chosen
 from fastfeat.execute.transform import transform
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
@@ -34,33 +35,33 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     ConstantWarnings,
-    Learnt,
+    LearntValues,
     constant_calls,
     constant_roots,
     constant_warnings,
-    evaluated,
+    evaluate_calls,
     warn_constants,
 )
-from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.indicators import check_clash, check_width, expand_one_hot, warn_empty
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
     from fastfeat.execute.encoded_rows import EncodedRows
-    from fastfeat.learn.fold_warnings import Folded, FoldSizes
+    from fastfeat.learn.fold_warnings import FoldedEncodings, FoldSizes
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fit(plan: Declaration, rows: CallRows, *, stable: Fitted | None = None) -> Fitted:
     """Return the fitted plan; the arguments are described in `Plan.fit`."""
     prepared = prepare(plan, rows, stable=stable, transforms=rows.rows is not None)
     return fit_on(prepared, rows_to_learn_from(rows.rows, prepared.table))[0]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fit_transform(
     plan: Declaration,
     rows: CallRows,
@@ -74,10 +75,10 @@ def fit_transform(
     prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
-    return fitted, features_given(fitted, prepared, training, to, categories=categories)
+    return fitted, training_row_features(fitted, prepared, training, to, categories=categories)
 
 
-def features_given(
+def training_row_features(
     fitted: Fitted,
     prepared: TrainingData,
     training: TrainingRows,
@@ -104,7 +105,7 @@ def features_given(
 
 
 def fit_on(
-    prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
+    prepared: TrainingData, wanted: Int64Array | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
     """Return the plan fitted on some training rows, and a record of these rows for their features.
 
@@ -116,16 +117,16 @@ def fit_on(
     or if a repeated row is in two folds of an encoder. Raises Overflow if a learnt value does not
     fit its type.
     """
-    plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
+    plan, typed, told = prepared.plan, prepared.typed, _copy_warnings(prepared.told)
     encoders = typed.once(encoders_of)
-    with using(prepared.zones):
+    with use_zone_tables(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
         learn(batch, typed, transforms=transforms, held=prepared.held)
         _check_repeated(training, encoders)
         folded = typed.once(folded_encodings_of)
         sizes: FoldSizes = fold_warnings.sizes_of_folds(batch, folded) if folded else {}
-        known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
+        known = learned_constants(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
         coming = orders_of(typed.schedule("apply")) if transforms else ()
         windows = typed.once(_windows_by_learnt)
         if windows:
@@ -134,7 +135,7 @@ def fit_on(
             numbers = None if batch.source is None else batch.source.numbers
             ahead_warnings.warn_ahead(plan, prepared.table, numbers)
         encoded = (
-            rows_encoded.encoded_rows(training, plan, encoders, prepared.table)
+            rows_encoded.record_encoded_rows(training, plan, encoders, prepared.table)
             if encoders
             else None
         )
@@ -143,9 +144,13 @@ def fit_on(
     return fitted_of(prepared, known, told, n_rows, n_without, encoded=encoded), training
 
 
-def known_of(
-    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
-) -> dict[Node, Constant]:
+def learned_constants(
+    prepared: TrainingData,
+    learnt: LearntValues,
+    n_rows: int,
+    sizes: FoldSizes,
+    told: WarningHistory,
+) -> dict[Node, LearntConstant]:
     """Return the learned constants that `transform` needs, after checks of them and their warnings.
 
     `n_rows` is the number of rows given to fit; `sizes` are the sizes of the folds of encoders;
@@ -156,10 +161,10 @@ def known_of(
     check_width(plan.nodes, later, typed.types, n_rows)
     others = dict.fromkeys(plan.keep, "a column of keep=")
     others |= dict.fromkeys(plan.label_nodes, "the label")
-    check_clash(expanded(plan.nodes, later, typed.types), others)
-    known = evaluated(typed.once(_constants), later)
+    check_clash(expand_one_hot(plan.nodes, later, typed.types), others)
+    known = evaluate_calls(typed.once(_constants), later)
     warn_missing(later)
-    warn_rounded_keys(later, _copied(prepared.told))
+    warn_rounded_keys(later, _copy_warnings(prepared.told))
     if sizes:
         fold_warnings.warn_of_folds(sizes, typed.once(folded_encodings_of), told)
     warn_empty(plan.nodes, later, typed.types)
@@ -176,7 +181,7 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
     return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
 
 
-def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
+def folded_encodings_of(typed: TypedPlan) -> dict[Node, FoldedEncodings]:
     """Return a plan's target encodings by their column of fold numbers, except folds by time."""
     return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
 
@@ -193,8 +198,8 @@ def _windows_by_learnt(typed: TypedPlan) -> dict[Call, Node]:
 
 def fitted_of(
     prepared: TrainingData,
-    known: Mapping[Node, Constant],
-    told: GivenWarnings,
+    known: Mapping[Node, LearntConstant],
+    told: WarningHistory,
     n_rows: int,
     n_rows_without_label: int,
     *,
@@ -222,26 +227,28 @@ def fitted_of(
     )
 
 
-def _copied(told: GivenWarnings) -> GivenWarnings:
+def _copy_warnings(told: WarningHistory) -> WarningHistory:
     """Return a copy of the warnings given so far, to which a fitted plan adds its own."""
-    return GivenWarnings(set(told.kinds))
+    return WarningHistory(set(told.kinds))
 
 
-def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
+def _training_rows(prepared: TrainingData, wanted: Int64Array | None) -> TrainingRows:
     """Return a record of the rows given to fit and of those to learn from, before learning."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
-    is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
+    is_known = (
+        None if prepared.labels is None else labels.flag_labelled_rows(prepared.labels, wanted)
+    )
     numbers = wanted
     if is_known is not None:
         numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]
     if numbers is None:
-        rows = as_unlearnt(prepared.rows)
+        rows = without_learnt_values(prepared.rows)
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # windows are computed for all rows anyway
-    rows = as_unlearnt(prepared.rows)
+    rows = without_learnt_values(prepared.rows)
     schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
     columns = columns_of_chosen(rows, schedules)
-    chosen = chosen_rows(rows, numbers, columns)
+    chosen = select_rows(rows, numbers, columns)
     return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 
 
@@ -263,7 +270,7 @@ def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> No
         if differ.any():
             row = int(numbers[order[again[np.argmax(differ)]]])
             raise InvalidData(
-                f"rows= has row {row} more than once, and {show(encoder)} has it in two folds: its "
-                "features would be learnt from its own label. Give each row once, or say which "
-                "rows share a fold: Plan(row_id=), fold_by= or fold="
+                f"rows= has row {row} more than once, and {show(encoder)} puts it into two folds, "
+                "so the features of this row would be learnt from its own label. Give each row "
+                "once, or declare which rows share a fold: Plan(row_id=), fold_by= or fold="
             )

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number, is_target
@@ -18,7 +19,7 @@ from fastfeat.backends import Backend, run_task
 from fastfeat.errors import (
     FoldsLeak,
     FoldsSplitEntities,
-    GivenWarnings,
+    WarningHistory,
     counted,
     shortened,
     warn,
@@ -29,7 +30,6 @@ from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.steps import make
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import INT32
 from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
@@ -37,8 +37,8 @@ from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, windo
 from fastfeat.ir.show import show
 from fastfeat.operators import windows as window_operators
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.steps.keys import tasks as key_tasks
 
@@ -48,7 +48,11 @@ if TYPE_CHECKING:
 
 
 def warn_split(
-    features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
+    features: dict[str, Node],
+    late: LateColumns,
+    table: Any,
+    splits: Sequence[Split],
+    backend: Backend,
 ) -> None:
     """Warn about the first fold in which windows show training rows late values of test rows.
 
@@ -70,13 +74,13 @@ def warn_split(
             return
 
 
-def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
+def _late_windows(features: Iterable[Node], late: LateColumns) -> list[Call]:
     """Return the window functions over the data's rows that read late columns, nested first."""
     over = window_nodes(features)
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 
 
-def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
+def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], BoolArray]:
     """Return the times of rows in ticks, 0 if missing, and flags of the rows with a time."""
     batch = _made(table, time, backend)
     return values.times_in_ticks(batch, *values.values_of(batch, time))[:2]
@@ -90,15 +94,15 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
     return batch
 
 
-def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
+def _is_before(ticks: NDArray[np.int64], present: BoolArray, split: Split) -> bool:
     """Return whether no training row of a fold is later than the earliest of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
 
 
 def _rows_seeing(
-    windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
-) -> Flags:
+    windows: Sequence[Call], late: LateColumns, table: Any, split: Split, backend: Backend
+) -> BoolArray:
     """Return flags of rows with windows that hold late values of a test row, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
     is_tested[split.test] = True
@@ -146,10 +150,10 @@ def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> s
     entity = f" ({', '.join(keys)})" if keys else ""
     return (
         f"folds split the time of an entity{entity}: {told} come after test rows of their entity, "
-        f"and their windows have seen the late values of those ({shortened(names, 3)}). No test "
-        "row's own label is in its features, yet the score says how well gaps are filled, not how "
-        "well what comes next is guessed. Take folds in the order of time (TimeSeriesSplit), whole "
-        "entities (groups=), or an embargo= as long as the windows"
+        f"and their windows have seen late values of these test rows ({shortened(names, 3)}). The "
+        "features of a test row do not contain its own label, but the score measures how well gaps "
+        "are filled, not how well the future is predicted. Use folds in order of time "
+        "(TimeSeriesSplit), whole entities (groups=), or an embargo= as long as the windows"
     )
 
 
@@ -162,8 +166,8 @@ MANY_ENCODINGS = 20
 """Number of out-of-fold encodings that together reveal a row's own label to a model."""
 
 _BY_ENCODINGS = (
-    "on labels of noise, 20, 80 and 200 columns in 5 folds gave a logistic regression an AUC of "
-    ".53, .58 and .59"
+    "on random labels, a logistic regression with 20, 80 and 200 such columns in 5 folds had an "
+    "AUC of .53, .58 and .59"
 )
 
 _SMALL_SHARE = 0.01
@@ -173,7 +177,7 @@ _SURELY_LARGE = 100
 """Rows per fold, for folds by row number, at which folds are surely large and not counted."""
 
 
-class Folded(NamedTuple):
+class FoldedEncodings(NamedTuple):
     """The target encodings that use one column of fold numbers.
 
     Args:
@@ -185,7 +189,7 @@ class Folded(NamedTuple):
     features: tuple[str, ...]
 
 
-def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
+def folded_encodings(features: Mapping[str, Node]) -> dict[Node, FoldedEncodings]:
     """Return the target encodings by their column of fold numbers, except folds by time.
 
     With folds by time no row learns from later rows. `features` are the expressions by name.
@@ -196,11 +200,11 @@ def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
         return tuple(dict.fromkeys((*chain.from_iterable(args), *own)))
 
     read = fold(features.values(), below)
-    found: dict[Node, Folded] = {}
+    found: dict[Node, FoldedEncodings] = {}
     for name, root in features.items():
         for folds in dict.fromkeys(encoding.args[2] for encoding in read[root]):
-            known = found.get(folds, Folded((), ()))
-            found[folds] = Folded(known.encodings, (*known.features, name))
+            known = found.get(folds, FoldedEncodings((), ()))
+            found[folds] = FoldedEncodings(known.encodings, (*known.features, name))
     encodings = dict.fromkeys(node for root in features.values() for node in read[root])
     return {
         folds: of._replace(encodings=tuple(e for e in encodings if e.args[2] is folds))
@@ -248,7 +252,7 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
 
 
 def warn_of_folds(
-    sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
+    sizes: FoldSizes, folded: Mapping[Node, FoldedEncodings], told: WarningHistory | None = None
 ) -> None:
     """Give one warning about small folds, more than `MOST_FOLDS` folds, and many target encodings.
 
@@ -263,16 +267,16 @@ def warn_of_folds(
     texts = [f"{_named(names)}: {fault}" for fault, names in faults.items()]
     if texts:
         texts = [
-            f"{'; '.join(texts)}. Such folds tell a model much of a row's own label, the more the "
-            "smaller they are: take few folds of many rows, or time=, which does not"
+            f"{'; '.join(texts)}. The smaller the folds, the more they reveal to a model about a "
+            "row's own label: use few folds with many rows, or time=, which reveals nothing"
         ]
     n_encodings = sum(len(of.encodings) for of in folded.values())
     if n_encodings >= MANY_ENCODINGS:
         names = _named(name for of in folded.values() for name in of.features)
         texts.append(
-            f"{n_encodings} encodings of the target out of fold, {names}. Each tells a model a "
-            f"little of a row's own label, and many tell more: {_BY_ENCODINGS}. Take fewer, or "
-            "time=, which does not"
+            f"{n_encodings} target encodings out of fold, {names}. Each reveals a little about a "
+            f"row's own label to a model, and many reveal more: {_BY_ENCODINGS}. Use fewer, or "
+            "time=, which reveals nothing"
         )
     if texts:
         warn(". ".join(texts), FoldsLeak, told)

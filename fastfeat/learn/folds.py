@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.sources.arrays import column_array
 from fastfeat.ir.literals import python_value
 
@@ -27,8 +26,8 @@ ReadColumn = Callable[[str], ChunkedArray]
 _CV = "cross_fit(cv=)"
 _GROUPS = "cross_fit(groups=)"
 _FORMS = (
-    "Pass how many folds, a splitter of scikit-learn, pairs of row numbers (train, test), the name "
-    "of a column of folds, or an array of the fold of each row"
+    "Pass the number of folds, a scikit-learn splitter, pairs of row numbers (train, test), the "
+    "name of a column with the fold of each row, or an array of these"
 )
 
 
@@ -40,8 +39,8 @@ class Split(NamedTuple):
         test: Numbers of the test rows, in the order given, shape (n_test,).
     """
 
-    train: Numbers
-    test: Numbers
+    train: Int64Array
+    test: Int64Array
 
 
 class FoldRows(NamedTuple):
@@ -58,7 +57,7 @@ class FoldRows(NamedTuple):
     """
 
     n_rows: int
-    known: Flags
+    known: BoolArray
     label: ChunkedArray | None
     column: ReadColumn
     row_id: str | None = None
@@ -81,13 +80,15 @@ def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
     """
     splits = [_with_label(split, rows) for split in _splits(cv, groups, rows)]
     if not splits:
-        raise InvalidData(f"{_CV}: gives no folds. A generator gives its folds once: make it anew")
+        raise InvalidData(
+            f"{_CV}: has no folds. A generator has its folds only once: create it again"
+        )
     for k, split in enumerate(splits):
         for what, numbers in (("learn from", split.train), ("test", split.test)):
             if not len(numbers):
                 with_label = "" if rows.known.all() else " with a label"
                 told = f"fold {k + 1} of {len(splits)} has no row{with_label} to {what}"
-                raise InvalidData(f"{_CV}: {told}. Take fewer folds, or others")
+                raise InvalidData(f"{_CV}: {told}. Use fewer folds, or different ones")
     _check_ids_apart(splits, rows)
     return splits
 
@@ -103,10 +104,11 @@ def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
         both = train[is_tested[ids[train]]]
         if len(both):
             raise InvalidData(
-                f"{_CV}: in fold {k + 1} of {len(splits)}, {counted(len(both), 'row')} of train "
-                f"have the {rows.row_id!r} of a row of test, row {both[0]} first, and by row_id= "
-                "they are one row: its test says nothing. A number of folds, cv=5, keeps them "
-                f"together, as does a splitter of groups: GroupKFold(5), groups={rows.row_id!r}"
+                f"{_CV}: fold {k + 1} of {len(splits)} has {counted(len(both), 'training row')} "
+                f"with the {rows.row_id!r} of a test row, first row {both[0]}. By row_id= they are "
+                "one row, so the test would be on training data. A number of folds, cv=5, keeps "
+                "equal ids together, and so does a splitter by group: GroupKFold(5), "
+                f"groups={rows.row_id!r}"
             )
 
 
@@ -120,8 +122,8 @@ def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
         return _of_splitter(cv, groups, rows)
     if groups is not None:
         raise InvalidPlan(
-            f"{_GROUPS}: is read with a number of folds, cv=5, or with a splitter. Leave it out: "
-            "these folds say themselves where each row is"
+            f"{_GROUPS}: is only for a number of folds, cv=5, or a splitter. Leave it out: these "
+            "folds already determine the place of each row"
         )
     if is_column:
         column = column_of(cv, _CV, rows)
@@ -129,7 +131,7 @@ def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
         return _by_value(column)
     if hasattr(cv, "__iter__") and not isinstance(cv, bytes | Mapping):
         return _pairs(cv, rows.n_rows)
-    raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
+    raise TypeMismatch(f"{_CV}: got {type(cast('object', cv)).__name__}. {_FORMS}")
 
 
 def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
@@ -137,15 +139,15 @@ def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
     if rows.label is None:
         return
     there = pa.array(rows.known)
-    given, label = (plain(decoded(one)).filter(there) for one in (column, rows.label))
+    given, label = (plain(decode_column(one)).filter(there) for one in (column, rows.label))
     try:
         is_label = len(given) > 0 and label.cast(given.type).equals(given)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return
     if is_label:
         raise InvalidPlan(
-            f"{_CV}: has the values of the label, so that each fold would test one of them. The "
-            f"label is a column of the data, which the plan names. {_FORMS}"
+            f"{_CV}: has the values of the label, so each fold would test only one value. The "
+            f"label is a column of the data, and Plan(label=) names it. {_FORMS}"
         )
 
 
@@ -176,10 +178,12 @@ def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
         column = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if len(column) != rows.n_rows:
         n_values, n_rows = counted(len(column), "value"), counted(rows.n_rows, "row")
-        raise InvalidData(f"{told}: has {n_values}, and the data {n_rows}. Give one for each row")
-    values = plain(decoded(column))
+        raise InvalidData(
+            f"{told}: has {n_values}, but the data has {n_rows}. Give one value per row"
+        )
+    values = plain(decode_column(column))
     if pa.types.is_nested(values.type):
-        raise TypeMismatch(f"{told}: its values are {values.type}, which have no order")
+        raise TypeMismatch(f"{told}: its values are {values.type}, which cannot be compared")
     if pa.types.is_floating(values.type):  # NaN is missing, as everywhere
         values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     return values
@@ -203,7 +207,7 @@ def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
 def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     """Return `n_folds` folds of the rows with a label: consecutive rows, or whole groups."""
     if n_folds < 2:
-        raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
+        raise InvalidPlan(f"cross_fit(cv={n_folds}): needs two folds or more, such as cv=5")
     labelled = np.flatnonzero(rows.known)
     if groups is not None:
         return _of_folds(labelled, _folds_of_groups(n_folds, groups, rows))
@@ -211,15 +215,15 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     if n_folds > n_different:
         different = "" if n_different == len(labelled) else "different "
         raise InvalidData(
-            f"cross_fit(cv={n_folds}): there are only {counted(n_different, different + 'row')}"
-            f"{'' if rows.label is None else ' with a label'} to divide. Take fewer folds"
+            f"cross_fit(cv={n_folds}): the data has only {counted(n_different, different + 'row')}"
+            f"{'' if rows.label is None else ' with a label'}. Use fewer folds"
         )
     sizes = np.full(n_folds, n_different // n_folds)
     sizes[: n_different % n_folds] += 1
     return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes)[places])
 
 
-def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
+def _places_of_ids(labelled: Int64Array, ids: NDArray[np.int64] | None) -> tuple[Int64Array, int]:
     """Return a position for each row with a label, and the number of positions.
 
     Rows with the same id share a position, in the order of their first rows. `labelled` are
@@ -243,8 +247,8 @@ def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.in
     there, of_rows = np.unique(codes[rows.known], return_inverse=True)
     if n_folds > len(there):
         raise InvalidData(
-            f"cross_fit(cv={n_folds}): there are only {counted(len(there), 'group')}, which are "
-            "not divided. Take fewer folds"
+            f"cross_fit(cv={n_folds}): the data has only {counted(len(there), 'group')}, and each "
+            "group stays in one fold. Use fewer folds"
         )
     sizes = np.bincount(of_rows)
     fold_of_group = np.empty(len(there), np.int64)
@@ -261,8 +265,8 @@ def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
     lacking = np.flatnonzero(call("is_null", column).to_numpy(zero_copy_only=False) & rows.known)
     if len(lacking):
         raise InvalidData(
-            f"{_GROUPS}: {counted(len(lacking), 'row')} have no group, row {lacking[0]} first. "
-            "Fill it: with one value for all of them, or a value for each"
+            f"{_GROUPS}: has no group for {counted(len(lacking), 'row')}, first row {lacking[0]}. "
+            "Fill in the missing groups: with one value for all of them, or a value for each"
         )
     return column
 
@@ -276,7 +280,7 @@ def _by_value(column: ChunkedArray) -> Iterator[Split]:
     return _of_folds(np.arange(len(codes)), codes)
 
 
-def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
+def _of_folds(numbers: Int64Array, folds: NDArray[np.int64]) -> Iterator[Split]:
     """Yield for each fold its test rows and, as training rows, all others.
 
     `folds` has the fold that tests each of the rows `numbers`, from 0 on; -1 for none.
@@ -294,7 +298,7 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
     def given(column: ChunkedArray | None) -> NDArray[Any] | None:
         if column is None:
             return None
-        return plain(decoded(column)).take(pa.array(labelled)).to_numpy()
+        return plain(decode_column(column)).take(pa.array(labelled)).to_numpy()
 
     of_groups = None if groups is None else _groups_given(groups, rows)
     label = given(rows.label)
@@ -302,7 +306,7 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
         pairs = list(splitter.split(np.zeros((len(labelled), 1)), label, given(of_groups)))
     except ValueError as error:
         raise InvalidData(f"{told}: {error}") from error
-    lacking = "" if rows.known.all() else " with a label, which a splitter is given alone"
+    lacking = "" if rows.known.all() else " with a label, and a splitter gets only these"
     for train, test in _pairs(pairs, len(labelled), told, lacking):
         yield Split(labelled[train], labelled[test])
 
@@ -317,7 +321,7 @@ def _pairs(
     for k, pair in enumerate(pairs):
         halves = list(cast("Iterable[Any]", pair)) if isinstance(pair, Iterable) else []
         if isinstance(pair, str) or len(halves) != 2:
-            raise TypeMismatch(f"{told}: fold {k + 1} is no pair (train, test). {_FORMS}")
+            raise TypeMismatch(f"{told}: fold {k + 1} is not a pair (train, test). {_FORMS}")
         train, test = (
             _row_numbers(half, n_rows, f"{told}, fold {k + 1}, {which}", of_rows)
             for half, which in zip(halves, ("train", "test"), strict=True)
@@ -326,7 +330,7 @@ def _pairs(
         yield Split(train, test)
 
 
-def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
+def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Int64Array:
     """Return the user's row numbers as int64, after a check that each is valid and unique.
 
     Raises TypeMismatch if they are not whole numbers, and InvalidData if one is out of range or
@@ -335,20 +339,20 @@ def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
     numbers = np.asarray(given)
     if numbers.dtype == np.bool_:
         raise TypeMismatch(
-            f"{told}: is a mask, and folds are numbers of rows: numpy.flatnonzero(mask)"
+            f"{told}: is a mask, but folds are row numbers. Use numpy.flatnonzero(mask)"
         )
     if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
         raise TypeMismatch(f"{told}: takes an array of row numbers, got {_kind(given, numbers)}")
     outside = numbers[(numbers < 0) | (numbers >= n_rows)]
     if len(outside):
         raise InvalidData(
-            f"{told}: has the row number {outside[0]}, and there are {counted(n_rows, 'row')}"
-            f"{of_rows}. They count from 0"
+            f"{told}: has the row number {outside[0]}, but there are {counted(n_rows, 'row')}"
+            f"{of_rows}. Row numbers begin at 0"
         )
     rows = numbers.astype(np.int64)
     times = np.bincount(rows, minlength=1)
     if times.max(initial=0) > 1:
-        raise InvalidData(f"{told}: row {int(times.argmax())} stands in it more than once")
+        raise InvalidData(f"{told}: has row {int(times.argmax())} more than once")
     return rows
 
 
@@ -359,15 +363,15 @@ def _kind(given: object, numbers: NDArray[Any]) -> str:
     return f"an array of {numbers.dtype}"
 
 
-def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
+def _check_apart(train: Int64Array, test: Int64Array, n_rows: int, told: str) -> None:
     """Raise InvalidData if a row is in both halves of a fold."""
     is_tested = np.zeros(n_rows, np.bool_)
     is_tested[test] = True
     both = train[is_tested[train]]
     if len(both):
         raise InvalidData(
-            f"{told}: {counted(len(both), 'row')} are both in train and in test, row {both[0]} "
-            "first: a test of what was learnt from them says nothing. Leave them out of one"
+            f"{told}: has {counted(len(both), 'row')} in both train and test, first row {both[0]}, "
+            "so the test would be on training data. Remove them from one of the two"
         )
 
 

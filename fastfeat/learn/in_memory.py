@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, cast
 
 from fastfeat.errors import TooFewValues, counted, warn
 from fastfeat.execute.batch import Batch
-from fastfeat.execute.steps import begun, run_columns
+from fastfeat.execute.steps import run_columns, start_schedule
 from fastfeat.first_use import is_a
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import kinds
 from fastfeat.learn.training_data import check_any_rows
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.aggregates.keys import Groups
-    from fastfeat.learn.keys import HeldCodes
+    from fastfeat.learn.keys import StableVocabularies
 
 _GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedGroups"
 
@@ -35,7 +35,7 @@ def learn(
     typed: TypedPlan,
     *,
     transforms: bool = False,
-    held: HeldCodes = MappingProxyType({}),
+    held: StableVocabularies = MappingProxyType({}),
 ) -> None:
     """Learn the value of every aggregate below the features.
 
@@ -51,9 +51,9 @@ def learn(
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_scans = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
+    with show_progress(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
         check_any_rows(typed, batch.n_rows)
-        running = begun(batch, schedule, frees=True)
+        running = start_schedule(batch, schedule, frees=True)
         for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
             step(number - 1)
             for task in tasks:
@@ -63,7 +63,7 @@ def learn(
                 run_columns(running, task)
 
 
-def warn_missing(learnt: Mapping[Node, Constant]) -> None:
+def warn_missing(learnt: Mapping[Node, LearntConstant]) -> None:
     """Warn about learned values that are missing, because the training rows have too few values."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
@@ -74,6 +74,6 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
         warn(
             f"{show(argument)} has too few values in the training data to learn "
-            f"{show(aggregates[0])}{more}: what is computed from that is missing",
+            f"{show(aggregates[0])}{more}: features computed from it are missing",
             TooFewValues,
         )

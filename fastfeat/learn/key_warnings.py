@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastfeat.aggregates import keys as learnt_keys
-from fastfeat.errors import GivenWarnings, KeysRounded, warn
+from fastfeat.aggregates import is_vocabulary
+from fastfeat.errors import KeysRounded, WarningHistory, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns import conversions
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import tells_apart
+from fastfeat.plan.declare.bind import depends_on_equality
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.constants import Constant
+from fastfeat.plan.lower.constants import LearntConstant
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.registry import STEPS
 
@@ -35,7 +35,7 @@ def warn_rounded_columns(
     table: Any,
     tables: Mapping[str, Any],
     typed: TypedPlan,
-    told: GivenWarnings,
+    told: WarningHistory,
 ) -> None:
     """Warn about rounded float columns that serve as keys of windows, joins or hashes, or as ids.
 
@@ -54,10 +54,10 @@ def warn_rounded_columns(
                 _warn_rounded(column, rows, told)
 
 
-def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
+def warn_rounded_keys(learnt: Mapping[Node, LearntConstant], told: WarningHistory) -> None:
     """Warn about learned vocabularies with keys that were rounded before fit."""
     for node, keys in learnt.items():
-        if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
+        if isinstance(node, Aggregate) and is_vocabulary(keys):
             for arg, part in zip(node.args, keys.parts, strict=True):
                 _warn_rounded(arg, part, told)
 
@@ -79,10 +79,10 @@ def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
 def _has_keys(node: Call) -> bool:
     """Return whether a function compares or hashes keys that fit does not learn."""
     is_step = node.function == "hash" or node.function in STEPS
-    return is_step and node.function != "encode" and tells_apart(node)
+    return is_step and node.function != "encode" and depends_on_equality(node)
 
 
-def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
+def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: WarningHistory) -> None:
     if values.type != pa.float64() or KeysRounded in told.kinds or _are_small(values):
         return
     ends = call("min_max", values)
@@ -90,8 +90,8 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
         if end is not None and _ROUNDED <= abs(end) < float("inf"):
             of = f"the table {arg.table!r}: " if isinstance(arg, TableColumn) else ""
             warn(
-                f"{of}{show(arg)}: a key of floats has the whole number {int(end)}, and beyond "
-                "2**53 floats are rounded: ids that differed may be one by now. Read the column as "
+                f"{of}{show(arg)}: a float key has the whole number {int(end)}, and floats beyond "
+                "2**53 are rounded, so different ids may have become equal. Read the column as "
                 'integers or text, in pandas with dtype="Int64", "UInt64" or str',
                 KeysRounded,
                 told,

@@ -17,13 +17,19 @@ from fastfeat.aggregates.keys import (
     Groups,
     KeyCounts,
     Vocabulary,
+    drop_rare_keys,
+    keep_earlier_codes,
     remember_codes,
-    with_codes_of,
-    without_rare,
 )
 from fastfeat.backends import run_task
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.execute.batch import Batch, Made, among, keep_codes, numbered
+from fastfeat.execute.batch import (
+    Batch,
+    ComputedColumns,
+    keep_codes,
+    number_distinct_keys,
+    order_selected_keys,
+)
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.io import host_memory
@@ -43,9 +49,9 @@ from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
 from fastfeat.learn import infinite
 from fastfeat.plan.lower.codes import n_codes
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.passes import key_of
-from fastfeat.progress import tell
+from fastfeat.progress import report_progress
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.step import Argument
 from fastfeat.steps.targets import tasks, time_folds
@@ -55,9 +61,9 @@ if TYPE_CHECKING:
     from fastfeat.steps.targets.tasks import TargetTask
     from fastfeat.steps.targets.time_folds import TimesTask
 
-HeldCodes = Mapping[Aggregate, Vocabulary]
+StableVocabularies = Mapping[Aggregate, Vocabulary]
 """Vocabularies of an earlier fit with stable codes, by the aggregate that learns them now."""
-NOTHING_HELD: HeldCodes = {}
+NOTHING_HELD: StableVocabularies = {}
 
 _MOST_CELLS = 2**31 - 1
 """Highest number of folds times categories, since groups have int32 numbers."""
@@ -68,7 +74,7 @@ def learn_keys(
     aggregates: Sequence[Aggregate],
     codes: Sequence[Node],
     in_any_order: Set[Node] = frozenset(),
-    held: HeldCodes = NOTHING_HELD,
+    held: StableVocabularies = NOTHING_HELD,
 ) -> None:
     """Learn vocabularies, modes and numbers of distinct keys; all `aggregates` have the same key.
 
@@ -78,9 +84,11 @@ def learn_keys(
     vocabularies with stable codes.
     """
     key = key_of(aggregates[0])
-    tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
+    report_progress(f"keys of {', '.join(map(show, aggregates[0].args))}")
     keys = None if batch.source is None else batch.source.rows.keys.get(key)
-    chosen = None if keys is None or batch.source is None else among(keys, batch.source)
+    chosen = (
+        None if keys is None or batch.source is None else order_selected_keys(keys, batch.source)
+    )
     encodes = [step for step in codes if isinstance(step, Call)]
     if chosen is not None:
         found = chosen.counts
@@ -117,7 +125,7 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
             by_value = run_task(batch.backend, task)
         except FastfeatError:
             continue
-        keys = numbered(found, by_value)
+        keys = number_distinct_keys(found, by_value)
         if keys is not None:
             batch.keys[key_of(aggregate)] = keys
 
@@ -139,8 +147,8 @@ def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
 
 
 def learnt_groups(
-    members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, Constant]
-) -> dict[Node, Constant]:
+    members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, LearntConstant]
+) -> dict[Node, LearntConstant]:
     """Return the learned value of each aggregate in `members`, from the results of the backend.
 
     The results in `found` are modified. `members` have the same groups. `learnt` has the
@@ -155,7 +163,7 @@ def learnt_groups(
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
     """Remove the group values of keys that are kept only for their codes: they count as unseen."""
-    gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
+    gone = np.flatnonzero(vocabulary.is_too_rare) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 
@@ -184,12 +192,12 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
     return time_folds.TimesTask(times, dict(origin.params)["n_folds"], with_begins)
 
 
-def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
+def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> ComputedColumns:
     """Return the codes of the training rows, by encoding step, as counting keys has found them.
 
     Steps with codes that counting cannot give are left out: their codes must be looked up.
     """
-    made: Made = {}
+    made: ComputedColumns = {}
     if found.of_rows is None or not steps:  # codes of dictionaries are there without a request
         return made
     n_kept, n_keys = len(vocabulary), len(found.counts)
@@ -274,8 +282,8 @@ def check_classes(shown: str, values: Any) -> None:
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
         raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
-            "it first: woe_encode(col('y') > 15)"
+            f"{shown}: needs a target with the values 0 and 1, found {float(others[0])!r}. Compare "
+            "the target with a value first: woe_encode(col('y') > 15)"
         )
 
 
@@ -283,7 +291,7 @@ def infinite_target(shown: str, value: float, row: int) -> InvalidData:
     """Return the error for an infinite target value; `shown` is the encoding as text."""
     return InvalidData(
         f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
-        "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
+        "Replace infinite values before fit: target.fill_infinite(None), or clip them"
     )
 
 
@@ -300,14 +308,14 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
     n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
     if n_cells > _MOST_CELLS:
         raise InvalidData(
-            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
-            "fewer folds, or make fewer categories"
+            f"{shown}: {told} exceed the limit of {_MOST_CELLS:,} learnt numbers. Use fewer folds "
+            "or fewer categories"
         )
     room = host_memory.host_memory()
     if room is not None and n_cells * cell_bytes > room:
         raise InvalidData(
-            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
-            f"{room:,}. Take fewer folds, or make fewer categories"
+            f"{shown}: {told} need about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Use fewer folds or fewer categories"
         )
 
 
@@ -353,8 +361,8 @@ def keys_task(
 
 
 def of_counts(
-    aggregate: Aggregate, found: KeyCounts, dtype: DType, held: HeldCodes = NOTHING_HELD
-) -> Constant:
+    aggregate: Aggregate, found: KeyCounts, dtype: DType, held: StableVocabularies = NOTHING_HELD
+) -> LearntConstant:
     """Return the constant that an aggregate learns from the counts of all distinct keys.
 
     `dtype` is the type of the constant; `held` are the vocabularies with stable codes.
@@ -362,8 +370,8 @@ def of_counts(
     match aggregate.function:
         case "vocabulary":
             if aggregate in held:
-                return with_codes_of(found, aggregate.params, held[aggregate])
-            return without_rare(found, aggregate.params)
+                return keep_earlier_codes(found, aggregate.params, held[aggregate])
+            return drop_rare_keys(found, aggregate.params)
         case "n_unique":
             return len(found.counts)
         case _:
@@ -371,7 +379,7 @@ def of_counts(
             if isinstance(first, str) and not _is_utf8(first):
                 raise InvalidData(
                     f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
-                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                    "again, with the right encoding, or encode it: .ordinal_encode()"
                 )
             return bool(first) if first is not None and dtype == BOOL else first
 

@@ -14,15 +14,15 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.engine.tasks import Task as Record
 from fastfeat.errors import FastfeatError
-from fastfeat.execute import failures
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import fold_warnings, keys, scans
 from fastfeat.plan.lower.codes import in_any_order
-from fastfeat.plan.lower.constants import Learnt as Values
-from fastfeat.plan.lower.schedule import Purpose, Schedule, Task
+from fastfeat.plan.lower.constants import LearntValues as Values
+from fastfeat.plan.lower.constants import is_infinite
+from fastfeat.plan.lower.schedule import Purpose, Schedule, ScheduledTask
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.keys import tasks as key_tasks
 from fastfeat.steps.targets import tasks as target_tasks
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastfeat.engine.learner import Learnt
-    from fastfeat.learn.keys import HeldCodes
+    from fastfeat.engine.learner import LearntResult
+    from fastfeat.learn.keys import StableVocabularies
 
 
 class LearningTask(NamedTuple):
@@ -48,12 +48,12 @@ class LearningTask(NamedTuple):
         held: Vocabularies of an earlier fit with codes that must not change.
     """
 
-    task: Task
+    task: ScheduledTask
     origins: tuple[Aggregate | Call, ...]
     codes: tuple[Node, ...]
     typed: TypedPlan
     scans: Mapping[tuple[Node, ...], scans.Scan]
-    held: HeldCodes
+    held: StableVocabularies
 
     @property
     def aggregates(self) -> list[Aggregate]:
@@ -67,7 +67,11 @@ class LearningTask(NamedTuple):
 
 
 def learning_task(
-    schedule: Schedule, task: Task, typed: TypedPlan, purpose: Purpose, held: HeldCodes
+    schedule: Schedule,
+    task: ScheduledTask,
+    typed: TypedPlan,
+    purpose: Purpose,
+    held: StableVocabularies,
 ) -> LearningTask:
     """Return a learning task of a schedule with everything that it needs to run.
 
@@ -105,7 +109,7 @@ class LearningKind:
     asks: Callable[[], type[Record[Any]]]
     learn: Callable[[Batch, LearningTask], None]
     record: Callable[[Batch, LearningTask], Record[Any]]
-    values: Callable[[LearningTask, Learnt, Values], dict[Any, Any]]
+    values: Callable[[LearningTask, LearntResult, Values], dict[Any, Any]]
     argument: Callable[[Batch, LearningTask, Aggregate], Any]
     is_in_doubt: Callable[[Aggregate, Any], bool] = lambda _, value: False
     blame: Blame | None = None
@@ -137,7 +141,7 @@ def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
     return in_any_order(typed.nodes.values())
 
 
-def _values_of_keys(one: LearningTask, found: Learnt, learnt: Values) -> dict[Any, Any]:
+def _values_of_keys(one: LearningTask, found: LearntResult, learnt: Values) -> dict[Any, Any]:
     counts, types = found.values[0], one.typed.types
     return {node: keys.of_counts(node, counts, types[node], one.held) for node in one.aggregates}
 
@@ -156,7 +160,7 @@ def _fold_sizes(batch: Batch, one: LearningTask, record: Any) -> NDArray[np.int6
     return fold_warnings.sizes_in(batch.made[aggregate.args[2]])
 
 
-def _statistics(one: LearningTask, found: Learnt, learnt: Values) -> dict[Any, Any]:
+def _statistics(one: LearningTask, found: LearntResult, learnt: Values) -> dict[Any, Any]:
     pairs: Sequence[tuple[Any, Any]] = [*zip(one.scan.aggregates, found.values, strict=True)]
     return {a: v for group, own in pairs for a, v in zip(group, own, strict=True)}
 
@@ -217,7 +221,7 @@ KINDS: Mapping[str, LearningKind] = {
         ),
         values=_statistics,
         argument=_argument_of_scan,
-        is_in_doubt=lambda node, value: failures.is_infinite(value),
+        is_in_doubt=lambda node, value: is_infinite(value),
         blame=Blame(_row_of_scan, _value_of_scan),
     ),
 }

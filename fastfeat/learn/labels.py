@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
@@ -21,25 +22,25 @@ from fastfeat.execute.history import id_columns
 from fastfeat.execute.inputs import check_place, column_in_host, read_columns, used_schema
 from fastfeat.execute.row_selection import row_numbers
 from fastfeat.execute.steps import make
-from fastfeat.execute.transform import computed, made_rows
+from fastfeat.execute.transform import read_out, run_steps
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conversions import tick_of
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_of_table, query_of, table_columns_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import over_ahead
+from fastfeat.plan.declare.late_columns import windows_ahead
+from fastfeat.plan.declare.source_columns import columns_of
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
-class Labels(NamedTuple):
+class RowLabels(NamedTuple):
     """The labels of some rows, with the reasons for missing ones.
 
     Args:
@@ -51,9 +52,9 @@ class Labels(NamedTuple):
     """
 
     values: ChunkedArray
-    known: Flags
-    placed: Flags
-    recorded: Flags
+    known: BoolArray
+    placed: BoolArray
+    recorded: BoolArray
     reasons: tuple[str, ...]
 
 
@@ -66,8 +67,8 @@ class RecordState(NamedTuple):
         end: End of the record, in nanoseconds or steps; None if nothing is recorded.
     """
 
-    placed: Flags
-    recorded: Flags
+    placed: BoolArray
+    recorded: BoolArray
     end: int | None
 
 
@@ -107,7 +108,7 @@ def labels_of(
     made: Mapping[Node, Any] | None = None,
     latest: Latest | None = None,
     first_row: int = 0,
-) -> Labels:
+) -> RowLabels:
     """Return the labels of rows, computed by the label's expression.
 
     `label` is the label's expression as a plan of one feature. The data in `rows` is a table with
@@ -117,15 +118,16 @@ def labels_of(
 
     Raises InvalidData if the label looks ahead and the rows are in the memory of a device.
     """
-    functions = over_ahead(label.declaration.nodes.values())
+    functions = windows_ahead(label.declaration.nodes.values())
     table = rows.data
     if functions and isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
-            "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
-            "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
+            "the label is computed from later rows, but the data is in device memory: this version "
+            "reads later rows only from host memory. Copy the data to the host first: "
+            "cupy.asnumpy(x)"
         )
-    batch = made_rows(label, table, rows, made or {}, frees=False, first_row=first_row)
-    found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
+    batch = run_steps(label, table, rows, made or {}, frees=False, first_row=first_row)
+    found = read_out(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
     if made:
         asked = [node for window in windows for node in query_of(_order_of(window))]
@@ -138,15 +140,15 @@ def labels_of(
     known = placed & recorded
     values = found if known.all() else _where(found, known)
     reasons = dict.fromkeys(_reason(window, state.end) for window, state in ahead.items())
-    return Labels(values, _flags(values), placed, recorded, tuple(reasons))
+    return RowLabels(values, _flags(values), placed, recorded, tuple(reasons))
 
 
-def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
+def _where(column: ChunkedArray, known: BoolArray) -> ChunkedArray:
     """Return the column with values only in `known` rows; they are missing in all other rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
-def _flags(column: ChunkedArray) -> Flags:
+def _flags(column: ChunkedArray) -> BoolArray:
     """Return flags, one per row, of whether a column has a value."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
@@ -174,7 +176,7 @@ def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
         complete -= _unrecorded(batch, time, is_latest=params["end"] is None)
     for key in keys:
         column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
-        placed = placed & _flags(decoded(column))
+        placed = placed & _flags(decode_column(column))
     if end is None or complete is None:
         return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_of(dtype)
@@ -224,13 +226,13 @@ def _reason(window: Call, end: int | None) -> str:
     params = dict(window.params)
     is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
     if end is None:
-        return "no row with a time is there to be seen"
-    which = "the last time there is" if params["end"] is None else "end="
+        return "no row that the window could see has a time"
+    which = "the last recorded time" if params["end"] is None else "the given end="
     told = duration_text(reach) if is_time else str(reach)
-    return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
+    return f"the window of {told} ends after {moment_text(end) if is_time else end}, {which}"
 
 
-def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
+def flag_labelled_rows(labels: RowLabels, wanted: NDArray[np.int64] | None) -> BoolArray | None:
     """Return flags of the training rows that have a label, and warn of the others.
 
     `labels` covers all rows; `wanted` are the numbers of the training rows, shape (n_wanted,), None
@@ -262,7 +264,7 @@ class LabelCounts(NamedTuple):
         return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
+def counts_of(labels: RowLabels, wanted: Any) -> LabelCounts:
     """Return the counts for the wanted rows, given as row numbers or as one flag per row."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
@@ -275,7 +277,7 @@ def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
 def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
     """Return whether some training rows have no label, and warn of them.
 
-    `reasons` is described in `Labels`. Raises InvalidData if no row has a label.
+    `reasons` is described in `RowLabels`. Raises InvalidData if no row has a label.
     """
     n_rows = sum(counts)
     if counts.n_known == n_rows:
@@ -283,8 +285,8 @@ def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
     told = "; ".join(_reasons_without_label(counts, reasons))
     if not counts.n_known:
         raise InvalidData(
-            f"none of {counted(n_rows, 'training row')} has a label: {told}. Say until when is "
-            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
+            f"none of {counted(n_rows, 'training row')} has a label: {told}. Set the end of the "
+            "record, ff.ahead(..., end=), use a shorter window, or add later rows"
         )
     warn(
         f"{n_rows - counts.n_known:,} of {counted(n_rows, 'training row')} have no label, and "
@@ -300,6 +302,6 @@ def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Itera
     if n_after:
         yield f"{n_after:,} because {', or '.join(reasons)}"
     if n_unplaced:
-        yield f"{n_unplaced:,} because their time or key is missing"
+        yield f"{n_unplaced:,} because the time or key is missing"
     if n_missing:
-        yield f"{n_missing:,} because the rows ahead give none"
+        yield f"{n_missing:,} because the rows ahead give no value"

@@ -2,7 +2,7 @@
 
 A round is one pass over the rows. Each part of the rows yields a state, and states merge in any
 order. The merged state of all rows determines the learned values and the tasks of the next round.
-The progress record, a `Learning`, holds the values learned so far.
+The progress record, a `LearningRound`, holds the values learned so far.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.engine.learner import Again, Rows
-from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.engine.learner import NextRound, Rows
+from fastfeat.errors import InvalidData, InvalidPlan, WarningHistory, counted
 from fastfeat.execute.batch import TrainingRows
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import keys_in_common
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.steps import begun, run_columns
+from fastfeat.execute.steps import run_columns, start_schedule
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
-from fastfeat.learn.fit import fitted_of, folded_encodings_of, known_of
+from fastfeat.learn.fit import fitted_of, folded_encodings_of, learned_constants
 from fastfeat.learn.fold_warnings import n_large_folds
-from fastfeat.learn.part_rows import NOTHING, Known, after_history, batch_of_part
+from fastfeat.learn.part_rows import NOTHING, AttachedColumns, after_history, batch_of_part
 from fastfeat.learn.part_state import (
     PartState,
-    Sums,
-    added,
+    RowNumberSums,
+    add_sums,
     check_unused,
     check_whole,
     open_with,
     sums_of,
 )
-from fastfeat.learn.round import PURPOSE, Learning, before_round, name_of
+from fastfeat.learn.round import PURPOSE, LearningRound, before_round, name_of
 from fastfeat.learn.round_tasks import (
     add_rows,
     check_doubts,
@@ -46,14 +46,14 @@ from fastfeat.learn.round_tasks import (
 from fastfeat.learn.training_data import check_any_rows, prepare
 from fastfeat.learn.training_features import training_features
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.constants import LearntValues as Values
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 
 _FITTED, _TOLD = "fitted plan", "told"
 
 
-def begin(
+def start_learning(
     plan: Declaration,
     empty: CallRows,
     identity: str,
@@ -61,8 +61,8 @@ def begin(
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
-) -> Learning:
-    """Return the progress record of a fit (`Learning`) before its first round.
+) -> LearningRound:
+    """Return the progress record of a fit (`LearningRound`) before its first round.
 
     Args:
         plan: The plan to fit.
@@ -81,8 +81,8 @@ def begin(
     """
     if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
-            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
-            "that it sees. Fit on the whole data, or give the label as a column"
+            "rows are read in parts, but the label is computed from later rows, which may be in "
+            "another part. Fit on the whole data, or pass the label as a column"
         )
     prepared = prepare(plan, empty, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)
@@ -90,7 +90,7 @@ def begin(
     if whole_entities:
         keys = keys_in_common(_windows_over_rows(prepared.plan))
     return before_round(
-        Learning(prepared, empty.data, identity, whole, keys=keys, has_functions=has_functions)
+        LearningRound(prepared, empty.data, identity, whole, keys=keys, has_functions=has_functions)
     )
 
 
@@ -99,15 +99,15 @@ def _windows_over_rows(plan: Declaration) -> list[Call]:
     return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def add_part(
-    learning: Learning,
+    learning: LearningRound,
     data: Any,
     rows: Rows | None,
     state: PartState | None,
     *,
     history: Any = None,
-    known: Known = NOTHING,
+    known: AttachedColumns = NOTHING,
 ) -> PartState:
     """Return the state of the current round after learning from one more part of the rows.
 
@@ -125,18 +125,18 @@ def add_part(
         FastfeatError: As `Plan.fit`; messages use the row numbers of the whole data.
     """
     if learning.round is None:
-        raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
+        raise InvalidPlan("all is learnt: no round is left to read rows. Call learning.finish()")
     if state is None:
         whole = None if learning.keys else first_window(learning.schedule)
         state = PartState(learning.digest, told={}, whole=whole)
-    opening = opened(learning, state)
+    opening = open_state(learning, state)
     batch = batch_of_part(learning, data, rows, learning.schedule, known, opening.n_rows)
     batch = after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
     state = replace(opening, is_used=False)
-    with using(learning.prepared.zones):
-        running = begun(batch, learning.schedule, frees=True)
+    with use_zone_tables(learning.prepared.zones):
+        running = start_schedule(batch, learning.schedule, frees=True)
         for task in running.schedule.tasks:
             if task.learns and learning.doubts:
                 look_for_infinite(running.batch, task, learning, state)
@@ -144,11 +144,11 @@ def add_part(
                 add_rows(running.batch, task, learning, state)
             run_columns(running, task)
     state.n_rows += batch.n_rows
-    state.sums = added(state.sums, sums_of(rows))
+    state.sums = add_sums(state.sums, sums_of(rows))
     return state
 
 
-def window_learnt_from(learning: Learning) -> str | None:
+def window_learnt_from(learning: LearningRound) -> str | None:
     """Return the first window function that learning reads, as text; None without one."""
     return first_window(learning.prepared.typed.schedule(PURPOSE))
 
@@ -160,8 +160,8 @@ def first_window(schedule: Schedule) -> str | None:
     return None if first is None else show(first)
 
 
-@in_ieee
-def next_round(learning: Learning, state: PartState) -> Learning:
+@with_ieee_arithmetic
+def next_round(learning: LearningRound, state: PartState) -> LearningRound:
     """Return the progress record after this round, with its learned values and the next tasks.
 
     `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
@@ -170,7 +170,7 @@ def next_round(learning: Learning, state: PartState) -> Learning:
     Raises FastfeatError as `Plan.fit` does.
     """
     if learning.round is None:
-        raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
+        raise InvalidPlan("all is learnt: there is no next round. Call learning.finish()")
     whole = _checked(learning, state)
     state.is_used = True
     if learning.doubts:
@@ -178,11 +178,11 @@ def next_round(learning: Learning, state: PartState) -> Learning:
         return _after(learning, dict(learning.learnt), dict(learning.hints), whole, ())
     learnt, hints = dict(learning.learnt), dict[str, Any]()
     doubts: list[Aggregate] = []
-    with using(learning.prepared.zones):
+    with use_zone_tables(learning.prepared.zones):
         for task in learning.schedule.tasks:
             if task.learns:
                 found = end_of_round(task, learning, whole)
-                if isinstance(found, Again):
+                if isinstance(found, NextRound):
                     hints[name_of(task)] = found.hint
                 else:
                     own = values_learnt(task, learning, found)
@@ -192,12 +192,12 @@ def next_round(learning: Learning, state: PartState) -> Learning:
 
 
 def _after(
-    learning: Learning,
+    learning: LearningRound,
     learnt: Values,
     hints: Mapping[str, Any],
     state: PartState,
     doubts: tuple[Aggregate, ...],
-) -> Learning:
+) -> LearningRound:
     """Return the progress record after a round, with the learned values and starting hints."""
     nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
     folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
@@ -215,33 +215,33 @@ def _after(
     )
 
 
-def _checked(learning: Learning, state: PartState) -> PartState:
+def _checked(learning: LearningRound, state: PartState) -> PartState:
     """Return the merged state of all rows, in its open form, after a check that it has each row."""
-    state = opened(learning, state)
+    state = open_state(learning, state)
     check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
     return state
 
 
-def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
+def check_all_rows(learning: LearningRound, n_rows: int, sums: RowNumberSums) -> None:
     """Raise InvalidData unless a state has learned from all rows, each once.
 
     `n_rows` is the number of rows in the state; `sums` are the sums of their numbers.
     """
     if learning.n_rows not in (None, n_rows):
         raise InvalidData(
-            f"the state is of {counted(n_rows, 'row')}, and the rounds before have read "
-            f"{learning.n_rows:,}. Each round reads all rows of the same data"
+            f"the state has {counted(n_rows, 'row')}, but earlier rounds have read "
+            f"{learning.n_rows:,}. Each round must read all rows of the same data"
         )
     if sums not in (None, sums_of(range(n_rows))):
         raise InvalidData(
-            f"the state is of {counted(n_rows, 'row')}, but not of rows 0 to "
-            f"{n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
-            "the state of each part once, and number the rows of the whole data from 0 on"
+            f"the state has {counted(n_rows, 'row')}, but not each of rows 0 to {n_rows - 1:,} "
+            "once: the state of a part is missing, or was merged twice. Merge the state of each "
+            "part once, and number the rows of the whole data from 0"
         )
 
 
-def opened(learning: Learning, state: PartState) -> PartState:
+def open_state(learning: LearningRound, state: PartState) -> PartState:
     """Return a state in its open form, which takes further rows and states; see `learn.part_state`.
 
     Raises InvalidData if the state is from another round, damaged, or already consumed.
@@ -249,8 +249,8 @@ def opened(learning: Learning, state: PartState) -> PartState:
     check_unused(state)
     if state.digest != learning.digest:
         raise InvalidData(
-            "the state is of another plan, schema, or round than the learning: give the state of "
-            "all rows that learning.partial() made in this round"
+            "the state is of another plan, schema, or round than this learning. Pass the state of "
+            "all rows that learning.partial() returned in this round"
         )
     if state.told is not None:
         return state
@@ -260,45 +260,45 @@ def opened(learning: Learning, state: PartState) -> PartState:
     return open_with(state, learning.shared[_TOLD])
 
 
-@in_ieee
-def finished(learning: Learning) -> Fitted:
+@with_ieee_arithmetic
+def finish_learning(learning: LearningRound) -> Fitted:
     """Return the fitted plan after the last round.
 
     Raises InvalidPlan if something is still to learn, and FastfeatError as `Plan.fit` does.
     """
     if learning.round is not None or learning.n_rows is None:
         raise InvalidPlan(
-            f"round {learning.round} is not over: all rows are read once more. Go on while "
-            "learning.round is not None"
+            f"round {learning.round} is not finished: it has to read all rows once more. Continue "
+            "while learning.round is not None"
         )
     if _FITTED not in learning.shared:
         learning.shared[_FITTED] = _fitted(learning, learning.n_rows)
     return learning.shared[_FITTED]
 
 
-def _fitted(learning: Learning, n_rows: int) -> Fitted:
+def _fitted(learning: LearningRound, n_rows: int) -> Fitted:
     prepared = learning.prepared
-    told = GivenWarnings(set(prepared.told.kinds))
+    told = WarningHistory(set(prepared.told.kinds))
     sizes: dict[Node, Any] = {}
     for node in prepared.typed.once(folded_encodings_of):
         n_folds = n_large_folds(node, n_rows)
         sizes[node] = learning.folds[node] if n_folds is None else n_folds
     n_without = learning.n_unlearnt
-    with using(prepared.zones):
-        known = known_of(prepared, learning.learnt, n_rows + n_without, sizes, told)
+    with use_zone_tables(prepared.zones):
+        known = learned_constants(prepared, learning.learnt, n_rows + n_without, sizes, told)
     return fitted_of(prepared, known, told, n_rows, n_without)
 
 
-@in_ieee
+@with_ieee_arithmetic
 def part_features(
-    learning: Learning,
+    learning: LearningRound,
     data: Any,
     rows: Rows | None,
     to: str,
     *,
     categories: bool = False,
     history: Any = None,
-    known: Known = NOTHING,
+    known: AttachedColumns = NOTHING,
 ) -> Any:
     """Return the out-of-fold features of a part of the training rows, after the last round.
 
@@ -306,15 +306,15 @@ def part_features(
     `FittedPlan.transform`. Raises InvalidData if windows see rows that may be in other parts, and
     FastfeatError as `Plan.fit_transform` does.
     """
-    fitted = finished(learning)
+    fitted = finish_learning(learning)
     schedule = fitted.training_schedule
     batch = batch_of_part(learning, data, rows, schedule, known)
     batch = after_history(learning, batch, history)
     first = None if learning.keys or learning.has_functions else first_window(schedule)
     if first is not None and batch.n_rows != learning.n_rows:
         raise InvalidData(
-            f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
-            "rows in one part"
+            f"{first} sees earlier rows of an entity, which may be in another part. Pass all rows "
+            "in one part"
         )
     training = TrainingRows(batch, batch, None, None, batch.n_rows)
     return training_features(fitted, training, to, categories=categories)

@@ -30,13 +30,13 @@ from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
-from fastfeat.learn.round import Learning
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.learn.round import LearningRound
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class AttachedColumns:
     """Columns and numbers that come with a part of the rows.
 
     Args:
@@ -49,10 +49,10 @@ class Known:
     numbers: NDArray[np.int64] | None = None
 
 
-NOTHING = Known()
+NOTHING = AttachedColumns()
 
 
-def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
+def shares_of_rows(learning: LearningRound, data: Any, n_shares: int) -> NDArray[np.int64]:
     """Return the partition number of each row, 0 to `n_shares - 1`; an entity's rows have the same.
 
     A part of `learning` must have all rows of its entities. `data` has the columns of the keys.
@@ -73,11 +73,11 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
 
 
 def batch_of_part(
-    learning: Learning,
+    learning: LearningRound,
     data: Any,
     given: Rows | None,
     schedule: Schedule,
-    known: Known = NOTHING,
+    known: AttachedColumns = NOTHING,
     n_before: int = 0,
 ) -> Batch:
     """Return a part of the rows as a batch. Of its columns, only folds by row number are computed.
@@ -109,8 +109,8 @@ def batch_of_part(
     origins = [schedule.columns[place].origin for place in read]
     if given is None and any(map(is_fold_by_number, origins)):
         raise InvalidPlan(
-            "rows are divided into folds by their number, and rows=None says that they have none. "
-            "Say what divides them: Plan(row_id=), fold_by=, fold= or time="
+            "rows are divided into folds by their number, but rows=None says that they have no "
+            "numbers. Name another way to divide them: Plan(row_id=), fold_by=, fold= or time="
         )
     place_folds(batch, rows, origins)
     row_id = prepared.plan.row_id
@@ -126,12 +126,13 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
     """
     if given is not None and len(given) != n_rows:
         raise InvalidData(
-            f"rows= numbers {counted(len(given), 'row')}, and the part has {n_rows:,}. Give the "
-            "number of each row, such as range(first, first + n_rows)"
+            f"rows= has {counted(len(given), 'row number')}, but the part has "
+            f"{counted(n_rows, 'row')}. Pass the number of each row, such as range(first, first + "
+            "n_rows)"
         )
 
 
-def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
+def after_history(learning: LearningRound, batch: Batch, history: Any) -> Batch:
     """Return the batch with history rows that its windows see."""
     if history is None:
         return batch

@@ -1,8 +1,8 @@
 """States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
 A learner is the set of functions of one kind of task: they start a state, add rows and merge
-states. A state read from bytes is closed: the parameters of its tasks are in the `Learning` record,
-not in the state. It is opened when it meets an open state or the record. Closed states wait
+states. A state read from bytes is closed: the parameters of its tasks are in the `LearningRound`,
+not in the state. It is opened when it meets an open state or a `LearningRound`. Closed states wait
 together until then.
 """
 
@@ -16,22 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, opened, sealed, to_bytes
+from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, seal, to_bytes, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.learn import infinite
 from fastfeat.learn.kinds import KINDS
 
 _PART, _PARTS = "part of a round", "parts of a round"
-_FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
-)
+_FOREIGN = "the state is of another plan, schema, or round: only states of one round can be merged"
 _MODULUS = 1 << 64
 
-Sums = tuple[int, int] | None
+RowNumberSums = tuple[int, int] | None
 """Sums of row numbers and of their squares, modulo 2**64; None if some rows have no number."""
 
 
-class Told(NamedTuple):
+class LearnerInput(NamedTuple):
     """The arguments that start a learner: its parameters, and a starting value.
 
     Args:
@@ -63,12 +61,12 @@ class PartState:
 
     digest: str
     n_rows: int = 0
-    told: Mapping[str, Told] | None = None
+    told: Mapping[str, LearnerInput] | None = None
     states: dict[str, Any] = field(default_factory=dict[str, Any])
     sizes: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, "NDArray[np.int64]"])
     closed: list[bytes] = field(default_factory=list[bytes])
     whole: str | None = None
-    sums: Sums = (0, 0)
+    sums: RowNumberSums = (0, 0)
     is_used: bool = False
 
 
@@ -76,12 +74,12 @@ def check_unused(state: PartState) -> None:
     """Raise InvalidData if a state was consumed: its rows have moved to another state."""
     if state.is_used:
         raise InvalidData(
-            "the state is used up: it was merged, added to, or given to next() before. Go on with "
-            "the state that came of it, or make this one anew"
+            "the state is used up: it was merged, added to, or passed to next() before. Continue "
+            "with the resulting state, or make this one again"
         )
 
 
-def sums_of(rows: Rows | None) -> Sums:
+def sums_of(rows: Rows | None) -> RowNumberSums:
     """Return the sums of row numbers and of their squares, modulo 2**64; None without numbers."""
     if rows is None:
         return None
@@ -93,7 +91,7 @@ def sums_of(rows: Rows | None) -> Sums:
     return int(numbers.sum()), int((numbers * numbers).sum())
 
 
-def added(a: Sums, b: Sums) -> Sums:
+def add_sums(a: RowNumberSums, b: RowNumberSums) -> RowNumberSums:
     """Return the sums for the rows of two states together; None if one has rows without numbers."""
     if a is None or b is None:
         return None
@@ -111,21 +109,21 @@ def task_learner(kind: str) -> TaskLearner:
     return backend_named("cpu").learners[KINDS[kind].asks()]
 
 
-def merged(a: PartState, b: PartState) -> PartState:
+def merge_states(a: PartState, b: PartState) -> PartState:
     """Return the state of the rows of both states, which are consumed.
 
     Raises InvalidData if they are from two rounds, or the same object, or if one is damaged or
     consumed.
     """
     if a is b:
-        raise InvalidData("a state is merged with itself, and its rows would count twice")
+        raise InvalidData("a state cannot be merged with itself: its rows would count twice")
     check_unused(a)
     check_unused(b)
     if a.digest != b.digest:
         raise InvalidData(_FOREIGN)
     check_whole(a, b.n_rows)
     told = b.told if a.told is None else a.told
-    sums = added(a.sums, b.sums)
+    sums = add_sums(a.sums, b.sums)
     rows = PartState(a.digest, a.n_rows + b.n_rows, whole=a.whole, sums=sums)
     if told is None:
         a.is_used = b.is_used = True
@@ -144,8 +142,8 @@ def check_whole(state: PartState, n_more: int) -> None:
     """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
-            f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
-            "be in another part. Give all rows in one part, or fit on the whole data"
+            f"fit learns from {state.whole}, which reads earlier rows of an entity: they may be in "
+            "another part. Pass all rows in one part, or fit on the whole data"
         )
 
 
@@ -157,13 +155,13 @@ def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
+def open_with(state: PartState, told: Mapping[str, LearnerInput]) -> PartState:
     """Return a state in its open form; raise InvalidData if it is damaged."""
     if state.told is not None:
         return state
     first, *others = (_of_content(content, told) for content in state.closed)
     for other in others:
-        first = merged(first, other)
+        first = merge_states(first, other)
     return first
 
 
@@ -174,7 +172,7 @@ def state_bytes(state: PartState) -> bytes:
         if len(state.closed) == 1:
             return state.closed[0]
         head = {"kind": _PARTS, **_head_of(state), "sizes": list(map(len, state.closed))}
-        return sealed(head, state.closed)
+        return seal(head, state.closed)
     parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
     head = {
         "kind": _PART,
@@ -182,7 +180,7 @@ def state_bytes(state: PartState) -> bytes:
         "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
         "states": {name: len(part) for name, part in parts.items()},
     }
-    return sealed(head, list(parts.values()))
+    return seal(head, list(parts.values()))
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
@@ -203,10 +201,13 @@ def _of_head(head: Mapping[str, Any]) -> PartState:
 
 def state_of_bytes(content: bytes) -> PartState:
     """Return a closed state from bytes; raise InvalidData if they are damaged or not a state."""
-    head, rest = opened(content)
+    head, rest = unseal(content)
     kind = head.get("kind")
     if kind not in (_PART, _PARTS):
-        raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
+        raise InvalidData(
+            f"the bytes contain {kind!r}, not the state of a round: pass the bytes from "
+            "state.to_bytes()"
+        )
     closed = [content]
     if kind == _PARTS:
         ends = np.cumsum(head["sizes"]).tolist()
@@ -214,9 +215,9 @@ def state_of_bytes(content: bytes) -> PartState:
     return replace(_of_head(head), closed=closed)
 
 
-def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
+def _of_content(content: bytes, told: Mapping[str, LearnerInput]) -> PartState:
     """Return the open state that is read from the bytes of one closed state."""
-    head, rest = opened(content)
+    head, rest = unseal(content)
     states: dict[str, Any] = {}
     for name, n_bytes in head["states"].items():
         spec, hint = told[name]

@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import used_schema
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import length_text
@@ -31,9 +30,9 @@ from fastfeat.learn.folds import Split
 from fastfeat.plan.declare.arguments import resolve_delay
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import Delay, Length, delay_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 if TYPE_CHECKING:
     from fastfeat.backends import Backend
@@ -68,7 +67,7 @@ class Purging:
         return [*dict.fromkeys([*named, *columns_of([*of_labels, *self.times])])]
 
 
-class Reach(NamedTuple):
+class PurgeReach(NamedTuple):
     """How far purging reaches by one clock: the label's delay and the embargo.
 
     Args:
@@ -109,9 +108,9 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     if given is not None and not asked and of_label:
         told = ", ".join(sorted({delay.said_by for delay in of_label}))
         warn(
-            f"cross_fit(purge={purge!r}): the label is known after its row ({told}), and training "
-            "rows are kept whose label shares time with that of a test row: on labels of pure "
-            "noise that gives what looks like skill. Leave purge= out",
+            f"cross_fit(purge={purge!r}): the label is known only after its row ({told}), but "
+            "training rows are kept whose labels overlap in time with labels of test rows. Then "
+            "even random labels seem predictable. Leave out purge=",
             PurgeOff,
         )
         of_label = []
@@ -123,9 +122,9 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 def _without_zero(delay: Delay) -> Delay:
     """Return a delay or embargo without the clocks for which its length is zero."""
-    everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
+    everywhere = delay.default_length if delay.default_length and delay.default_length[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
-    return replace(delay, everywhere=everywhere, by_clock=by_clock)
+    return replace(delay, default_length=everywhere, by_clock=by_clock)
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
@@ -148,14 +147,14 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
+def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[PurgeReach]:
     """Return how far purging reaches, for each clock.
 
     `types` has the types of the time columns and of the plan's time expressions. Raises InvalidPlan
     if no clock of the data suits a length, or if an embargo has a different unit than the label's
     clock.
     """
-    found: dict[Node, Reach] = {}
+    found: dict[Node, PurgeReach] = {}
     for delay in purging.delays:
         for reach in _of_delay(delay, purging.times, types):
             other = found.get(reach.time)
@@ -166,13 +165,15 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
     return list(found.values())
 
 
-def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
+def _add_embargo(
+    found: dict[Node, PurgeReach], purging: Purging, types: Mapping[Node, DType]
+) -> None:
     """Add the embargo to the reach of the labels' clocks; without these, to a clock of its own."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
         same = [r for r in found.values() if _column_of(r.time, types) == column]
-        for reach in same or [Reach(own.time, own.unit, None)]:
+        for reach in same or [PurgeReach(own.time, own.unit, None)]:
             if reach.unit != own.unit:
                 raise _other_unit(purging.embargo, (own.delay, own.unit), [reach.time], types)
             found[reach.time] = reach._replace(embargo=own.delay)
@@ -183,22 +184,22 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
     return None if clock is None else clock.column
 
 
-def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
+def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[PurgeReach]:
     """Return how far a delay reaches, for each clock that it applies to."""
     if delay.time is not None:
-        assert delay.everywhere is not None
-        length, unit = delay.everywhere
-        return [Reach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
+        assert delay.default_length is not None
+        length, unit = delay.default_length
+        return [PurgeReach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
     found = [
         _by_clock(delay, name, length, times, types) for name, length in delay.by_clock.items()
     ]
-    if delay.everywhere is None:
+    if delay.default_length is None:
         return found
-    length, unit = delay.everywhere
+    length, unit = delay.default_length
     others = [t for t in times if _column_of(t, types) not in delay.by_clock]
     of_unit = [r for t in others if (r := _by(t, length, unit, delay.said_by, types)) is not None]
     if not of_unit and not found:
-        raise _other_unit(delay, delay.everywhere, times, types)
+        raise _other_unit(delay, delay.default_length, times, types)
     return [*found, *of_unit]
 
 
@@ -208,12 +209,16 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
         for one in waits:
-            found = one.everywhere if column is None else one.by_clock.get(column, one.everywhere)
+            found = (
+                one.default_length
+                if column is None
+                else one.by_clock.get(column, one.default_length)
+            )
             if found is None or found[1] != unit:
                 raise InvalidPlan(
-                    f"cross_fit: {one.said_by} does not say how long after its row {name!r} is "
-                    f"known by {show(delay.time)}, by which the label looks ahead. Say it by that "
-                    f"clock, or turn purging off: purge=0"
+                    f"cross_fit: {one.said_by} has no delay of {name!r} for {show(delay.time)}, "
+                    "the time by which the label reads later rows. Add a delay for that time, or "
+                    "turn purging off: purge=0"
                 )
             longest = max(longest, found[0])
     return longest
@@ -221,7 +226,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
-) -> Reach:
+) -> PurgeReach:
     """Return how far a delay reaches by the clock that it names."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
@@ -233,7 +238,7 @@ def _by_clock(
 
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
-) -> Reach | None:
+) -> PurgeReach | None:
     """Return how far a delay reaches by one time expression; None if the delay has another unit.
 
     The time's column is preferred, since a rounded time is less exact. If only the rounded time has
@@ -242,10 +247,10 @@ def _by(
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)
     if column is not None and _unit_of(types[column]) == unit:
-        return Reach(column, unit, length, 0, said_by)
+        return PurgeReach(column, unit, length, 0, said_by)
     if _unit_of(types[time]) != unit:
         return None
-    return Reach(time, unit, length + (0 if clock is None else clock.slack), 0, said_by)
+    return PurgeReach(time, unit, length + (0 if clock is None else clock.slack), 0, said_by)
 
 
 def _unit_of(dtype: DType) -> str | None:
@@ -263,13 +268,13 @@ def _other_unit(
     if not times:
         or_off = "" if delay.said_by == "embargo=" else ", or turn purging off: purge=0"
         return InvalidPlan(
-            f"{told}, and no window of the plan says by which column. Name it: "
+            f"{told}, but no window of the plan has a time to count it by. Name the column: "
             f"{_option(delay)}{{'ts': {text}}}{or_off}"
         )
     shown = ", ".join(f"{show(time)} is {types[time]}" for time in times)
     needed = "a timestamp or a date" if is_time else "whole numbers"
     return InvalidPlan(
-        f"{told}, for a clock of {needed}, and {shown}. Write it as that clock counts, or name "
+        f"{told}, which needs {needed}, but {shown}. Write it in the unit of that time, or name "
         f"another column: {_option(delay)}{{'ts': {text}}}"
     )
 
@@ -280,10 +285,10 @@ def _option(delay: Delay) -> str:
 
 _MOST = (1 << 64) - 1
 
-_OFF = "If labels of rows so near to each other share nothing, purge=0 keeps these rows"
+_OFF = "If the labels of rows at such close times are independent, purge=0 keeps these rows"
 
 
-class Moments(NamedTuple):
+class RowMoments(NamedTuple):
     """The times of all rows by one clock, and the distances to purge in ticks.
 
     Args:
@@ -299,12 +304,12 @@ class Moments(NamedTuple):
     ticks: NDArray[np.int64]
     before: int | None
     after: int
-    reach: Reach
+    reach: PurgeReach
 
 
 def moments_of(
     purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
-) -> list[Moments]:
+) -> list[RowMoments]:
     """Return, for each clock, the times of all rows and the distances to purge.
 
     `table` has the columns with moments. `backend` computes times that are expressions. Raises
@@ -322,7 +327,7 @@ def moments_of(
     return [_moments(batch, reach, splits) for reach in reaches]
 
 
-def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
+def _moments(batch: Batch, reach: PurgeReach, splits: Sequence[Split]) -> RowMoments:
     """Return the times of rows by one clock; raise InvalidData if a row of a fold has none."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
@@ -330,17 +335,17 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
         if len(lacking):
             raise InvalidData(
                 f"cross_fit: {show(reach.time)} is missing in {counted(len(lacking), 'row')} of a "
-                f"fold, row {lacking[0]} first, so that nothing tells with which rows its label "
-                f"shares time. Fill it, or leave such rows out of the folds. {_OFF}"
+                f"fold, first row {lacking[0]}, so it is unknown which labels overlap in time. "
+                f"Fill in the time, or leave such rows out of the folds. {_OFF}"
             )
     distinct, places = np.unique(ticks, return_inverse=True)
     tick = tick_of(dtype)
     before = None if reach.delay is None else min(reach.delay // tick, _MOST)
     after = min(((reach.delay or 0) + reach.embargo) // tick, _MOST)
-    return Moments(np.where(present, places, -1), distinct, before, after, reach)
+    return RowMoments(np.where(present, places, -1), distinct, before, after, reach)
 
 
-def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
+def purge_training_rows(moments: Sequence[RowMoments], split: Split) -> Int64Array:
     """Return the training rows of a fold that are far enough from its test rows.
 
     The result has row numbers in the order of `split.train`.
@@ -351,7 +356,7 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
     return train
 
 
-def _near(moments: Moments, test: Numbers) -> Flags:
+def _near(moments: RowMoments, test: Int64Array) -> BoolArray:
     """Return flags of the distinct times that are too close to a test row, shape (n_moments,)."""
     ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
@@ -368,7 +373,7 @@ def _near(moments: Moments, test: Numbers) -> Flags:
     return near
 
 
-def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments]) -> None:
+def check_left(told: str, split: Split, left: Int64Array, moments: Sequence[RowMoments]) -> None:
     """Raise InvalidData, with the reason, if purging leaves a fold without training rows.
 
     `told` names the fold. `left` are its remaining training rows.
@@ -379,5 +384,5 @@ def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments
     raise InvalidData(
         f"cross_fit: {told} loses all of its {counted(len(split.train), 'training row')}: {why}, "
         "and no row is that far from all test rows. Let each fold test a block of time, as "
-        f"scikit-learn's TimeSeriesSplit does, or take fewer folds. {_OFF}"
+        f"scikit-learn's TimeSeriesSplit does, or use fewer folds. {_OFF}"
     )

@@ -17,7 +17,7 @@ from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.node import Aggregate, Node, Params, postorder
 from fastfeat.ir.show import show
 from fastfeat.learn.part_state import PartState, task_learner
-from fastfeat.learn.round import Learning, name_of
+from fastfeat.learn.round import LearningRound, name_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.codes import n_codes
 
@@ -28,13 +28,13 @@ _INDEX_BYTES = 8
 _FEW_ROWS = 1 << 16
 """With at most so many rows, the state of quantiles is limited by the number of rows."""
 _LESS = (
-    "or learn less of it at a time: leave features out, or let fewer keys count, by "
-    "min_frequency= or max_categories="
+    "or learn less at a time: leave out features, or keep fewer keys with min_frequency= or "
+    "max_categories="
 )
 
 
 def check_room(
-    learning: Learning, state: PartState, budget: Budget, n_rows: int | None, dataset: Dataset
+    learning: LearningRound, state: PartState, budget: Budget, n_rows: int | None, dataset: Dataset
 ) -> None:
     """Raise OutOfMemory if a round exceeds the budget even with its states on disk.
 
@@ -78,13 +78,13 @@ def _n_few(n_rows: int | None) -> int:
     return n_rows if n_rows is not None and n_rows <= _FEW_ROWS else 0
 
 
-def _freed(learning: Learning) -> int:
+def _freed(learning: LearningRound) -> int:
     """Return the least bytes of memory that lookup indexes free before groups are computed."""
     found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
     return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
 
 
-def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Need]:
+def _of_statistics(learning: LearningRound, state: PartState, n_rows: int | None) -> Iterator[Need]:
     """Yield the memory that each statistics task of a round takes."""
     told, n_few = state.told or {}, _n_few(n_rows)
     for task in learning.schedule.tasks:
@@ -92,13 +92,13 @@ def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> 
             first = learning.schedule.values[task.learns[0]].origin
             n_bytes = task_learner(task.kind).learner.bound(told[name_of(task)].spec, n_few)
             more = len(task.learns) - 1
-            like = f" with {counted(more, 'statistic')} more" if more else ""
+            like = f" and {counted(more, 'more statistic')}" if more else ""
             if n_bytes >= LEAST_TABLE:  # less fits in the memory of the rows
                 what = f"learning {show(first)}{like}, in pass {learning.round},"
                 yield Need(what, n_bytes)
 
 
-def _of_groups(learning: Learning) -> Iterator[Need]:
+def _of_groups(learning: LearningRound) -> Iterator[Need]:
     """Yield the memory that the results of each aggregate per group take, after the last row."""
     for task in learning.schedule.tasks:
         for place in task.learns if task.kind in ("groups", "target") else ():

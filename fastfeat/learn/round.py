@@ -20,13 +20,13 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.execute.entities import stages_of
 from fastfeat.io.arrow import pa
-from fastfeat.io.unnamed import drop_pages
+from fastfeat.io.temporary_files import drop_pages
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.learn.training_data import TrainingData
-from fastfeat.plan.lower.constants import Learnt as Values
-from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.lower.schedule import Purpose, Schedule, Task, digest_of
+from fastfeat.plan.lower.constants import LearntValues as Values
+from fastfeat.plan.lower.lower import LearntConstant
+from fastfeat.plan.lower.schedule import Purpose, Schedule, ScheduledTask, digest_of
 from fastfeat.plan.lower.task_graph import columns_read, functions_of_rows, without_functions
 from fastfeat.steps.targets.time_folds import TimeFolds
 
@@ -39,7 +39,7 @@ _N_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learning:
+class LearningRound:
     """The progress of a fit between two passes over the rows.
 
     Args:
@@ -67,7 +67,7 @@ class Learning:
     empty: Any
     identity: str
     schedule: Schedule
-    learnt: Values = field(default_factory=dict[Node, Constant])
+    learnt: Values = field(default_factory=dict[Node, LearntConstant])
     round: int | None = 1
     hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     n_rows: int | None = None
@@ -177,7 +177,7 @@ class Learning:
         return content.hexdigest()
 
 
-def _pieces_of(value: Constant) -> Iterator[Any]:
+def _pieces_of(value: LearntConstant) -> Iterator[Any]:
     """Yield buffers of bytes to hash for a learned value; equal values give equal bytes."""
     match value:
         case Vocabulary(parts=parts, counts=counts):
@@ -207,7 +207,7 @@ def _learnt_below(node: Node) -> frozenset[Node]:
     return frozenset(one for one in postorder([node]) if isinstance(one, Aggregate))
 
 
-def before_round(learning: Learning) -> Learning:
+def before_round(learning: LearningRound) -> LearningRound:
     """Return the progress record with the tasks of its next round; without tasks, `round` is None.
 
     `learning` has the values known now, and the number of that round.
@@ -239,7 +239,7 @@ def _ready(schedule: Schedule, known: set[int]) -> set[int]:
     }
 
 
-def readings_to_come(learning: Learning) -> Counter[str]:
+def readings_to_come(learning: LearningRound) -> Counter[str]:
     """Return how many later rounds will read each column, approximately.
 
     Tasks may need fewer rounds than planned. A column with an infinite value is read once more.
@@ -289,7 +289,7 @@ def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
 
 def needed(schedule: Schedule, learning: set[int]) -> Schedule:
     """Return a schedule of the tasks with indices `learning` and of the tasks they depend on."""
-    wanted, left = set[int](), list[Task]()
+    wanted, left = set[int](), list[ScheduledTask]()
     for k, task in reversed(list(enumerate(schedule.tasks))):
         if k in learning or not wanted.isdisjoint(task.gives):
             wanted.update(task.reads)
@@ -297,6 +297,6 @@ def needed(schedule: Schedule, learning: set[int]) -> Schedule:
     return replace(schedule, tasks=tuple(reversed(left)), outputs=())
 
 
-def name_of(task: Task) -> str:
+def name_of(task: ScheduledTask) -> str:
     """Return the name of a task, its kind and an index: the key of its state and starting value."""
     return f"{task.kind} {task.learns[0]}"

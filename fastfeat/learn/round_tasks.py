@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.aggregates import is_target
-from fastfeat.engine.learner import Again, Learnt
+from fastfeat.engine.learner import LearntResult, NextRound
 from fastfeat.engine.program import RowFailed
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.batch import Batch
@@ -15,13 +15,15 @@ from fastfeat.ir.show import show
 from fastfeat.learn import infinite
 from fastfeat.learn.keys import infinite_target
 from fastfeat.learn.kinds import KINDS, LearningTask, learning_task
-from fastfeat.learn.part_state import PartState, Told, learner_of, sum_of, task_learner
-from fastfeat.learn.round import PURPOSE, Learning, name_of
-from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.lower.schedule import Task
+from fastfeat.learn.part_state import LearnerInput, PartState, learner_of, sum_of, task_learner
+from fastfeat.learn.round import PURPOSE, LearningRound, name_of
+from fastfeat.plan.lower.lower import LearntConstant
+from fastfeat.plan.lower.schedule import ScheduledTask
 
 
-def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
+def look_for_infinite(
+    batch: Batch, task: ScheduledTask, learning: LearningRound, state: PartState
+) -> None:
     """Search a part of the rows for the first infinite input of each aggregate in `doubts`.
 
     These are aggregates with a learned value that is not finite.
@@ -31,18 +33,18 @@ def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartS
         if not isinstance(aggregate, Aggregate) or aggregate not in learning.doubts:
             continue
         values = KINDS[task.kind].argument(batch, one, aggregate)
-        own = _begun(state, f"{infinite.LEARNER.kind} {place}", Told(None, None))
+        own = _start_learner(state, f"{infinite.LEARNER.kind} {place}", LearnerInput(None, None))
         assert batch.numbers is not None
         infinite.LEARNER.add(own, {infinite.VALUES: values}, batch.numbers)
 
 
-def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
+def add_rows(batch: Batch, task: ScheduledTask, learning: LearningRound, state: PartState) -> None:
     """Add the rows of a part to a task's state, which is inside `state`."""
     name, kind, one = name_of(task), KINDS[task.kind], _task_of(learning, task)
     record = kind.record(batch, one)
     how = task_learner(task.kind)
     spec, columns = how.told(record)
-    own = _begun(state, name, Told(spec, learning.hints.get(name)))
+    own = _start_learner(state, name, LearnerInput(spec, learning.hints.get(name)))
     try:
         how.learner.add(own, columns, range(batch.n_rows))
     except RowFailed as failure:
@@ -53,7 +55,7 @@ def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> 
         state.sizes[name] = sum_of(counts, state.sizes.get(name, counts[:0]))
 
 
-def _begun(state: PartState, name: str, told: Told) -> Any:
+def _start_learner(state: PartState, name: str, told: LearnerInput) -> Any:
     """Return the state of a task; at its first use, a new state without rows."""
     if name not in state.states:
         state.told = {**(state.told or {}), name: told}
@@ -61,13 +63,15 @@ def _begun(state: PartState, name: str, told: Told) -> Any:
     return state.states[name]
 
 
-def _task_of(learning: Learning, task: Task) -> LearningTask:
+def _task_of(learning: LearningRound, task: ScheduledTask) -> LearningTask:
     prepared = learning.prepared
     return learning_task(learning.schedule, task, prepared.typed, PURPOSE, prepared.held)
 
 
-def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | Again:
-    """Return a task's learned values from the merged state, or `Again` if it needs another round.
+def end_of_round(
+    task: ScheduledTask, learning: LearningRound, state: PartState
+) -> LearntResult | NextRound:
+    """Return a task's learned values from the merged state; `NextRound` if it needs another round.
 
     A FastfeatError for a value that cannot be computed names the first feature that reads it.
     """
@@ -82,22 +86,24 @@ def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | A
         raise blame.value(_task_of(learning, task), failed) from error
 
 
-def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Constant]:
+def values_learnt(
+    task: ScheduledTask, learning: LearningRound, found: LearntResult
+) -> dict[Any, LearntConstant]:
     """Return the values that a task has learned, by aggregate, or by the step of folds by time."""
     return KINDS[task.kind].values(_task_of(learning, task), found, learning.learnt)
 
 
-def is_of_infinite(task: Task, node: Aggregate, value: Any) -> bool:
+def is_of_infinite(task: ScheduledTask, node: Aggregate, value: Any) -> bool:
     """Return whether a learnt value is not finite, and a search of the rows may find the cause."""
     return KINDS[task.kind].is_in_doubt(node, value)
 
 
-def check_doubts(learning: Learning, state: PartState) -> None:
+def check_doubts(learning: LearningRound, state: PartState) -> None:
     """Raise for the first aggregate that is not finite because of an infinite input value."""
     values = learning.schedule.values
     place_of = {value.origin: place for place, value in enumerate(values)}
     for doubt in learning.doubts:
-        first: infinite.First = state.states[f"{infinite.LEARNER.kind} {place_of[doubt]}"]
+        first: infinite.FirstInfinite = state.states[f"{infinite.LEARNER.kind} {place_of[doubt]}"]
         if not is_target(doubt):
             raise infinite_value(doubt, first.value, first.row)
         if first.row is not None:

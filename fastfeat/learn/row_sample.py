@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError
-from fastfeat.execute.steps import begun, run_columns
+from fastfeat.execute.steps import run_columns, start_schedule
 from fastfeat.io.arrow import Table, pa
 from fastfeat.learn.part_rows import batch_of_part
 from fastfeat.learn.part_state import PartState, learner_of
-from fastfeat.learn.round import PURPOSE, Learning, columns_read, name_of, needed
+from fastfeat.learn.round import PURPOSE, LearningRound, columns_read, name_of, needed
 from fastfeat.learn.round_tasks import add_rows
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.task_graph import functions_of_rows
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 
 MOST_ROWS = 1 << 15
 """Highest number of rows of a sample; it has at least half as many if there are enough rows."""
@@ -108,7 +108,7 @@ def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
     return stride, found
 
 
-def sample_for(learning: Learning) -> RowSample:
+def sample_for(learning: LearningRound) -> RowSample:
     """Return an empty sample of the columns from which tasks of later rounds can start."""
     whole, read = learning.prepared.typed.schedule(PURPOSE), set(learning.columns)
     now = {task.learns for task in learning.schedule.tasks if task.learns}
@@ -130,8 +130,8 @@ def _columns_asked(schedule: Schedule, k: int) -> list[str]:
     return columns_read(own)
 
 
-@in_ieee
-def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
+@with_ieee_arithmetic
+def start_from_sample(learning: LearningRound, sample: RowSample) -> LearningRound:
     """Return the progress record with starting values that tasks computed from the sample.
 
     The learning is before a round that is not the first.
@@ -156,14 +156,14 @@ def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
     return replace(learning, hints={**learning.hints, **hints}, shared={}) if hints else learning
 
 
-def _hints(learning: Learning, sample: RowSample) -> dict[str, Any]:
+def _hints(learning: LearningRound, sample: RowSample) -> dict[str, Any]:
     """Return the starting value of each learning task, computed from the sample, by task name."""
     assert learning.n_rows is not None
     state, found = PartState("", told={}), dict[str, Any]()
     table = sample.table().select(learning.columns)
     batch = batch_of_part(learning, table, sample.numbers, learning.schedule)
-    with using(learning.prepared.zones):
-        running = begun(batch, learning.schedule, frees=True)
+    with use_zone_tables(learning.prepared.zones):
+        running = start_schedule(batch, learning.schedule, frees=True)
         for task in running.schedule.tasks:
             if task.learns:
                 add_rows(running.batch, task, learning, state)

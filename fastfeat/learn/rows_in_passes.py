@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
@@ -18,19 +19,18 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.shares import renumbering
 from fastfeat.execute.transform import transform
-from fastfeat.execute.window_columns import Bound, RowSource, WindowColumns, bound_of
+from fastfeat.execute.window_columns import RowSource, WindowColumns, WindowContext, window_context
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import Budget
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import columns_table
-from fastfeat.io.sources.scan import Scanned
-from fastfeat.learn.chosen_rows import ChosenRows
-from fastfeat.learn.learning import add_part, finished, part_features
-from fastfeat.learn.part_rows import Known
+from fastfeat.io.sources.scan import ScannedTable
+from fastfeat.learn.learning import add_part, finish_learning, part_features
+from fastfeat.learn.part_rows import AttachedColumns
 from fastfeat.learn.part_state import PartState
-from fastfeat.learn.round import Learning
+from fastfeat.learn.round import LearningRound
+from fastfeat.learn.row_choice import ChosenRows
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 
@@ -50,23 +50,23 @@ class RowsInPasses:
     later: WindowColumns
     chosen: ChosenRows | None = None
 
-    def begin(self, learning: Learning) -> PartState:
+    def begin(self, learning: LearningRound) -> PartState:
         """Return the state of a round before any row, after computing its functions of other rows.
 
         Raises FastfeatError as `Plan.fit` does.
         """
         self.functions.make(_bound(learning), [*learning.functions, *learning.ready_functions])
-        known = Known(self.functions.of_rows(learning.functions, 0, 0))
+        known = AttachedColumns(self.functions.of_rows(learning.functions, 0, 0))
         return add_part(learning, learning.empty, range(0), None, known=known)
 
-    def add(self, learning: Learning, scanned: Scanned, state: PartState) -> PartState:
+    def add(self, learning: LearningRound, scanned: ScannedTable, state: PartState) -> PartState:
         """Return a round's state with a chunk of rows added; `state` has the rows before."""
         first, table = scanned.first_row, scanned.table
         flags = None if self.chosen is None else self.chosen.of(first, table.num_rows).learnt
         learnt = self._part(learning, table, first, state.n_rows, flags)
         return add_part(learning, learnt.table, learnt.rows, state, known=learnt.known)
 
-    def features(self, learning: Learning, scanned: Scanned) -> Any:
+    def features(self, learning: LearningRound, scanned: ScannedTable) -> Any:
         """Return the features of a chunk of rows after the last round.
 
         They are out of fold for rows that fit learned from. Rows that are not given to fit are left
@@ -94,14 +94,17 @@ class RowsInPasses:
         return features
 
     def later_features(
-        self, learning: Learning, scanned: Scanned, places: NDArray[np.int64] | None = None
+        self,
+        learning: LearningRound,
+        scanned: ScannedTable,
+        places: NDArray[np.int64] | None = None,
     ) -> Table:
         """Return the features of the rows given to fit in a chunk, as `transform` computes them.
 
         `places` selects some of the given rows, ascending; None for all.
         """
         first, n_rows = scanned.first_row, int(scanned.table.num_rows)
-        given: Flags = np.ones(n_rows, np.bool_)
+        given: BoolArray = np.ones(n_rows, np.bool_)
         if self.chosen is not None:
             given = self.chosen.of(first, n_rows).given
         flags = given
@@ -112,11 +115,13 @@ class RowsInPasses:
         table = columns_table({name: plain(column) for name, column in pairs}, n_rows)
         return self._later_features(learning, table, first, flags)
 
-    def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
+    def _later_features(
+        self, learning: LearningRound, table: Table, first: int, flags: BoolArray
+    ) -> Table:
         """Return the features of the flagged rows of a chunk, as `transform` computes them."""
-        fitted, tables = finished(learning), learning.prepared.tables
+        fitted, tables = finish_learning(learning), learning.prepared.tables
         functions = functions_of_rows(fitted.schedule)
-        self.later.make(bound_of(fitted, tables, "cpu"), functions)
+        self.later.make(window_context(fitted, tables, "cpu"), functions)
         numbers = first + np.flatnonzero(flags)
         made = self.later.of_rows(functions, first, table.num_rows)
         mask = pa.array(flags)
@@ -126,7 +131,12 @@ class RowsInPasses:
             return transform(fitted, rows, known=known)
 
     def _part(
-        self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None
+        self,
+        learning: LearningRound,
+        table: Table,
+        first: int,
+        n_before: int,
+        flags: BoolArray | None,
     ) -> _Part:
         """Return the rows of a chunk to learn from, with their functions of other rows and numbers.
 
@@ -135,9 +145,11 @@ class RowsInPasses:
         """
         made = self.functions.of_rows(learning.functions, first, table.num_rows)
         if flags is None:
-            return _Part(table, range(n_before, n_before + table.num_rows), Known(made))
+            return _Part(table, range(n_before, n_before + table.num_rows), AttachedColumns(made))
         mask, numbers = pa.array(flags), first + np.flatnonzero(flags)
-        known = Known({node: column.filter(mask) for node, column in made.items()}, numbers)
+        known = AttachedColumns(
+            {node: column.filter(mask) for node, column in made.items()}, numbers
+        )
         return _Part(table.filter(mask), range(n_before, n_before + len(numbers)), known)
 
 
@@ -152,7 +164,7 @@ class _Part(NamedTuple):
 
     table: Table
     rows: range
-    known: Known
+    known: AttachedColumns
 
 
 def rows_in_passes(
@@ -167,10 +179,10 @@ def rows_in_passes(
     return RowsInPasses(dataset, WindowColumns(source), WindowColumns(source))
 
 
-def _bound(learning: Learning) -> Bound:
+def _bound(learning: LearningRound) -> WindowContext:
     """Return the types and values for computing a round's functions of other rows."""
     prepared = learning.prepared
-    return Bound(
+    return WindowContext(
         prepared.typed.types,
         prepared.schema,
         prepared.schemas,

@@ -25,7 +25,7 @@ from fastfeat.errors import (
 from fastfeat.execute import failures
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch
-from fastfeat.execute.inputs import Columns, slot_columns
+from fastfeat.execute.inputs import SlotColumns, slot_columns
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import infinite
@@ -34,13 +34,14 @@ from fastfeat.plan.lower.constants import (
     bind,
     constant_calls,
     constant_roots,
-    evaluated,
+    evaluate_calls,
+    is_infinite,
 )
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.progress import tell
+from fastfeat.progress import report_progress
 
 if TYPE_CHECKING:
     from fastfeat.scalars.value import Value
@@ -70,7 +71,7 @@ def _of_scans(name: str, value: Value) -> Output:
     return row_values.argument_output(name, value)
 
 
-class Read(NamedTuple):
+class ScanInput(NamedTuple):
     """The input of a scan for some rows: columns and constants that its program reads.
 
     Args:
@@ -79,7 +80,7 @@ class Read(NamedTuple):
     """
 
     constants: Constants
-    columns: Columns
+    columns: SlotColumns
 
 
 def scans_by_purpose(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
@@ -106,31 +107,33 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
 def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
     """Learn the statistics of a scan from all rows of a batch, in one pass."""
     n_aggregates = sum(map(len, scan.aggregates))
-    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    report_progress(
+        f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}"
+    )
     read = read_of(batch, scan)
     for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
 
 
-def read_of(batch: Batch, scan: Scan) -> Read:
+def read_of(batch: Batch, scan: Scan) -> ScanInput:
     """Return the columns and constants that a scan's program reads for the rows of a batch."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
-        kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
+        kept = scan.program, bind(scan.program, evaluate_calls(scan.known, batch.learnt))
         if batch.programs is not None:
             batch.programs[scan.arguments, _of_scans] = kept
     given = batch.table, batch.made, batch.first_number
     columns = slot_columns(scan.program, *given, batch.backend.literal_codes)
-    return Read(kept[1], columns)
+    return ScanInput(kept[1], columns)
 
 
-def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
+def statistics_task(batch: Batch, scan: Scan, read: ScanInput) -> LearnTask:
     """Return the backend task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
 
 
-def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
+def _scan(aggregates: Sequence[Node], types: NodeTypes) -> Scan:
     """Return the scan that learns the given aggregates."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
@@ -146,7 +149,9 @@ def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
     )
 
 
-def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
+def _run(
+    batch: Batch, scan: Scan, read: ScanInput, features: Mapping[str, Node]
+) -> list[list[Any]]:
     """Return the learned values, one list per argument with a value per aggregate.
 
     A failure raises an error that names features.
@@ -156,7 +161,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
     except RowFailed as failure:
         raise failed_scan(batch, scan, read, features, failure) from None
     except KernelFailed as error:  # a GPU accepts nothing after this: no second try
-        learnt = f"fit learns for {_first_features(scan, features)}"
+        learnt = f"fit was learning for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
         raise
@@ -165,7 +170,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 
 
 def failed_scan(
-    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
+    batch: Batch, scan: Scan, read: ScanInput, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
     """Return the error for a row in which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
@@ -182,14 +187,14 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 
 
 def _learn(
-    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+    batch: Batch, read: ScanInput, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
     """Return the learned values for `aggregates`, one list per output of `program`."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
 def _task(
-    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+    batch: Batch, read: ScanInput, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> LearnTask:
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
     return LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
@@ -214,7 +219,7 @@ def named_failure(
 
 
 def _failed_aggregate(
-    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
+    batch: Batch, scan: Scan, read: ScanInput, features: Mapping[str, Node]
 ) -> FastfeatError | None:
     """Return the error of the first aggregate that fails when learned alone; None if none does."""
     for k, group in enumerate(scan.aggregates):
@@ -227,17 +232,17 @@ def _failed_aggregate(
     return None
 
 
-def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
+def _check_finite(batch: Batch, scan: Scan, read: ScanInput) -> None:
     """Raise InvalidData if an infinite value of an argument reached a learnt value."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
-            if failures.is_infinite(batch.learnt[aggregate]):
+            if is_infinite(batch.learnt[aggregate]):
                 first = infinite.first_infinite(argument_values(batch, scan, read, k))
                 row = None if first.row is None else batch.number_of(first.row)
                 raise failures.infinite_value(aggregate, first.value, row)
 
 
-def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
+def argument_values(batch: Batch, scan: Scan, read: ScanInput, place: int) -> Any:
     """Return the values of the argument with index `place` in a scan, as an Arrow array."""
     part = program_of([scan.program.outputs[place]])
     task = RowTask(part, read.columns, batch.n_rows, read.constants)

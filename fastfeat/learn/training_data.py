@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named
-from fastfeat.errors import FastfeatError, GivenWarnings, InvalidData, TypeMismatch
+from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, WarningHistory
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, InputSchema, fitted_label
-from fastfeat.execute.history import BATCH, given_ids, history_table, id_columns, with_past
+from fastfeat.execute.history import BATCH, history_table, id_column_names, id_columns, with_past
 from fastfeat.execute.inputs import check_place, read_columns, used_schema, warn_absent
 from fastfeat.execute.lookup_tables import (
     columns_of_tables,
@@ -42,29 +42,29 @@ from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.learn import held_codes as codes_held
+from fastfeat.learn import duplicate_ids, duplicate_rows
 from fastfeat.learn import keys as fit_keys
 from fastfeat.learn import labels as label_values
-from fastfeat.learn import repeated_ids, repeated_rows
+from fastfeat.learn import stable_codes as codes_held
 from fastfeat.learn.key_warnings import warn_rounded_columns
 from fastfeat.plan.declare import leakage
-from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
+from fastfeat.plan.declare.bind import TableTypes, bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of, window_only_columns
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
-from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.scalars.zones import ZoneTable, use_zone_tables
 from fastfeat.steps.registry import STEPS, is_step
 
 if TYPE_CHECKING:
-    from fastfeat.learn.keys import HeldCodes
-    from fastfeat.learn.labels import Labels
+    from fastfeat.learn.keys import StableVocabularies
+    from fastfeat.learn.labels import RowLabels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,13 +95,13 @@ class TrainingData:
     earlier: Any
     tables: Mapping[str, Any]
     schema: InputSchema
-    schemas: Schemas
+    schemas: TableTypes
     zones: dict[str, ZoneTable]
     label: Fitted | None
-    labels: Labels | None
-    told: GivenWarnings
+    labels: RowLabels | None
+    told: WarningHistory
     index: Any = None
-    held: HeldCodes = field(default_factory=dict[Aggregate, Any])
+    held: StableVocabularies = field(default_factory=dict[Aggregate, Any])
 
     @property
     def again(self) -> CallRows:
@@ -127,7 +127,7 @@ def prepare(
     """
     data, backend = rows.data, rows.backend
     ids = id_columns(plan.row_id, rows.history, plan.history_columns)
-    of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
+    of_history = window_only_columns(plan.nodes.values(), plan.late) if ids else []
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(rows.tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(rows.history, plan.history_columns, backend, plan.row_id)
@@ -137,8 +137,8 @@ def prepare(
     schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
-    told = GivenWarnings()
-    with using(zones):
+    told = WarningHistory()
+    with use_zone_tables(zones):
         typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
         zones.update(typed.zones)
         types = typed.types
@@ -153,15 +153,15 @@ def prepare(
         if batch.first_place:  # there is a history
             order_warnings.warn_repeated(batch, data, rows.history, roots, told)
         if plan.row_id is not None:
-            repeated_ids.warn_of_ids(plan, table, engine, told)
+            duplicate_ids.warn_of_ids(plan, table, engine, told)
         if typed.once(has_default_folds):
-            repeated_rows.warn_of_twins(typed, table, data)
+            duplicate_rows.warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             again = CallRows(table, None, BATCH if earlier is None else earlier, read, backend)
             labels = label_values.labels_of(replace(label, told=told), again)
     index = frame_index(data)
-    held = {} if stable is None else codes_held.held_codes(plan, typed.types, stable)
+    held = {} if stable is None else codes_held.stable_vocabularies(plan, typed.types, stable)
     return TrainingData(
         *(plan, typed, table, batch, earlier, read, schema, schemas, zones, label, labels, told),
         index,
@@ -202,7 +202,11 @@ def _training_table(
     """
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
-    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if_there = [
+        *plan.label_columns,
+        *id_column_names(plan.row_id, plan.history_columns),
+        *of_history,
+    ]
     if_there += plan.row_ids
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
@@ -236,7 +240,7 @@ def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
     ]
     needs = fold(wanted, _needs_more)
     shared = [node for node in wanted if not needs[node]]
-    with using(prepared.zones):
+    with use_zone_tables(prepared.zones):
         try:
             make(rows, shared)
         except FastfeatError:
@@ -250,7 +254,7 @@ def share_keys(prepared: TrainingData) -> None:
     counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
     needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
     ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
-    with using(prepared.zones):
+    with use_zone_tables(prepared.zones):
         fit_keys.number_keys(prepared.rows, ready)
 
 
@@ -279,19 +283,17 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
     """Raise InvalidData if there is something to learn but no row to learn it from."""
     if n_rows == 0 and typed.schedule("fit").n_rounds:
         first = show(scans_of(list(typed.nodes.values()))[0][0])
-        raise InvalidData(
-            f"fit has no rows to learn {first} from. Give it at least one training row"
-        )
+        raise InvalidData(f"fit has no rows to learn {first} from. Pass at least one training row")
 
 
-def check_clocks(plan: Declaration, types: Types) -> None:
+def check_clocks(plan: Declaration, types: NodeTypes) -> None:
     """Raise Leakage if windows see labels before they are known, given the types of the times."""
     late = plan.known_late
     if late.columns:
         leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
 
 
-def _of_times_ahead(late: Late, types: Types) -> Types:
+def _of_times_ahead(late: LateColumns, types: NodeTypes) -> NodeTypes:
     """Return the types of the times by which labels look ahead, as far as the columns are known."""
     times: Sequence[Node] = () if late.ahead is None else late.ahead.times
     columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
@@ -300,7 +302,7 @@ def _of_times_ahead(late: Late, types: Types) -> Types:
 
 
 def _bound_label(
-    plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+    plan: Declaration, table: Any, tables: TableTypes, zones: dict[str, ZoneTable]
 ) -> Fitted | None:
     """Return a plan that computes the label, for the types of the training rows.
 
@@ -316,8 +318,8 @@ def _bound_label(
     for name, node in label.nodes.items():
         if label.types[node].holds_bytes:
             raise TypeMismatch(
-                f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
-                "a number. Compare it, == 'text', or name a column as the label, label='y'"
+                f"the label {name!r} is {label.types[node]}, {show(node)}: a computed label must "
+                "be a number. Compare it, == 'text', or name a column as the label, label='y'"
             )
     output_schema(label.declaration, label.nodes, label.types)
     return label
@@ -328,7 +330,7 @@ def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 
-def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas) -> Types:
+def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: TableTypes) -> NodeTypes:
     """Return the type of every node of a plan, after checks that the plan can be fitted."""
     roots = list(plan.nodes.values())
     types = _bound(roots, schema, table, tables)
@@ -339,7 +341,7 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas
     return types
 
 
-def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
+def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: TableTypes) -> NodeTypes:
     """Return the type of every node; an error names the values that turn a column into text."""
     try:
         return bind(roots, schema, tables)

@@ -17,20 +17,20 @@ from fastfeat.engine.program import Program
 from fastfeat.execute.batch import (
     Batch,
     TrainingRows,
-    chosen_rows,
     known_constants,
+    select_rows,
     take_rows_of_type,
 )
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.results import computed_form, given_out
+from fastfeat.execute.results import computed_form, convert_features
 from fastfeat.execute.steps import columns_of_chosen, run
-from fastfeat.execute.transform import computed
+from fastfeat.execute.transform import read_out
 from fastfeat.first_use import is_a
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.results import rows_of_index
 from fastfeat.ir.node import Node
-from fastfeat.plan.lower.constants import Learnt, bind
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.constants import LearntValues, bind
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.outputs import (
     MATRIX_ORDERS,
     TABLES,
@@ -38,7 +38,7 @@ from fastfeat.plan.lower.outputs import (
     arrow_program,
     matrix_program,
 )
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
     from fastfeat.aggregates.target import FoldedGroups
@@ -52,7 +52,7 @@ def has_folds(batch: Batch) -> bool:
     return any(is_a(value, _FOLDED) for value in batch.learnt.values())
 
 
-def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
+def for_later_rows(learnt: Mapping[Node, LearntConstant]) -> LearntValues:
     """Return the learned constants for `transform`, which needs no results per fold."""
     return {
         node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
@@ -70,11 +70,11 @@ def training_features(
     """
     features = _training_features(fitted, training, computed_form(fitted, to))
     index = rows_of_index(training.index, training.wanted)
-    return given_out(fitted, features, to, categories=categories, index=index)
+    return convert_features(fitted, features, to, categories=categories, index=index)
 
 
 def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
-    """Return the features of the rows given to fit, in the form `form` of `transform.computed`."""
+    """Return the features of the rows given to fit, in the form `form` of `transform.read_out`."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
         return own
@@ -102,7 +102,7 @@ def later_features(
     """
     features = _later_features(fitted, training, numbers, computed_form(fitted, to))
     index = rows_of_index(training.index, numbers)
-    return given_out(fitted, features, to, categories=categories, index=index)
+    return convert_features(fitted, features, to, categories=categories, index=index)
 
 
 def _later_features(
@@ -111,7 +111,7 @@ def _later_features(
     """Return the features of some rows, as `transform` computes them, in the form `form`."""
     later = replace(training.rows, training=False)
     columns = columns_of_chosen(later, [fitted.schedule])
-    chosen = chosen_rows(later, numbers, columns)
+    chosen = select_rows(later, numbers, columns)
     batch = replace(chosen, types=fitted.types, learnt=dict(fitted.constants))
     return _features(fitted, batch, form, training=False)
 
@@ -119,7 +119,7 @@ def _later_features(
 def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form: str) -> Any:
     """Return the features of two sets of rows merged, in the order of the rows.
 
-    `parts` are in the form `form` of `transform.computed`. `places` has the final position of each
+    `parts` are in the form `form` of `transform.read_out`. `places` has the final position of each
     row of the parts, shape (n_rows,).
     """
     match form:
@@ -165,7 +165,7 @@ def _placed(
 
 
 def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
-    """Return the features of a batch, in the form `form` of `transform.computed`."""
+    """Return the features of a batch, in the form `form` of `transform.read_out`."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
     if program is None:
@@ -174,11 +174,11 @@ def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any
             "columns": arrow_program,
             "cupy_columns": arrays_program,
         }
-        with using(fitted.zones):
+        with use_zone_tables(fitted.zones):
             program = programs.get(form, matrix_program)(
                 fitted.typed, fitted.nodes, fitted.types, training=training
             )
         batch.shared[key] = program
     run(batch, fitted.training_schedule if training else fitted.schedule)
     constants = bind(program, known_constants(batch, roots))
-    return computed(fitted, batch, program, constants, form)
+    return read_out(fitted, batch, program, constants, form)

@@ -2,8 +2,9 @@
 
 *The state is the history*: a log of rows in order of arrival, which is a valid argument for
 `transform(history=)`. Everything else is an index that can be rebuilt from the log. A call of
-`Live` becomes a `Change`, which `State` applies in memory and `Journal` writes to disk. `lower`
-merges the columns and windows of several plans into one log; `ask` computes features of rows.
+`Live` becomes a `StateChange`, which `LiveState` applies in memory and `Journal` writes to disk.
+`lower` merges the columns and windows of several plans into one log; `ask` computes features of
+rows.
 
 Terms of these packages. Log: the stored rows. Order: one way to group the rows of the log into
 entities (rows with equal keys) and to sort each entity's rows by time. Place: position of a row in

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, Final
 
-from fastfeat.io.prometheus import Labels, family
+from fastfeat.io.prometheus import MetricLabels, family
 from fastfeat.live.live import Live
 from fastfeat.live.recent import N_PARTS
 from fastfeat.trust.quality.column_drift import ColumnDrift
-from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.drift import Drift, compare_profiles
 from fastfeat.trust.quality.later_rows import profile_to_compare
 from fastfeat.trust.quality.profile import Profile
-from fastfeat.trust.quality.thresholds import Limits
+from fastfeat.trust.quality.thresholds import GateThresholds
 
 _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] = (
     ("drifted", "1 if the column has drifted, else 0.", lambda one: one.is_drifted),
@@ -39,7 +39,7 @@ _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] 
 _MOST_SECONDS = 60.0
 
 
-def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
+def drifts_of(lives: Sequence[Live[Any]], limits: GateThresholds | None = None) -> dict[str, Drift]:
     """Return a dict of plan name to drift from the training rows, over several states together.
 
     The states have the same plans. The profiles of their recently answered rows are merged, for
@@ -51,7 +51,7 @@ def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[
     for name in lives[0].recent if lives else ():
         fitted = lives[0].records[name]
         now = reduce(Profile.merge, (live.recent[name].profile() for live in lives))
-        found[name] = compared(fitted, now, profile_to_compare(fitted), limits=limits)
+        found[name] = compare_profiles(fitted, now, profile_to_compare(fitted), limits=limits)
     return found
 
 
@@ -73,7 +73,7 @@ def drift_text(drifts: Mapping[str, Drift], prefix: str = "fastfeat") -> str:
     return "".join(texts)
 
 
-def _of_plan(name: str) -> Labels:
+def _of_plan(name: str) -> MetricLabels:
     return (("plan", name),) if name else ()
 
 

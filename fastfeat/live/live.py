@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
-from fastfeat.calls.arguments import Hints, explaining_methods
+from fastfeat.calls.arguments import Hints, with_method_errors
 from fastfeat.errors import (
     ContractBroken,
     FastfeatError,
@@ -26,7 +26,7 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
-from fastfeat.execute.guard import guard_of, judge, read_again, row_inputs
+from fastfeat.execute.guard import as_rereadable, guard_of, judge, row_inputs
 from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.dtypes import DType
@@ -37,12 +37,13 @@ from fastfeat.live.ask.results import (
     ALONE,
     check_form,
     check_out,
-    given_to_user,
-    of_one_row,
-    with_passed,
+    convert_results,
+    restore_passed_columns,
+    unwrap_row,
 )
 from fastfeat.live.file.state_file import check_beginning, path_of
-from fastfeat.live.given_rows import (
+from fastfeat.live.input_rows import (
+    add_time_column,
     has_ids,
     late_columns,
     one_row,
@@ -50,7 +51,6 @@ from fastfeat.live.given_rows import (
     table_by_id,
     table_of_history,
     table_of_rows,
-    with_time_of,
 )
 from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.lower.row_tables import (
@@ -59,51 +59,52 @@ from fastfeat.live.lower.row_tables import (
     time_columns,
     value_array,
 )
-from fastfeat.live.opening import archiving_of, begin, reopened
-from fastfeat.live.parquet import export, exported
+from fastfeat.live.opening import begin_file, reopen_state, resolve_archive_settings
+from fastfeat.live.parquet import export, read_export
 from fastfeat.live.recent import Recent, seconds_of
-from fastfeat.live.row.judged_row import judge_one_row
 from fastfeat.live.row.one_row import transform_row
-from fastfeat.live.state.arrivals import Wanted
-from fastfeat.live.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.live.row.row_contract import judge_one_row
+from fastfeat.live.state.arrivals import ArrivalRequest
+from fastfeat.live.state.changes import Base, Durability, LateRule, Settings, StateChange
 from fastfeat.live.state.held_up import HeldUp
-from fastfeat.live.state.known_rows import REMOVED_LATEST
-from fastfeat.live.state.lateness import LateBehind
+from fastfeat.live.state.lateness import BlockingRow
 from fastfeat.live.state.order_clocks import ANY
-from fastfeat.live.state.state import Sizes, State
+from fastfeat.live.state.state import LiveState, Sizes
+from fastfeat.live.state.stored_row_changes import REMOVED_LATEST
 from fastfeat.live.state.table_updates import table_types
-from fastfeat.plan.declare.columns_read import table_columns_of
-from fastfeat.trust.quality.drift import Drift, compared
-from fastfeat.trust.quality.drifting import limits_of
+from fastfeat.plan.declare.source_columns import table_columns_of
+from fastfeat.trust.quality.drift import Drift, compare_profiles
 from fastfeat.trust.quality.later_rows import profile_to_compare
-from fastfeat.trust.quality.thresholds import Given
+from fastfeat.trust.quality.row_drift import limits_of
+from fastfeat.trust.quality.thresholds import ThresholdsSource
 
-Broken = dict[str, int]
+BrokenRuleCounts = dict[str, int]
 """A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
-    "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
-    "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+    "process": dict.fromkeys(("history", "tables"), "The state has its own: live.history()"),
+    "features": dict.fromkeys(("history", "tables"), "The state has its own: live.history()"),
 }
 _ELSEWHERE = {
     **dict.fromkeys(
         ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
-        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
-        "nothing. Both take a dict for one row",
+        "live.process(rows) computes features and stores the rows; live.features(rows) stores "
+        "nothing. Both accept one row as a dict",
     ),
     **dict.fromkeys(
         ("fit", "learn_one", "partial_fit"),
-        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+        "A live state does not learn: live.update(rows) stores rows, plan.fit(data) learns",
     ),
     **dict.fromkeys(
         ("save", "to_parquet"),
-        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+        "A state with a file saves each call: fitted.online(path=...). live.export(path) writes "
+        "the rows of any state",
     ),
 }
 """Method names that fitted plans and models have and `Live` lacks, to a hint for the error."""
 
 
-@explaining_methods(lambda live: "live.", _HINTS)
+@with_method_errors(lambda live: "live.", _HINTS)
 class Live(Generic[Face]):
     """Fitted plans over a state of rows, made by `FittedPlan.online` and `ff.online`.
 
@@ -123,7 +124,7 @@ class Live(Generic[Face]):
         array([2.5])
     """
 
-    def __init__(self, plans: Mapping[str, Face], state: State) -> None:
+    def __init__(self, plans: Mapping[str, Face], state: LiveState) -> None:
         """Bind plans to a state; users call `FittedPlan.online` or `ff.online` instead.
 
         Args:
@@ -165,7 +166,7 @@ class Live(Generic[Face]):
         return self._faces
 
     @property
-    def late(self) -> Late:
+    def late(self) -> LateRule:
         """The rule for late rows: "error", "insert" or "drop".
 
         A row is late if it is earlier than the latest row of its entity.
@@ -249,7 +250,7 @@ class Live(Generic[Face]):
             prepared = self._process_prepared_row(events)
             if prepared is not None:
                 return self._noted(events, prepared)
-        if is_plain and not source and self._is_remembered_by_nobody(events):
+        if is_plain and not source and self._is_stateless_call(events):
             return self._noted(events, self._of_row(events))
         check_form(self._plans, to, out, categories=categories)
         row = one_row(self._state, events)
@@ -257,14 +258,14 @@ class Live(Generic[Face]):
         given = events if row is not None else read_once(self._state, events, self._passed)
         rows = table_of_rows(self._state, given, self._passed)
         check_out(self._plans, rows, to, out)
-        change = Change("process", rows, "", source, first, end, time.time_ns())
-        _, results = self._state.apply(change, Wanted(to, row))
+        change = StateChange("process", rows, "", source, first, end, time.time_ns())
+        _, results = self._state.apply(change, ArrivalRequest(to, row))
         if row is not None:
-            return self._noted(row, of_one_row(results))
+            return self._noted(row, unwrap_row(results))
         self._note(rows, results)
-        return given_to_user(
+        return convert_results(
             self._plans,
-            with_passed(self._plans, results, given),
+            restore_passed_columns(self._plans, results, given),
             events,
             to,
             out,
@@ -332,13 +333,13 @@ class Live(Generic[Face]):
         are_known = has_ids(self._state, given)
         table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
         check_out(self._plans, table, to, out)
-        results = self._state.features(table, Wanted(to, row), has_ids=are_known)
+        results = self._state.features(table, ArrivalRequest(to, row), has_ids=are_known)
         if row is not None:
-            return self._noted(row, of_one_row(results))
+            return self._noted(row, unwrap_row(results))
         self._note(table, results)
-        return given_to_user(
+        return convert_results(
             self._plans,
-            with_passed(self._plans, results, given),
+            restore_passed_columns(self._plans, results, given),
             rows,
             to,
             out,
@@ -359,7 +360,7 @@ class Live(Generic[Face]):
         """
         try:
             broken = [self._held(row)[1] for row in rows] if self._judged else ()
-            found = self._answered_few(rows, keeps=keeps)
+            found = self._answer_few(rows, keeps=keeps)
         except FastfeatError:
             return None
         if found is not None:
@@ -369,7 +370,7 @@ class Live(Generic[Face]):
                 self._noted(row, features)
         return found
 
-    def _answered_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
+    def _answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
         if self._sees_none:
             if keeps and self._state.journal is not None:
                 return None
@@ -433,12 +434,12 @@ class Live(Generic[Face]):
         Warns:
             RowsBreakRule: A row breaks a rule that only warns.
         """
-        broken: Broken = {}
+        broken: BrokenRuleCounts = {}
         if self._judged:
             events, broken = self._held(events)
         asked = self._state.lowered.asked
         rows = table_of_rows(self._state, events, if_there=asked)
-        change = Change("update", rows, "", source, first, end, time.time_ns())
+        change = StateChange("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
         self._count(broken)
 
@@ -461,7 +462,7 @@ class Live(Generic[Face]):
             StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, late_columns(self._state))
-        self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
+        self._state.apply(StateChange("outcomes", table, "", source, first, end, time.time_ns()))
 
     def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Change columns of rows of the state; features already returned do not change.
@@ -480,7 +481,7 @@ class Live(Generic[Face]):
             StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, self._state.types)
-        self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
+        self._state.apply(StateChange("correct", table, "", source, first, end, time.time_ns()))
 
     def remove(self, row_id: Any) -> None:
         """Take one row out of the state; features already returned do not change.
@@ -516,18 +517,18 @@ class Live(Generic[Face]):
         name = self._state.lowered.row_id
         if name is None:
             raise InvalidPlan(
-                "remove: rows are told by their id, and no plan names its column. Say which it is: "
-                "Plan(..., row_id='id'); or forget all rows of a value: live.forget(column, value)"
+                "remove: finds the row by id, but no plan names the id column. Name it: Plan(..., "
+                "row_id='id'); or erase all rows with a value: live.forget(column, value)"
             )
         dtype = self._state.types.get(name)
         value = pa.array([row_id]) if dtype is None else value_array(row_id, name, dtype)
-        change = Change("remove", pa.table({name: value}), name, time_ns=time.time_ns())
+        change = StateChange("remove", pa.table({name: value}), name, time_ns=time.time_ns())
         applied, _ = self._state.apply(change)
         if applied.counts.get(REMOVED_LATEST):
             warn(
-                f"{name} = {row_id!r} was the latest row of its entity: rows that no window saw "
-                "once it had come may be gone, and answers to rows before it may lack them. "
-                "online(keep=...) keeps rows longer",
+                f"{name} = {row_id!r} was the latest row of its entity, and older rows may have "
+                "been dropped when it came. Features of rows before that row may now miss these "
+                "older rows. Keep rows longer: online(keep=...)",
                 HistoryMissing,
             )
 
@@ -550,16 +551,16 @@ class Live(Generic[Face]):
         types = self._state.types
         if column not in types:
             raise UnknownColumn(
-                f"the state has no column {column!r}: it has those that windows read, "
+                f"the state has no column {column!r}. It has the columns that windows read: "
                 f"{shortened(types)}.{did_you_mean(str(column), types)}"
             )
         if types[column].is_list:
             raise TypeMismatch(
-                f"forget: rows are told by one value, and {column!r} has {types[column]}. Name "
-                "another column, such as the key of an entity"
+                f"forget: takes a column with one value per row, but {column!r} is "
+                f"{types[column]}. Name another column, such as the key of an entity"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
-        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        applied, _ = self._state.apply(StateChange("forget", rows, column, time_ns=time.time_ns()))
         return applied.counts["forgotten"]
 
     def update_table(
@@ -584,10 +585,10 @@ class Live(Generic[Face]):
         """
         types = table_types(self._state.lowered.plans)
         if name not in types:
-            known = f"They read {shortened(types)}" if types else "They read none"
+            known = f"The plans read {shortened(types)}" if types else "The plans read no tables"
             raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
         table = rows_table(rows, types[name])
-        self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
+        self._state.apply(StateChange("table", table, name, source, first, end, time.time_ns()))
 
     def history(self) -> Table | None:
         """Return the rows of the state in order of arrival; None if it has none.
@@ -642,7 +643,7 @@ class Live(Generic[Face]):
         Args:
             error: The error that the call raised.
         """
-        if isinstance(error.behind, LateBehind):
+        if isinstance(error.behind, BlockingRow):
             self._state.late_counts.note([error.behind])
 
     def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
@@ -712,7 +713,7 @@ class Live(Generic[Face]):
         found = {name: recent.profile() for name, recent in self._watched().items()}
         return found.get(ALONE, found)
 
-    def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
+    def drift(self, *, reference: Any = None, thresholds: ThresholdsSource = None) -> Any:
         """Return the drift of the rows answered in the window of `watch` from the training rows.
 
         Args:
@@ -732,7 +733,7 @@ class Live(Generic[Face]):
         limits, found = limits_of(thresholds), dict[str, Drift]()
         for name, recent in self._watched().items():
             then = reference if reference is None or ALONE in self._plans else reference.get(name)
-            found[name] = compared(
+            found[name] = compare_profiles(
                 self._plans[name],
                 recent.profile(),
                 profile_to_compare(self._plans[name]) if then is None else then,
@@ -825,17 +826,17 @@ class Live(Generic[Face]):
 
     def _with_time(self, given: Any, at: Any) -> Any:
         judged = [name for _, _, types in self._judged.values() for name in types]
-        return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
+        return add_time_column(self._state, given, at, self._times, [*self._passed, *judged])
 
-    def _held(self, given: Any) -> tuple[Any, Broken]:
+    def _held(self, given: Any) -> tuple[Any, BrokenRuleCounts]:
         """Return rows that passed the contract check, and numbers of rows that break warning rules.
 
         The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn.
         An Arrow reader is returned as a table, since it can be read only once.
         """
-        given = read_again(given)
+        given = as_rereadable(given)
         tables = self._state.tables
-        broken: Broken = {}
+        broken: BrokenRuleCounts = {}
         for name, (fitted, guard, types) in self._judged.items():
             try:
                 if is_one_row(given, types):
@@ -848,7 +849,7 @@ class Live(Generic[Face]):
             broken |= {rule_name(name, rule): n for rule, n in found.items()}
         return given, broken
 
-    def _count(self, broken: Broken) -> None:
+    def _count(self, broken: BrokenRuleCounts) -> None:
         if broken:
             with self._lock:
                 for name, n in broken.items():
@@ -868,8 +869,8 @@ class Live(Generic[Face]):
         """Return the counts of recent rows of each plan; raise `InvalidPlan` without `watch`."""
         if not self._recent:
             raise InvalidPlan(
-                "the rows that are answered are not counted. Say so before they come: "
-                "live.watch('1h')"
+                "this state does not count the rows that it answers. Call live.watch('1h') first: "
+                "it counts the rows that come after the call"
             )
         return self._recent
 
@@ -890,7 +891,7 @@ class Live(Generic[Face]):
         """Return whether the user passed one row as a dict, and no plan has windows."""
         return self._sees_none and is_one_row(given, self._state.lowered.asked)
 
-    def _is_remembered_by_nobody(self, given: Any) -> bool:
+    def _is_stateless_call(self, given: Any) -> bool:
         """Return whether one row was passed, no plan has windows, and no file records changes."""
         return self._state.journal is None and self._is_row_alone(given)
 
@@ -947,8 +948,8 @@ def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
         return
     option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
     raise InvalidPlan(
-        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
-        "of it for that form: [row]"
+        f"{option} needs a list of rows: one row as a dict always gives an array of its features. "
+        "Pass [row]"
     )
 
 
@@ -959,7 +960,7 @@ def begin_live(
     *,
     path: str | os.PathLike[str] | None = None,
     tables: Tables = None,
-    late: Late | None = None,
+    late: LateRule | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
@@ -972,18 +973,18 @@ def begin_live(
     The options are those of `FittedPlan.online`. `plans` has the internal record of each plan,
     `faces` the object that `Live.plans` returns for it.
     """
-    _check_word("late", late, get_args(Late))
+    _check_word("late", late, get_args(LateRule))
     _check_word("durability", durability, get_args(Durability))
     if path is None and durability is not None:
         raise InvalidPlan(
-            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
-            "alone. Give it a file, path=, or leave it out"
+            f"durability={durability!r}: sets when changes are written to disk, but this state is "
+            "only in memory. Give it a file with path=, or leave durability= out"
         )
-    archiving = archiving_of(archive, keep_audit)
+    archiving = resolve_archive_settings(archive, keep_audit)
     if path is None and archiving is not None:
         raise InvalidPlan(
-            "archive= and keep_audit= keep what was in the file of a state, and this state is in "
-            "memory alone. Give it a file, path=, or leave them out"
+            "archive= and keep_audit= keep changes of a state file, but this state is only in "
+            "memory. Give it a file with path=, or leave them out"
         )
     lowered = lower(plans)
     _check_tables_of_rules(plans)
@@ -991,12 +992,14 @@ def begin_live(
         check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
             raise StateError(
-                f"{path} is there: a state begins once with history= and tables=. Leave them out "
-                "to go on with it, or give the path of a new file"
+                f"{path} exists already, but history= and tables= are only for a new state. Leave "
+                "them out to continue with this state, or give the path of a new file"
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
-        state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
+        state = reopen_state(
+            path, lowered, given, durability or "commit", time.time_ns(), archiving
+        )
         try:
             return _live(faces, state, max_jump)
         except BaseException:
@@ -1008,17 +1011,17 @@ def begin_live(
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    base = exported(history, lowered, settings, known)
-    state = State(lowered, settings, base or Base(None, known))
+    base = read_export(history, lowered, settings, known)
+    state = LiveState(lowered, settings, base or Base(None, known))
     live = _live(faces, state, max_jump)
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
-        begin(state, path, durability or "commit", archiving)
+        begin_file(state, path, durability or "commit", archiving)
     return live
 
 
-def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+def _live(faces: Mapping[str, Face], state: LiveState, max_jump: str | int | None) -> Live[Face]:
     if max_jump is not None:
         state.limit_jumps(max_jump)
     return Live(faces, state)
@@ -1044,9 +1047,9 @@ def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
             for column in table_columns_of([rule.expression.node]):
                 if column not in held:
                     raise InvalidPlan(
-                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}, "
-                        "which no feature reads: a live state has no such column. Keep it as a "
-                        "feature, or leave the rule out of the contract"
+                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}. "
+                        "No feature reads this column, so a live state does not have it. Add it as "
+                        "a feature, or leave the rule out of the contract"
                     )
 
 

@@ -20,6 +20,7 @@ from fastfeat.errors import (
     StateError,
     TypeMismatch,
     UnknownColumn,
+    counted,
     shortened,
     warn,
 )
@@ -29,26 +30,26 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.show import show
 from fastfeat.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
 from fastfeat.live.audit.chain import Audit, artifacts_of, new_key
-from fastfeat.live.audit.forgotten import rewritten
-from fastfeat.live.file.archive import FOREVER, Archiving
+from fastfeat.live.audit.forgotten import rewrite_segments
+from fastfeat.live.file.archive import FOREVER, ArchiveSettings
 from fastfeat.live.file.journal import Journal
 from fastfeat.live.lower.live_plan import LivePlan, lower
-from fastfeat.live.lower.row_orders import place
+from fastfeat.live.lower.row_orders import compute_order_values
 from fastfeat.live.lower.row_tables import rows_table
 from fastfeat.live.state.changes import ANSWERED, Base, Durability, Settings
-from fastfeat.live.state.order_clocks import ANY, Clock, clocks_of
-from fastfeat.live.state.state import State
+from fastfeat.live.state.order_clocks import ANY, OrderClock, clocks_of
+from fastfeat.live.state.state import LiveState
 from fastfeat.live.state.table_updates import table_types
 from fastfeat.operators.durations import resolve_duration
 
-Plans = Mapping[str, Fitted]
+OpenedPlans = Mapping[str, Fitted]
 
 
-def begin(
-    state: State,
+def begin_file(
+    state: LiveState,
     path: str | os.PathLike[str],
     durability: Durability,
-    archiving: Archiving | None = None,
+    archiving: ArchiveSettings | None = None,
 ) -> None:
     """Write a state to a new file, whole or not at all, and append its later changes to that file.
 
@@ -58,20 +59,20 @@ def begin(
     audit = Audit(key, artifacts_of(state.lowered.plans))
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
-    note(journal, audit)
+    attach_audit(journal, audit)
     journal.keep_past(archiving)
     _keep_changes(state, journal)
 
 
-def _keep_changes(state: State, journal: Journal) -> None:
+def _keep_changes(state: LiveState, journal: Journal) -> None:
     """Make a state write its changes to a journal, and read past changes from it."""
     state.journal = journal
     state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
 
-def archiving_of(
+def resolve_archive_settings(
     archive: str | os.PathLike[str] | None, keep_audit: str | None
-) -> Archiving | None:
+) -> ArchiveSettings | None:
     """Return the archive settings of a state; None if the user gave neither option.
 
     Raises `InvalidPlan` or `TypeMismatch` if `keep_audit` is no duration, or `archive` no path.
@@ -85,24 +86,24 @@ def archiving_of(
     if unit == "steps":
         raise InvalidPlan(f"{told}: takes a duration, such as '90d'")
     folder = "" if archive is None else os.path.abspath(archive)
-    return Archiving(folder, FOREVER if length is None else length)
+    return ArchiveSettings(folder, FOREVER if length is None else length)
 
 
-def note(journal: Journal, audit: Audit) -> None:
+def attach_audit(journal: Journal, audit: Audit) -> None:
     """Make a journal store the audit's hashes with everything that it writes."""
     journal.linking, journal.linking_base = audit.link, audit.base
     journal.replaced.sealing = audit.seal
-    journal.replaced.forgetting = partial(rewritten, audit.key)
+    journal.replaced.forgetting = partial(rewrite_segments, audit.key)
 
 
-def reopened(
+def reopen_state(
     path: str | os.PathLike[str],
     lowered: LivePlan,
     given: Mapping[str, Any],
     durability: Durability,
     time_ns: int,
-    archiving: Archiving | None = None,
-) -> State:
+    archiving: ArchiveSettings | None = None,
+) -> LiveState:
     """Return the state of a file as it was last committed.
 
     Args:
@@ -128,11 +129,11 @@ def reopened(
         _check_settings(journal, given)
         if journal.key:
             audit = Audit(journal.key, artifacts_of(lowered.plans))
-            note(journal, audit)
+            attach_audit(journal, audit)
         journal.keep_past(archiving)
         state = _state_of(journal, lowered)
         if state is None:
-            state = _under_others(journal, lowered, time_ns)
+            state = _change_plans(journal, lowered, time_ns)
         elif journal.is_erasing:  # a process was killed before it had finished erasing
             journal.settle(state.base)
         _keep_changes(state, journal)
@@ -142,17 +143,17 @@ def reopened(
         raise
 
 
-def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
+def _state_of(journal: Journal, lowered: LivePlan) -> LiveState | None:
     """Return the state of a file; None if `lowered` has other plans than the file."""
     if not _is_same(journal.plans, lowered.plans):
         return None
-    state = State(lowered, journal.settings, journal.base())
+    state = LiveState(lowered, journal.settings, journal.base())
     for written in journal.entries():
         state.restore([written.entry])
     return state
 
 
-def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
+def _change_plans(journal: Journal, lowered: LivePlan, time_ns: int) -> LiveState:
     """Return a file's state, changed to the plans `lowered`, and write these plans to the file."""
     known = lower(_fitted(journal))
     before = _state_of(journal, known)
@@ -161,21 +162,21 @@ def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
         journal.settle(before.base)
     base = before.base()
     check_columns(journal.path, known, lowered, base)
-    _tell_missing(known, lowered, journal.settings, base)
-    made = remade(base, lowered, journal.settings)
+    _warn_missing_rows(known, lowered, journal.settings, base)
+    made = recompute_base(base, lowered, journal.settings)
     given = replace(made, swept=_swept_of(known, lowered, base))
-    state = State(lowered, journal.settings, given)
+    state = LiveState(lowered, journal.settings, given)
     journal.change_plans(_artifacts(lowered.plans), state.base(), time_ns)
     return state
 
 
-def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
+def recompute_base(base: Base, lowered: LivePlan, settings: Settings) -> Base:
     """Return a base with its window results computed anew for the given plans.
 
     The results that the base has stored beside its rows are ignored. The flag of rows that were
     answered stays.
     """
-    state = State(lowered, settings, replace(base, rows=None))
+    state = LiveState(lowered, settings, replace(base, rows=None))
     if base.rows is not None:
         state.begin(_of_plans(base.rows, lowered))
     return state.base()
@@ -210,16 +211,16 @@ def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -
         TypeMismatch: A column has another type.
     """
     row_id = () if known.row_id is None else (known.row_id,)
-    _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
+    _check_types(f"{path}: the state", known.columns, wanted.columns, row_id)
     tables = table_types(known.plans)
     for name, types in table_types(wanted.plans).items():
         if name not in base.tables:
-            raise UnknownColumn(f"{path}: it has no table {name!r}, which the plans read")
-        _check_types(f"{path}: its table {name!r}", tables[name], types, ())
+            raise UnknownColumn(f"{path}: the state has no table {name!r}, which the plans read")
+        _check_types(f"{path}: the table {name!r} of the state", tables[name], types, ())
     if wanted.row_id not in (None, known.row_id):
         raise UnknownColumn(
-            f"{path}: its rows are told apart by row_id={known.row_id!r}, and the plans have "
-            f"{wanted.row_id!r}. Begin a new state for them: online(history=..., path=...)"
+            f"{path}: the state has row_id={known.row_id!r}, but the plans have "
+            f"row_id={wanted.row_id!r}. Create a new state for them: online(history=..., path=...)"
         )
 
 
@@ -229,14 +230,14 @@ def _check_types(
     lacking = [name for name in wanted if name not in known and name not in more]
     if lacking:
         raise UnknownColumn(
-            f"{what} lacks {shortened(lacking)}, which the plans read: it was kept for plans that "
-            "do not. Begin a new state with a history that has them: online(history=..., path=...)"
+            f"{what} lacks {shortened(lacking)}, which the plans read but earlier plans did not. "
+            "Create a new state from a history with all columns: online(history=..., path=...)"
         )
     for name, dtype in wanted.items():
         if name in known and known[name] != dtype:
             raise TypeMismatch(
-                f"{what} has {name!r} as {known[name]}, and the plans saw {dtype} in fit. Fit them "
-                "on data of that type, or begin a new state: online(history=..., path=...)"
+                f"{what} has {name!r} as {known[name]}, but the plans saw {dtype} in fit. Fit them "
+                f"on {known[name]}, or create a new state: online(history=..., path=...)"
             )
 
 
@@ -248,7 +249,7 @@ def _of_plans(rows: Table, lowered: LivePlan) -> Table:
     return rows_table(rows, types, [*lowered.late, *lowered.asked], passed)
 
 
-def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: Base) -> None:
+def _warn_missing_rows(known: LivePlan, wanted: LivePlan, settings: Settings, base: Base) -> None:
     """Warn if windows see further back than the log reaches."""
     if base.rows is None or base.rows.num_rows == 0:
         return
@@ -259,7 +260,9 @@ def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: B
             warn(told, HistoryMissing)
 
 
-def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base) -> str | None:
+def _missing(
+    clock: OrderClock, kept: tuple[OrderClock, ...], known: LivePlan, base: Base
+) -> str | None:
     """Return a warning about rows that the windows of one order need and the log lacks.
 
     None if the log has them all. `clock` belongs to the order; `kept` are the clocks of the plans
@@ -277,25 +280,30 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
     lacks_time = reach is None or (wanted.span or 0) > reach
     if not lacks_rows and not lacks_time:
         return None
-    what = f"windows by {order.entity} see further back than the state was kept for"
+    what = f"windows by {order.entity} see further back than the rows of the state"
     if reach is None:
-        return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
+        later = "Features are complete once new rows fill these windows"
+        return f"{what}, which were not kept by {show(order.time)}. {later}"
     assert base.rows is not None
     known_clock = kept[same[0]]
-    (values,) = place(known, base.rows, base.tables, base.rows, [same[0]])
+    (values,) = compute_order_values(known, base.rows, base.tables, base.rows, [same[0]])
     if not values.is_placed.any():
         return None
     begin = int(values.times[values.is_placed].max()) - reach
-    told = [f"{what}, which reaches back to {_time_text(known_clock, known, begin)}"]
+    told = [f"{what}, which go back to {_time_text(known_clock, known, begin)}"]
     if lacks_time:
         whole = _time_text(known_clock, known, begin + (wanted.span or 0))
-        told.append(f"Answers to rows from {whole} on are whole")
+        told.append(f"Features of rows from {whole} on are complete")
     if lacks_rows:
-        told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
+        if wanted.n_rows is None:
+            told.append("Windows over all rows stay incomplete")
+        else:
+            n_rows = counted(wanted.n_rows, "more row")
+            told.append(f"Windows over rows are complete after {n_rows} of their entity")
     return ". ".join(told)
 
 
-def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
+def _time_text(clock: OrderClock, known: LivePlan, ticks: int) -> str:
     """Return a time in ticks as text, such as a timestamp; integer times stay numbers."""
     dtype = known.plans[clock.order.plan].types[clock.order.time]
     if clock.tick_ns is None:
@@ -309,8 +317,8 @@ def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value != stored[name]:
             raise StateError(
-                f"{journal.path}: it has {name}={stored[name]!r}, and {name}={value!r} was given: "
-                "the settings of a state do not change. Leave it out, or begin a new state"
+                f"{journal.path}: the state has {name}={stored[name]!r}, but {name}={value!r} was "
+                f"passed. A state keeps its settings: leave {name}= out, or create a new state"
             )
 
 
@@ -318,10 +326,10 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
     try:
         return {name: fitted_of_bytes(content) for name, content in journal.plans.items()}
     except ArtifactError as error:
-        raise StateError(f"{journal.path}: a plan of it cannot be read: {error}") from None
+        raise StateError(f"{journal.path}: a plan of the state cannot be read: {error}") from None
 
 
-def _artifacts(plans: Plans) -> dict[str, bytes]:
+def _artifacts(plans: OpenedPlans) -> dict[str, bytes]:
     """Return a dict of plan name to artifact bytes, without the plan's profile and golden rows.
 
     Golden rows are test rows that are saved with a plan. The profile and these rows may contain
@@ -331,7 +339,7 @@ def _artifacts(plans: Plans) -> dict[str, bytes]:
     return {name: artifact_bytes(fitted) for name, fitted in bare.items()}
 
 
-def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
+def _is_same(stored: Mapping[str, bytes], plans: OpenedPlans) -> bool:
     """Return whether stored plans equal given plans in features, types and learnt values."""
     if set(stored) != set(plans):
         return False

@@ -15,21 +15,21 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidData, StateError, reason_of
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.sinks.atomic import replacing
+from fastfeat.io.sinks.atomic import replace_file
 from fastfeat.keep.artifact import fitted_digest
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.row_tables import given_type, rows_table, typed
-from fastfeat.live.opening import remade
+from fastfeat.live.opening import recompute_base
 from fastfeat.live.state.changes import ANSWERED, Base, Settings
 from fastfeat.live.state.memory import lowered_name
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
 _KEY = b"fastfeat.state"
 _FORMAT = 1
 
 
-def export(state: State, path: str | os.PathLike[str]) -> None:
+def export(state: LiveState, path: str | os.PathLike[str]) -> None:
     """Write the log of a state as a Parquet file, whole or not at all; replaces an existing file.
 
     Raises:
@@ -39,9 +39,9 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     """
     base, target = state.base(), path_of(path)
     if target.suffix != ".parquet":
-        raise InvalidData(f"{target}: the rows of a state are written as Parquet: name.parquet")
+        raise InvalidData(f"{target}: a state is exported as Parquet: name.parquet")
     if base.rows is None:
-        raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
+        raise StateError(f"{target}: the state has no rows yet, so there is nothing to export")
     told = {
         "format": _FORMAT,
         "kept": [*state.lowered.kept],
@@ -51,14 +51,14 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     }
     rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
     try:
-        with replacing(target) as partial, open(partial, "xb") as file:
+        with replace_file(target) as partial, open(partial, "xb") as file:
             parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
         reason = reason_of(error)
-        raise StateError(f"{target}: it cannot be written: {reason}") from None
+        raise StateError(f"{target}: the file cannot be written: {reason}") from None
 
 
-def exported(
+def read_export(
     given: object, lowered: LivePlan, settings: Settings, tables: Mapping[str, Table]
 ) -> Base | None:
     """Return the content of a state that `export` wrote to a file; None if `given` is no such file.
@@ -79,7 +79,7 @@ def exported(
     passed += [n for n in map(lowered_name, range(len(lowered.orders))) if n in rows.column_names]
     known = rows_table(rows, lowered.columns, lowered.late, passed)
     if told["plans"] != _digests(lowered):
-        return remade(Base(known, tables, told["offsets"]), lowered, settings)
+        return recompute_base(Base(known, tables, told["offsets"]), lowered, settings)
     for name, dtype in lowered.kept_types.items():
         known = known.append_column(
             pa.field(name, given_type(dtype)), typed(rows.column(name), name, dtype)
@@ -109,9 +109,14 @@ def _state_document(content: bytes, path: Path) -> dict[str, Any]:
         given: dict[str, Any] = json.loads(content)
         known = given["format"]
     except (ValueError, KeyError, TypeError):
-        raise StateError(f"{path}: what it says of its state cannot be read") from None
+        raise StateError(
+            f"{path}: the file is damaged: its metadata about the state cannot be read"
+        ) from None
     if known != _FORMAT:
-        raise StateError(f"{path}: it has format {known} of a state. Update fastfeat")
+        raise StateError(
+            f"{path}: the state in this file has format {known}, which this version of fastfeat "
+            "does not know. Update fastfeat"
+        )
     return given
 
 

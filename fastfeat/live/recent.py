@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Array, Schema, Table, pa
@@ -96,7 +96,7 @@ class Recent:
         found = counted_tables(self._layout, self._fitted, self._columns([]), none)
         return reduce(Profile.merge, parts, found)
 
-    @in_ieee
+    @with_ieee_arithmetic
     def _count(self) -> None:
         """Count the rows of the buffer, and drop parts that have left the window."""
         rows, tables = self._rows, self._tables

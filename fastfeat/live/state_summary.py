@@ -17,9 +17,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.keep.artifact import fitted_of_bytes
 from fastfeat.live.file.follower import Follower
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.opening import reopened
+from fastfeat.live.opening import reopen_state
 from fastfeat.live.state.changes import Settings
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 from fastfeat.plan.declare.window_reach import history_needed
 
 _SUFFIXES = ("", "-wal")
@@ -68,17 +68,19 @@ class StateSummary:
         ]
         settings = [f"{n}={value!r}" for n, value in asdict(self.settings).items() if value]
         changes = [f"{n:,} {kind}" for kind, n in sorted(self.changes.items())]
-        after = f", and after it {', '.join(changes)} of {counted(self.n_changed_rows, 'row')}"
+        n_changes = counted(sum(self.changes.values()), "change")
+        n_rows = counted(self.n_changed_rows, "row")
+        after = f", then {n_changes} with {n_rows} ({', '.join(changes)})" if changes else ""
         lines = [
             ("state", f"{self.path}, {self.n_bytes / 2**20:.1f} MiB"),
             *told,
-            ("windows see", "; ".join(dict.fromkeys(reach)) or "nothing of other rows"),
-            ("takes rows", ", ".join(settings)),
+            ("windows see", "; ".join(dict.fromkeys(reach)) or "no other rows"),
+            ("settings", ", ".join(settings)),
             ("rows", f"{self.n_rows:,} that windows can still see"),
             *((f"table {name}", counted(n, "row")) for name, n in self.tables.items()),
-            ("in the file", f"{counted(self.n_base_rows, 'row')} as one{after if changes else ''}"),
+            ("in the file", f"a snapshot with {counted(self.n_base_rows, 'row')}{after}"),
             *((f"offset {source}", f"{end:,}") for source, end in self.offsets.items()),
-            ("last link", self.head.hex() or "none: the key of the audit was deleted"),
+            ("last link", self.head.hex() or "none: the audit key was deleted"),
         ]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
@@ -88,7 +90,7 @@ def _plan_text(fitted: Fitted) -> str:
     return f"{counted(len(fitted.feature_names), 'feature')}, fitted on {fitted.n_rows:,} rows"
 
 
-def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
+def read_state(path: str | os.PathLike[str]) -> tuple[LiveState, StateSummary]:
     """Return the state of a file, in memory only, and a summary of the file.
 
     Raises `StateError` if the file is missing, truncated, altered, from a newer version, or no
@@ -100,8 +102,8 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
         key, settings = follower.key, follower.settings
         link = news.entries[-1].link if news.entries else follower.links(follower.head.base).link
     base = news.base
-    assert base is not None, "the first news begin with a whole state"
-    state = State(lower(plans), settings, base)
+    assert base is not None, "the first news begin with a snapshot"
+    state = LiveState(lower(plans), settings, base)
     kinds: Counter[str] = Counter()
     n_changed = 0
     for written in news.entries:
@@ -137,8 +139,8 @@ def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table
         schema = [pa.field(n, arrow_type(dtype)) for n, dtype in state.types.items()]
         return pa.schema(schema).empty_table() if history is None else history
     if table not in state.tables:
-        known = f"It has {shortened(state.tables)}" if state.tables else "It has none"
-        raise UnknownColumn(f"{path}: there is no table {table!r}. {known}")
+        known = f"It has {shortened(state.tables)}" if state.tables else "It has no tables"
+        raise UnknownColumn(f"{path}: the state has no table {table!r}. {known}")
     return state.tables[table]
 
 
@@ -159,11 +161,11 @@ def delete_audit_key(path: str | os.PathLike[str]) -> None:
         state.delete_audit_key()
 
 
-def _opened(path: str | os.PathLike[str]) -> State:
+def _opened(path: str | os.PathLike[str]) -> LiveState:
     """Return a state that is open for writing, with the plans that its file holds."""
     with closing(Follower(path)) as follower:
         plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
-    return reopened(path, lower(plans), {}, "commit", time.time_ns())
+    return reopen_state(path, lower(plans), {}, "commit", time.time_ns())
 
 
 def _n_bytes(path: str | os.PathLike[str]) -> int:

@@ -68,7 +68,7 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def capped(text: str, length: int) -> str:
+def shorten_middle(text: str, length: int) -> str:
     """Return a text of at most `length` characters, shortened in the middle."""
     half = (length - 5) // 2
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
@@ -76,7 +76,7 @@ def capped(text: str, length: int) -> str:
 
 def lines(texts: Iterable[str], length: int = 60) -> str:
     """Return texts as HTML, one per line, each of at most `length` characters."""
-    return "<br>".join(escape(capped(text, length)) for text in texts)
+    return "<br>".join(escape(shorten_middle(text, length)) for text in texts)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -86,12 +86,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def folded(summary: str, body: str) -> str:
+def details_block(summary: str, body: str) -> str:
     """Return HTML that can be expanded to more HTML."""
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 
-def listed(details: Mapping[str, Sequence[str]], on_lines: Iterable[str] = ()) -> str:
+def details_list(details: Mapping[str, Sequence[str]], on_lines: Iterable[str] = ()) -> str:
     """Return titled lists of texts as HTML; empty lists are omitted, long ones cut.
 
     Lists with a title in `on_lines` have one text per line, others are separated by commas.

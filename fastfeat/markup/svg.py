@@ -29,7 +29,7 @@ def distribution_svg(
         '<svg viewBox="0 0 192 40"><path class="then" d="M0 40V2H96V21H192V40z"/></svg>'
     """
     most = max([*then, *(now or ())], default=0.0)
-    draw = _apart if apart else _joined
+    draw = _separate_bars_path if apart else _touching_bars_path
     parts = [f'<path class="then" d="{draw(_tops(then, most), closed=True)}"/>']
     if now is not None:
         parts.append(f'<path class="now" d="{draw(_tops(now, most), closed=False)}"/>')
@@ -45,7 +45,7 @@ def _tops(shares: Sequence[float], most: float) -> list[int]:
     ]
 
 
-def _joined(tops: Sequence[int], *, closed: bool) -> str:
+def _touching_bars_path(tops: Sequence[int], *, closed: bool) -> str:
     """Return the path of touching bars; a closed path goes down to the base."""
     steps: list[str] = [f"M0 {HEIGHT}" if closed else f"M0 {tops[0] if tops else HEIGHT}"]
     at = HEIGHT if closed else (tops[0] if tops else HEIGHT)
@@ -57,7 +57,7 @@ def _joined(tops: Sequence[int], *, closed: bool) -> str:
     return "".join(steps) + (f"V{HEIGHT}z" if closed else "")
 
 
-def _apart(tops: Sequence[int], *, closed: bool) -> str:
+def _separate_bars_path(tops: Sequence[int], *, closed: bool) -> str:
     """Return the path of separate bars; if not closed, only their tops."""
     cell = WIDTH / max(len(tops), 1)
     gap = min(2.0, cell / 5)

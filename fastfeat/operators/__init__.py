@@ -17,14 +17,14 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recorded, recorded_property
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import record_calls, record_property
 from fastfeat.expr import Expr
-from fastfeat.first_use import Rows, at
+from fastfeat.first_use import LazyRows, import_object
 from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
-from fastfeat.operators import foreign
+from fastfeat.operators import other_libraries
 
 if TYPE_CHECKING:
     from fastfeat.operators.operator import Operator
@@ -62,9 +62,11 @@ _FUNCTIONS = {
     "str.find str.split_count str.to_integer str.to_float str.to_datetime str.hash_ngrams "
     "str.hash_tokens",
 }
-OPERATORS: Rows[Operator] = Rows("fastfeat.operators.{}:OPERATORS", {**_METHODS, **_FUNCTIONS})
+OPERATORS: LazyRows[Operator] = LazyRows(
+    "fastfeat.operators.{}:OPERATORS", {**_METHODS, **_FUNCTIONS}
+)
 
-OTHERS: Rows[Callable[..., Any]] = Rows(
+OTHERS: LazyRows[Callable[..., Any]] = LazyRows(
     "fastfeat.operators.{}",
     {
         "windows:METHODS": "all any diff first lag last pct_change",
@@ -109,7 +111,9 @@ WRITTEN_TOGETHER = {
 
 def _writer(family: str, function: str) -> Writer:
     """Return a function that prints an operator; it imports the operator's family when called."""
-    return lambda node, texts: at(f"fastfeat.operators.{family}:WRITTEN")[function](node, texts)
+    return lambda node, texts: import_object(f"fastfeat.operators.{family}:WRITTEN")[function](
+        node, texts
+    )
 
 
 def _writer_together(family: str, function: str) -> SeveralWriter:
@@ -118,11 +122,11 @@ def _writer_together(family: str, function: str) -> SeveralWriter:
     The function imports the operator's family when called.
     """
     table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
-    return lambda nodes, texts: at(table)[function](nodes, texts)
+    return lambda nodes, texts: import_object(table)[function](nodes, texts)
 
 
 def _by_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    return at("fastfeat.operators.keys:by_options")(learnt, texts)
+    return import_object("fastfeat.operators.keys:by_options")(learnt, texts)
 
 
 for _family, _names in WRITTEN.items():
@@ -156,21 +160,25 @@ class OnFirstUse:
 def _attribute(name: str) -> Any:
     """Return the function or property that a placeholder of this name stands for."""
     if name in NAMESPACES:
-        parts = foreign.namespace(name)
-        setattr(parts, "__dir__", foreign.offered)  # noqa: B010  # checkers would take any name
-        setattr(parts, "__getattr__", foreign.missing_in(name))  # noqa: B010  # as above
-        return recorded_property(at(f"fastfeat.operators.{NAMESPACES[name]}"), f"Expr.{name}")
+        parts = other_libraries.namespace(name)
+        setattr(parts, "__dir__", other_libraries.completion_names)  # noqa: B010  # checkers would take any name
+        setattr(parts, "__getattr__", other_libraries.raise_in_namespace(name))  # noqa: B010  # as above
+        return record_property(
+            import_object(f"fastfeat.operators.{NAMESPACES[name]}"), f"Expr.{name}"
+        )
     if name in OTHERS:
         method, hints = OTHERS[name], None
     else:
         method, hints = OPERATORS[name].define, OPERATORS[name].foreign
-    return recorded(explaining(method, prefix=lambda x: f"{x!r}.", hints=hints), f"Expr.{name}")
+    return record_calls(
+        with_argument_errors(method, prefix=lambda x: f"{x!r}.", hints=hints), f"Expr.{name}"
+    )
 
 
 _OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
 for _name in _OF_EXPRESSIONS:
     setattr(Expr, _name, OnFirstUse(_name))
-for _name, _value in foreign.SPECIAL.items():
+for _name, _value in other_libraries.SPECIAL.items():
     setattr(Expr, _name, _value)
 
 

@@ -21,20 +21,24 @@ from fastfeat.operators import keys, windows
 from fastfeat.operators.operator import (
     Case,
     Operator,
-    Reference,
-    Values,
-    checked,
+    OperatorReference,
+    ReferenceColumn,
+    check_parameters,
+    drop_missing,
     parameters_of,
-    present,
 )
 
 if TYPE_CHECKING:
-    from fastfeat.operators.keys import Keys
+    from fastfeat.operators.keys import KeyColumns
     from fastfeat.operators.windows import Window
 
 
 def count(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the number of training rows in which x is present.
 
@@ -53,11 +57,15 @@ def count(
         >>> col("x").count()
         col('x').count()
     """
-    return _learnt("count", x, by, min_rows, over)
+    return _aggregate_expression("count", x, by, min_rows, over)
 
 
 def null_count(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the number of training rows in which x is missing.
 
@@ -76,11 +84,15 @@ def null_count(
         >>> col("x").null_count()
         col('x').null_count()
     """
-    return _learnt("null_count", x, by, min_rows, over)
+    return _aggregate_expression("null_count", x, by, min_rows, over)
 
 
 def sum(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the exact sum, rounded once; 0 if there are no values.
 
@@ -100,11 +112,15 @@ def sum(
         >>> col("x").sum()
         col('x').sum()
     """
-    return _learnt("sum", x, by, min_rows, over)
+    return _aggregate_expression("sum", x, by, min_rows, over)
 
 
 def mean(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the mean: the exact sum, rounded once, divided by the number of values.
 
@@ -125,14 +141,14 @@ def mean(
         >>> (col("x") - col("x").mean())
         (col('x') - col('x').mean())
     """
-    return _learnt("mean", x, by, min_rows, over)
+    return _aggregate_expression("mean", x, by, min_rows, over)
 
 
 def var(
     x: Expr,
     *,
     ddof: int = 1,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
@@ -159,14 +175,16 @@ def var(
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, min_rows, over, **checked("var", parameters_of("var"), ddof=ddof))
+    return _aggregate_expression(
+        "var", x, by, min_rows, over, **check_parameters("var", parameters_of("var"), ddof=ddof)
+    )
 
 
 def std(
     x: Expr,
     *,
     ddof: int = 1,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
@@ -190,14 +208,16 @@ def std(
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, min_rows, over, **checked("std", parameters_of("std"), ddof=ddof))
+    return _aggregate_expression(
+        "std", x, by, min_rows, over, **check_parameters("std", parameters_of("std"), ddof=ddof)
+    )
 
 
 def skew(
     x: Expr,
     *,
     bias: bool = True,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
@@ -229,8 +249,8 @@ def skew(
         >>> col("x").skew()
         col('x').skew(bias=True)
     """
-    return _learnt(
-        "skew", x, by, min_rows, over, **checked("skew", parameters_of("skew"), bias=bias)
+    return _aggregate_expression(
+        "skew", x, by, min_rows, over, **check_parameters("skew", parameters_of("skew"), bias=bias)
     )
 
 
@@ -239,7 +259,7 @@ def kurtosis(
     *,
     fisher: bool = True,
     bias: bool = True,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
@@ -273,12 +293,16 @@ def kurtosis(
         >>> col("x").kurtosis()
         col('x').kurtosis(bias=True, fisher=True)
     """
-    given = checked("kurtosis", parameters_of("kurtosis"), fisher=fisher, bias=bias)
-    return _learnt("kurtosis", x, by, min_rows, over, **given)
+    given = check_parameters("kurtosis", parameters_of("kurtosis"), fisher=fisher, bias=bias)
+    return _aggregate_expression("kurtosis", x, by, min_rows, over, **given)
 
 
 def min(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the smallest value, with -0.0 below 0.0; missing if there are no values.
 
@@ -297,11 +321,15 @@ def min(
         >>> col("x").min()
         col('x').min()
     """
-    return _learnt("min", x, by, min_rows, over)
+    return _aggregate_expression("min", x, by, min_rows, over)
 
 
 def max(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the largest value, with 0.0 above -0.0; missing if there are no values.
 
@@ -320,7 +348,7 @@ def max(
         >>> col("x").max()
         col('x').max()
     """
-    return _learnt("max", x, by, min_rows, over)
+    return _aggregate_expression("max", x, by, min_rows, over)
 
 
 def quantile(
@@ -328,7 +356,7 @@ def quantile(
     q: float,
     *,
     interpolation: Interpolation = "linear",
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
@@ -357,12 +385,18 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    given = checked("quantile", parameters_of("quantile"), interpolation=interpolation, q=q)
-    return _learnt("quantile", x, by, min_rows, over, **given)
+    given = check_parameters(
+        "quantile", parameters_of("quantile"), interpolation=interpolation, q=q
+    )
+    return _aggregate_expression("quantile", x, by, min_rows, over, **given)
 
 
 def median(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the exact median: the quantile at 0.5; missing if there are no values.
 
@@ -385,7 +419,11 @@ def median(
 
 
 def mode(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the most frequent value; the smallest if several are equally frequent.
 
@@ -406,11 +444,15 @@ def mode(
         >>> col("x").mode()
         col('x').mode()
     """
-    return _learnt("mode", x, by, min_rows, over)
+    return _aggregate_expression("mode", x, by, min_rows, over)
 
 
 def n_unique(
-    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+    x: Expr,
+    *,
+    by: KeyColumns | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the number of distinct values; missing ones do not count.
 
@@ -429,13 +471,13 @@ def n_unique(
         >>> col("x").n_unique()
         col('x').n_unique()
     """
-    return _learnt("n_unique", x, by, min_rows, over)
+    return _aggregate_expression("n_unique", x, by, min_rows, over)
 
 
-def _learnt(
+def _aggregate_expression(
     function: str,
     x: Expr,
-    by: Keys | None,
+    by: KeyColumns | None,
     min_rows: int | None,
     over: Window | None,
     **params: Any,
@@ -444,41 +486,44 @@ def _learnt(
     if over is not None:
         if by is not None:
             raise InvalidPlan(
-                f"{told}(by=..., over=...): by= learns from the training rows of a key, "
-                "over= reads the rows in a window, whose entity is by= of the window. Take one"
+                f"{told}(by=..., over=...): use by= or over=, not both. by= learns from the "
+                "training rows of each key; over= reads the rows in a window, and "
+                "ff.window(..., by='key') groups them"
             )
         if min_rows is not None:
             raise InvalidPlan(
-                f"{told}(min_rows={min_rows!r}, over=...): min_rows= is for by=. How many values a "
-                "window needs is said by the window: ff.window(..., min_samples=5)"
+                f"{told}(min_rows={min_rows!r}, over=...): min_rows= applies only with by=. For "
+                "the minimum number of values in a window write ff.window(..., min_samples=5)"
             )
         return windows.over_window(function, x, over, **params)
     if by is None:
         if min_rows is not None:
             raise InvalidPlan(
-                f"{told}(min_rows={min_rows!r}): is how many training rows a key needs. Name the "
-                f"key: {function}(by='key', min_rows={min_rows!r})"
+                f"{told}(min_rows={min_rows!r}): min_rows= is the minimum number of training rows "
+                f"per key, and by= is missing. Write {function}(by='key', min_rows={min_rows!r})"
             )
         return aggregate(function, x, **params)
-    group = keys.group_of(keys.keys_of(function, by), keys.min_rows_of(function, min_rows))
+    group = keys.group_by_keys(
+        keys.resolve_keys(function, by), keys.min_rows_of(function, min_rows)
+    )
     return group_aggregate(function, x, group, **params)
 
 
-def learnt_value(function: str, values: Values, **params: Any) -> Any:
+def compute_by_definition(function: str, values: ReferenceColumn, **params: Any) -> Any:
     """Return an aggregate of Python values, computed by its definition, for reference functions."""
     from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
 
     return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
 
 
-def quantile_of(values: Values, q: float) -> float | None:
+def compute_quantile(values: ReferenceColumn, q: float) -> float | None:
     """Return a linearly interpolated quantile of Python values, computed by its definition."""
-    return learnt_value("quantile", values, q=q, interpolation="linear")
+    return compute_by_definition("quantile", values, q=q, interpolation="linear")
 
 
-def _type_of(values: Values) -> DType:
+def _type_of(values: ReferenceColumn) -> DType:
     """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
-    known = present(values)
+    known = drop_missing(values)
     if any(isinstance(value, float) for value in known):
         return FLOAT64
     if any(isinstance(value, str) for value in known):
@@ -486,11 +531,13 @@ def _type_of(values: Values) -> DType:
     return UINT64 if any(value > INTEGER_RANGE["int64"][1] for value in known) else INT64
 
 
-def _constant(function: str, **given: Any) -> Reference:
+def _constant(function: str, **given: Any) -> OperatorReference:
     """Return an aggregate's reference function: each row gets the value of the training rows."""
 
-    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
-        return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])
+    def reference(
+        train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+    ) -> list[Any]:
+        return [compute_by_definition(function, train[0], **{**given, **params})] * len(rows[0])
 
     return reference
 

@@ -6,16 +6,16 @@ import datetime
 import re
 from typing import Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST
-from fastfeat.operators.durations import Duration, resolve_duration, too_long
-from fastfeat.operators.keys import Keys
-from fastfeat.operators.lookup import By
+from fastfeat.operators.durations import Duration, describe_limit, resolve_duration
+from fastfeat.operators.keys import KeyColumns
+from fastfeat.operators.lookup import LookupKeys
 from fastfeat.operators.windows import (
     Window,
     resolve_order,
@@ -30,13 +30,13 @@ _TIME = re.compile(
 )
 
 
-@recording("ff.ahead", always=True)
-@explaining
+@records_calls("ff.ahead", always=True)
+@with_argument_errors
 def ahead(
     next: Duration,  # the counterpart of last= of a window
     *,
     time: str | Expr,
-    by: Keys | By | None = None,
+    by: KeyColumns | LookupKeys | None = None,
     gap: Duration | None = None,
     tie: str | Expr | None = None,
     table: str | None = None,
@@ -98,44 +98,47 @@ def ahead(
     reach, unit = resolve_duration(f"ahead({next!r})", next)
     begins, unit_of_gap = resolve_duration(f"ahead(gap={gap!r})", gap)
     if not reach or unit is None:
-        raise InvalidPlan(f"ahead({next!r}): a window that reaches nothing has no rows")
+        raise InvalidPlan(f"ahead({next!r}): takes a length above zero, such as '30d'")
     if begins and unit_of_gap != unit:
         raise InvalidPlan(
             f"ahead({next!r}, gap={gap!r}): one is a duration and the other a whole number. Write "
-            "both in the kind of the time"
+            "both as durations, or both as whole numbers if the time column holds integers"
         )
     if reach + (begins or 0) > LONGEST:
-        raise InvalidPlan(f"ahead({next!r}, gap={gap!r}): reaches {too_long(unit)} in all")
+        raise InvalidPlan(
+            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {describe_limit(unit)}. "
+            "Shorten one of them"
+        )
     node = call(
         "ahead",
         resolve_order("ahead", time, by, tie, table, right_time),
         next=reach,
         gap=begins or 0,
-        end=None if end is None else _end_given(end, unit),
+        end=None if end is None else _resolve_end(end, unit),
         unit=unit,
     )
     assert isinstance(node.node, Call)
     return Window(node.node)
 
 
-def _end_given(end: Any, unit: str) -> int:
+def _resolve_end(end: Any, unit: str) -> int:
     """Return the checked `end`: nanoseconds since 1970, or steps if `unit` is "steps"."""
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
         if type(value) is not int or not -LONGEST <= value <= LONGEST:
-            raise TypeMismatch(f"{told}: takes a whole number of int64, as next= is one")
+            raise TypeMismatch(f"{told}: takes a whole number (int64), because next= is one")
         return value
     match value:
         case str():
-            return _nanoseconds_of(told, value)
+            return _parse_time(told, value)
         case datetime.datetime():
             return _since_epoch(value)
         case datetime.date():
             return _since_epoch(datetime.datetime.combine(value, datetime.time()))
         case _:
             raise TypeMismatch(
-                f"{told}: takes a moment, as next= is a duration: a datetime, a date, or a text "
-                "such as '2024-05-01' or '2024-05-01T12:00:00Z'"
+                f"{told}: takes a date or time, because next= is a duration: a datetime, a date, "
+                "or a text such as '2024-05-01' or '2024-05-01T12:00:00Z'"
             )
 
 
@@ -144,7 +147,7 @@ def _since_epoch(moment: datetime.datetime) -> int:
     return (aware - _EPOCH) // _MICROSECOND * 1000
 
 
-def _nanoseconds_of(told: str, text: str) -> int:
+def _parse_time(told: str, text: str) -> int:
     """Return the date or time that a text spells out, in nanoseconds since 1970.
 
     `told` begins the error message.
@@ -157,7 +160,7 @@ def _nanoseconds_of(told: str, text: str) -> int:
         moment = datetime.datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone or ''}")
     except ValueError:
         raise InvalidPlan(
-            f"{told}: is no moment. Write '2024-05-01', '2024-05-01T12:00:00' in UTC, or "
+            f"{told}: is not a date or time. Write '2024-05-01', '2024-05-01T12:00:00' in UTC, or "
             "'2024-05-01T12:00:00+02:00'"
         ) from None
     return _since_epoch(moment) + int((fraction or "0").ljust(9, "0"))

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, aggregate, call, table_of
+from fastfeat.expr import Expr, aggregate, call, literal_table
 from fastfeat.ir import node as ir
 from fastfeat.ir.literals import python_value
-from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
+from fastfeat.ir.parameters import Parameter, Real, Several, TextChoice, Whole
 from fastfeat.ir.writing import Texts, Writer, numbers_text
-from fastfeat.operators.aggregates import learnt_value, quantile_of
-from fastfeat.operators.operator import Case, Operator, Values, checked
-from fastfeat.scalars.binning import CLOSED, EDGE, Closed, is_right
+from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.scalars.binning import CLOSED, EDGE, BinClosed, is_right
 
 Strategy = Literal["uniform", "quantile"]
 EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "Edges of the bins, in rising order")
@@ -28,13 +28,13 @@ PROBABILITIES = Parameter(
 )
 STRATEGY = Parameter(
     "strategy",
-    Words(get_args(Strategy)),
+    TextChoice(get_args(Strategy)),
     "Bins of equal width (`uniform`) or with about equally many training rows (`quantile`)",
     "quantile",
 )
 
 
-def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
+def cut(x: Expr, edges: Sequence[float], *, closed: BinClosed = "left") -> Expr:
     """Return the bin of each value as an int32 code: code i stands for [edges[i - 1], edges[i]).
 
     `cut` of pandas and of Polars makes bins (edges[i - 1], edges[i]] by default: write
@@ -77,11 +77,11 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
             f"cut(edges={n!r}): takes a list of one or more numbers. For one edge write "
             f"cut([{n}]){bins}"
         )
-    given = checked("cut", (EDGES, CLOSED), edges=edges, closed=closed)
-    return call("bin", x, table_of(given.pop("edges")), **given)
+    given = check_parameters("cut", (EDGES, CLOSED), edges=edges, closed=closed)
+    return call("bin", x, literal_table(given.pop("edges")), **given)
 
 
-def qcut(x: Expr, q: int | Sequence[float], *, closed: Closed = "left") -> Expr:
+def qcut(x: Expr, q: int | Sequence[float], *, closed: BinClosed = "left") -> Expr:
     """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
 
     Code i stands for [edge i - 1, edge i): a value equal to an edge belongs to the bin above it.
@@ -110,7 +110,7 @@ def qcut(x: Expr, q: int | Sequence[float], *, closed: Closed = "left") -> Expr:
         [0, 1, 1]
     """
     edges = aggregate("quantiles", x, probabilities=inner_probabilities(q))
-    return call("bin", x, edges, **checked("qcut", (CLOSED,), closed=closed))
+    return call("bin", x, edges, **check_parameters("qcut", (CLOSED,), closed=closed))
 
 
 def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantile") -> Expr:
@@ -144,7 +144,7 @@ def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantil
         >>> fitted.transform({"x": [-9.0, 2.9, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0, 0, 1, 1]
     """
-    n = checked("k_bins_discretize", (N_BINS,), n_bins=n_bins)["n_bins"]
+    n = check_parameters("k_bins_discretize", (N_BINS,), n_bins=n_bins)["n_bins"]
     points = learnt_points("k_bins_discretize", STRATEGY, x, strategy, n + 1)
     return call("bin_inside", x, points)
 
@@ -155,7 +155,7 @@ def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n:
     `strategy` "uniform" spaces them evenly; "quantile" puts about equally many rows between them.
     `named` is the record of the parameter `strategy`, for errors.
     """
-    if checked(operator, (named,), **{named.name: strategy})[named.name] == "uniform":
+    if check_parameters(operator, (named,), **{named.name: strategy})[named.name] == "uniform":
         return aggregate("evenly_spaced", x, n_points=n)
     return aggregate("quantiles", x, probabilities=tuple(k / (n - 1) for k in range(n)))
 
@@ -164,42 +164,45 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
     """Return the probabilities of the quantiles that separate bins, strictly between 0 and 1."""
     given = python_value(q)
     if not isinstance(given, Iterable):
-        n_bins = checked("qcut", (N_QUANTILE_BINS,), q=q)["q"]
+        n_bins = check_parameters("qcut", (N_QUANTILE_BINS,), q=q)["q"]
         return tuple(k / n_bins for k in range(1, n_bins))
-    inner: tuple[float, ...] = checked("qcut", (PROBABILITIES,), q=q)["q"]
+    inner: tuple[float, ...] = check_parameters("qcut", (PROBABILITIES,), q=q)["q"]
     if not 0 < inner[0] <= inner[-1] < 1:
         raise InvalidPlan(
             f"qcut(q={q!r}): takes probabilities strictly between 0 and 1. "
-            "The ends of the first and the last bin are open: leave 0 and 1 out"
+            "Leave out 0 and 1: the first and the last bin have no outer edge"
         )
     return inner
 
 
 def _cut(
-    train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float], closed: str = "left"
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    edges: Sequence[float],
+    closed: str = "left",
 ) -> list[Any]:
     count = bisect.bisect_right if closed == "left" else bisect.bisect_left
     return [None if x is None else count(edges, x) for x in rows[0]]
 
 
 def _qcut(
-    train: Sequence[Values], rows: Sequence[Values], q: Any, closed: str = "left"
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], q: Any, closed: str = "left"
 ) -> list[Any]:
     probabilities = [k / q for k in range(1, q)] if isinstance(q, int) else q
-    learnt = {quantile_of(train[0], p) for p in probabilities}
+    learnt = {compute_quantile(train[0], p) for p in probabilities}
     if None in learnt:
         return [None] * len(rows[0])
     return _cut(train, _floats(rows), sorted(edge for edge in learnt if edge is not None), closed)
 
 
-def _floats(rows: Sequence[Values]) -> list[Values]:
+def _floats(rows: Sequence[ReferenceColumn]) -> list[ReferenceColumn]:
     """Return columns with their numbers as floats, because learnt edges are floats."""
     return [[None if x is None else float(x) for x in values] for values in rows]
 
 
 def _k_bins_discretize(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     n_bins: int = 5,
     strategy: str = "quantile",
 ) -> list[Any]:
@@ -209,14 +212,16 @@ def _k_bins_discretize(
     return _cut(train, _floats(rows), sorted(set(points))[1:-1])
 
 
-def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, ...] | None:
+def points_by_definition(
+    values: ReferenceColumn, strategy: str, n: int
+) -> tuple[float, ...] | None:
     """Return n points from the smallest to the largest value, for reference functions.
 
     None if there are no values. `strategy` is "uniform" or "quantile".
     """
     if strategy == "uniform":
-        return learnt_value("evenly_spaced", values, n_points=n)
-    points = [quantile_of(values, k / (n - 1)) for k in range(n)]
+        return compute_by_definition("evenly_spaced", values, n_points=n)
+    points = [compute_quantile(values, k / (n - 1)) for k in range(n)]
     known = [point for point in points if point is not None]
     return tuple(known) if known else None
 
@@ -236,7 +241,7 @@ def _bin_text(node: ir.Call, texts: Texts) -> str | None:
 
 def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
     match node.args:
-        case (x, table) if (points := points_of(x, table)) is not None:
+        case (x, table) if (points := read_points(x, table)) is not None:
             n_points, strategy = points
             named = "" if strategy == "quantile" else f", strategy={strategy!r}"
             return f"{texts[x]}.k_bins_discretize(n_bins={n_points - 1}{named})"
@@ -244,7 +249,7 @@ def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
             return None
 
 
-def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
+def read_points(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
     """Return (number of points, strategy) if `learnt_points` of x made the table; else None."""
     match table:
         case ir.Aggregate("evenly_spaced", (y,), (("n_points", n_points),)) if x is y:
@@ -264,7 +269,7 @@ _FOREIGN = {
     "right": "Write closed='right' for right=True, closed='left' for right=False",
     "right_closed": "Write closed='right' for right_closed=True, closed='left' for False",
     "left_closed": "Write closed='left' for left_closed=True, closed='right' for False",
-    "labels": "Bins are codes from 0 on. Name them afterwards: .replace_strict({0: 'low', ...})",
+    "labels": "Bins are numbered from 0. Name them afterwards: .replace_strict({0: 'low', ...})",
 }
 """Advice for parameter names of pandas and Polars."""
 

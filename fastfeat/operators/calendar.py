@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastfeat.calls.arguments import explaining_methods
-from fastfeat.calls.recording import Recipe, recording_methods
+from fastfeat.calls.arguments import with_method_errors
+from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
-from fastfeat.operators.operator import checked
+from fastfeat.operators.operator import check_parameters
 from fastfeat.scalars.calendar import EPOCH_UNITS, NAIVE
 from fastfeat.scalars.truncation import interval_of
 from fastfeat.scalars.zone_replacement import AMBIGUOUS, NON_EXISTENT
@@ -22,8 +22,8 @@ Ambiguous = Literal["raise", "earliest", "latest", "null"]
 NonExistent = Literal["raise", "null"]
 
 
-@recording_methods("dt")
-@explaining_methods(lambda of: f"{of.expr!r}.dt.")
+@records_method_calls("dt")
+@with_method_errors(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
     """The parts of a date, time, timestamp or duration: `col("t").dt`.
@@ -271,7 +271,7 @@ class DatetimeParts:
         """
         if not isinstance(every, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
-                f"truncate(every={every!r}): takes a text of a number and a unit, such as '15m', "
+                f"truncate(every={every!r}): takes a text with a number and a unit, such as '15m', "
                 "'1d' or '1mo'"
             )
         interval_of(every)  # raises for other texts
@@ -320,7 +320,7 @@ class DatetimeParts:
         """
         if zone is not None:
             _zone(f"replace_time_zone({zone!r})", zone)
-        words = checked(
+        words = check_parameters(
             "replace_time_zone",
             (AMBIGUOUS, NON_EXISTENT),
             ambiguous=ambiguous,
@@ -340,7 +340,7 @@ class DatetimeParts:
         is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         if not is_text or unit not in EPOCH_UNITS:
             listed = ", ".join(repr(known) for known in EPOCH_UNITS)
-            raise TypeMismatch(f"epoch({unit!r}): there is no such unit. Take one of {listed}")
+            raise TypeMismatch(f"epoch({unit!r}): unknown unit. Use one of {listed}")
         return call("dt.epoch", self.expr, unit=unit)
 
     def total_days(self) -> Expr:
@@ -379,12 +379,12 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
             f"{name}(naive={naive!r}): takes 'UTC'. For local times write "
             f".dt.replace_time_zone({tz or 'Europe/Berlin'!r}).dt.{name}()"
         )
-    said = checked(name, (NAIVE,), naive=naive)
+    said = check_parameters(name, (NAIVE,), naive=naive)
     if tz is None:
         if said:
             raise InvalidPlan(
-                f"{name}(naive={naive!r}): lacks tz=. Without it, a timestamp that has no zone is "
-                "taken as it stands"
+                f"{name}(naive={naive!r}): naive= needs tz=. Without tz=, a timestamp without a "
+                "zone is not converted"
             )
         return call(f"dt.{name}", expr, **params)
     return call(f"dt.{name}", expr, tz=_zone(f"{name}(tz={tz!r})", tz), **said, **params)

@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir import dtypes
-from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
+from fastfeat.operators.operator import Case, Operator, check_parameters, each, parameters_of
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
@@ -38,8 +38,13 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
     wanted = as_dtype(dtype)
     if wanted.is_list:
-        raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
-    return call("cast", x, dtype=wanted, **checked("cast", parameters_of("cast"), strict=strict))
+        raise TypeMismatch(
+            f"cast(dtype={dtype!r}): cannot cast to a list. Cast the elements of the list instead, "
+            "such as .list.get(0)"
+        )
+    return call(
+        "cast", x, dtype=wanted, **check_parameters("cast", parameters_of("cast"), strict=strict)
+    )
 
 
 def as_float(x: Expr) -> Expr:

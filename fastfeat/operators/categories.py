@@ -6,30 +6,39 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, call, several, table_of
+from fastfeat.expr import Expr, call, literal_table, several_columns
 from fastfeat.ir import node as ir
 from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter, Whole
+from fastfeat.ir.parameters import MAX_MEMORY, BoolChoice, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.keys import (
-    code_of,
+    as_key_parts,
     codes_options,
+    encode_keys,
     group_text,
     keys_text,
     min_rows_of,
-    parts_of,
 )
-from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    parameters_of,
+)
 
 if TYPE_CHECKING:
-    from fastfeat.scalars.categories import Drop, Missing
+    from fastfeat.scalars.categories import Drop, MissingOption
 
 NORMALIZE = Parameter(
-    "normalize", Flag(), "Whether to return the share of the training rows, not the count", False
+    "normalize",
+    BoolChoice(),
+    "Whether to return the share of the training rows, not the count",
+    False,
 )
 
 N_COLUMNS = Parameter("n_columns", Whole(2, 31), "Number of columns")
@@ -73,15 +82,17 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    unseen = checked("ordinal_encode", parameters_of("encode"), n_unseen_buckets=n_unseen_buckets)
+    unseen = check_parameters(
+        "ordinal_encode", parameters_of("encode"), n_unseen_buckets=n_unseen_buckets
+    )
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
-                "ordinal_encode(vocabulary=...): what is rare is learnt in fit. Leave out "
-                "min_frequency and max_categories, or the vocabulary"
+                "ordinal_encode(vocabulary=...): min_frequency= and max_categories= apply only to "
+                "a vocabulary that fit learns. Leave them out, or leave out vocabulary="
             )
-        return call("encode", x, _given(vocabulary), missing="key", **unseen)
-    return code_of(
+        return call("encode", x, _vocabulary_table(vocabulary), missing="key", **unseen)
+    return encode_keys(
         x,
         "ordinal_encode",
         n_unseen=unseen["n_unseen"],
@@ -91,7 +102,7 @@ def ordinal_encode(
     )
 
 
-def _given(vocabulary: Any) -> Expr:
+def _vocabulary_table(vocabulary: Any) -> Expr:
     """Return the user's `vocabulary=` as a literal table; InvalidPlan if a category repeats."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
@@ -100,13 +111,14 @@ def _given(vocabulary: Any) -> Expr:
     values = [literal_value(value) for value in listed]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(
-            "ordinal_encode(vocabulary=...): a missing value has the code 0 without being listed"
+            "ordinal_encode(vocabulary=...): a missing value always has the code 0. Leave it out "
+            "of the list"
         )
     again = [value for value, n in Counter(map(repr, values)).items() if n > 1]
     if again or not values:
-        told = f"lists {again[0]} twice" if again else "lists no category"
+        told = f"lists {again[0]} twice" if again else "the list of categories is empty"
         raise InvalidPlan(f"ordinal_encode(vocabulary=...): {told}")
-    return table_of(values)
+    return literal_table(values)
 
 
 def count_encode(
@@ -138,9 +150,9 @@ def count_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["n"].to_pylist()
         [2, 1, 0, 1]
     """
-    given = checked("count_encode", (NORMALIZE,), normalize=normalize)
+    given = check_parameters("count_encode", (NORMALIZE,), normalize=normalize)
     least = min_rows_of("count_encode", min_rows)
-    codes = code_of(x, "count_encode", n_unseen=1, min_frequency=least, max_memory=max_memory)
+    codes = encode_keys(x, "count_encode", n_unseen=1, min_frequency=least, max_memory=max_memory)
     node = codes.node
     assert isinstance(node, Call)
     learnt = Expr((node.args[-1],))
@@ -153,7 +165,7 @@ def one_hot_encode(
     min_frequency: float | None = None,
     max_categories: int | None = None,
     drop: Drop | None = None,
-    missing: Missing = "zeros",
+    missing: MissingOption = "zeros",
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
     """Return one column per category, 1 in its rows, else 0; names end in "_" and the category.
@@ -186,8 +198,8 @@ def one_hot_encode(
         >>> fitted.transform({"k": ["a", "c"]}, backend="reference").to_pydict()
         {'k_a': [1, 0], 'k_b': [0, 0]}
     """
-    given = checked("one_hot_encode", parameters_of("one_hot"), drop=drop, missing=missing)
-    codes = code_of(
+    given = check_parameters("one_hot_encode", parameters_of("one_hot"), drop=drop, missing=missing)
+    codes = encode_keys(
         x,
         "one_hot_encode",
         n_unseen=1,
@@ -231,8 +243,8 @@ def binary_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference").to_pydict()
         {'k_0': [0, 1, 1, 0], 'k_1': [1, 1, 0, 0]}
     """
-    given = checked("binary_encode", (N_COLUMNS,), n_columns=n_columns)
-    codes = code_of(
+    given = check_parameters("binary_encode", (N_COLUMNS,), n_columns=n_columns)
+    codes = encode_keys(
         x,
         "binary_encode",
         n_unseen=1,
@@ -241,11 +253,11 @@ def binary_encode(
         max_memory=max_memory,
     )
     bits = range(given["n_columns"])
-    return several({f"_{bit}": (codes // 2**bit % 2).cast("uint8") for bit in bits})
+    return several_columns({f"_{bit}": (codes // 2**bit % 2).cast("uint8") for bit in bits})
 
 
-@recording("ff.cross")
-@explaining
+@records_calls("ff.cross")
+@with_argument_errors
 def cross(*parts: Expr | str) -> Expr:
     """Return the exact combination of several values, in their order, for an encoder.
 
@@ -262,13 +274,13 @@ def cross(*parts: Expr | str) -> Expr:
         ff.cross(col('origin'), col('dest')).ordinal_encode()
     """
     if len(parts) < 2:
-        raise InvalidPlan(f"cross takes two or more values, got {len(parts)}")
-    return call("cross", *parts_of("cross", parts))
+        raise InvalidPlan(f"cross(): takes two or more columns or expressions, got {len(parts)}")
+    return call("cross", *as_key_parts("cross", parts))
 
 
-def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
+def _codes(train: ReferenceColumn, rows: ReferenceColumn, **params: Any) -> list[int]:
     """Return the codes of `rows`, learnt from `train` by the definition of `ordinal_encode`."""
-    ordered, counts = _ordered(train), Counter(x for x in train if x is not None)
+    ordered, counts = _sort_categories(train), Counter(x for x in train if x is not None)
     least, most = params.get("min_frequency") or 0, params.get("max_categories")
     if isinstance(least, float):
         least *= len(train)
@@ -279,13 +291,15 @@ def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
     return [0 if x is None else codes.get(x, 1) for x in rows]
 
 
-def _ordered(train: Values) -> list[Any]:
+def _sort_categories(train: ReferenceColumn) -> list[Any]:
     """Return the distinct values of the training rows: the most frequent first, then by value."""
     counts = Counter(x for x in train if x is not None)
     return sorted(counts, key=lambda x: (-counts[x], x.encode() if isinstance(x, str) else x))
 
 
-def _ordinal_encode(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[int]:
+def _ordinal_encode(
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+) -> list[int]:
     known = params.pop("vocabulary", None)
     if known is None:
         return _codes(train[0], rows[0], **params)
@@ -294,14 +308,20 @@ def _ordinal_encode(train: Sequence[Values], rows: Sequence[Values], **params: A
 
 
 def _count_encode(
-    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False, min_rows: int = 1
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    normalize: bool = False,
+    min_rows: int = 1,
 ) -> list[float]:
     counts = Counter({x: n for x, n in Counter(train[0]).items() if x is None or n >= min_rows})
     return [counts[x] / len(train[0]) if normalize else counts[x] for x in rows[0]]
 
 
 def _one_hot_encode(
-    train: Sequence[Values], rows: Sequence[Values], drop: str | None = None, **params: Any
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    drop: str | None = None,
+    **params: Any,
 ) -> tuple[list[int], ...]:
     missing = params.pop("missing", "zeros")
     codes = _codes(train[0], rows[0], **params)
@@ -315,7 +335,7 @@ def _one_hot_encode(
 
 
 def _binary_encode(
-    train: Sequence[Values], rows: Sequence[Values], n_columns: int, **params: Any
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], n_columns: int, **params: Any
 ) -> tuple[list[int], ...]:
     codes = _codes(train[0], rows[0], max_categories=2**n_columns - 2, **params)
     return tuple([code >> bit & 1 for code in codes] for bit in range(n_columns))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import InvalidPlan, UnknownColumn
 from fastfeat.ir.dtypes import DType
 
-Kind = Literal["all", "numeric", "temporal", "text", "boolean"]
+ColumnKind = Literal["all", "numeric", "temporal", "text", "boolean"]
 
 _KINDS: dict[str, Callable[[DType], bool]] = {
     "all": lambda dtype: True,
@@ -20,9 +20,9 @@ _KINDS: dict[str, Callable[[DType], bool]] = {
 }
 
 
-@explaining
+@with_argument_errors
 def columns(
-    schema: object, kind: Kind = "all", *, exclude: str | Collection[str] = ()
+    schema: object, kind: ColumnKind = "all", *, exclude: str | Collection[str] = ()
 ) -> list[str]:
     """Return the names of the columns of a kind, in their order.
 
@@ -49,7 +49,7 @@ def columns(
     types = read_schema(schema)
     left_out = {exclude} if isinstance(exclude, str) else set(exclude)
     for name in left_out - set(types):
-        raise UnknownColumn(f"columns(exclude=...): there is no column {name!r}")
+        raise UnknownColumn(f"columns(exclude=...): the data has no column {name!r}")
     chosen = _KINDS[kind]
     return [
         name

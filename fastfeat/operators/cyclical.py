@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.expr import Expr, call, several
+from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.writing import SeveralWriter, Texts, number_text
-from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
 from fastfeat.scalars.cyclical import PERIOD
 
 
@@ -32,8 +32,8 @@ def cyclical(x: Expr, period: float) -> Expr:
         >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
         {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
     """
-    given = checked("cyclical", PERIOD, period=period)
-    return several(
+    given = check_parameters("cyclical", PERIOD, period=period)
+    return several_columns(
         {
             "_sin": call("cyclical_sin", x, **given),
             "_cos": call("cyclical_cos", x, **given),
@@ -42,7 +42,7 @@ def cyclical(x: Expr, period: float) -> Expr:
 
 
 def _cyclical(
-    train: Sequence[Values], rows: Sequence[Values], period: float
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], period: float
 ) -> tuple[list[Any], list[Any]]:
     points = [(None, None) if x is None else _point(x, period) for x in rows[0]]
     return [sin for sin, _ in points], [cos for _, cos in points]

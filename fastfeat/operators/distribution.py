@@ -8,16 +8,25 @@ from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call, lit
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.parameters import Parameter, TextChoice
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import quantile_of
+from fastfeat.operators.aggregates import compute_quantile
 from fastfeat.operators.horizontal import min_horizontal
-from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    parameters_of,
+)
 
-Distribution = Literal["uniform", "normal"]
+OutputDistribution = Literal["uniform", "normal"]
 DISTRIBUTION = Parameter(
-    "output_distribution", Words(get_args(Distribution)), "Distribution of the result", "uniform"
+    "output_distribution",
+    TextChoice(get_args(OutputDistribution)),
+    "Distribution of the result",
+    "uniform",
 )
 MARGIN = 1e-7
 """Least distance of ranks from 0 and 1 as normal deviates, which would be infinite there."""
@@ -27,7 +36,7 @@ def quantile_transform(
     x: Expr,
     *,
     n_quantiles: int = 1000,
-    output_distribution: Distribution = "uniform",
+    output_distribution: OutputDistribution = "uniform",
 ) -> Expr:
     """Return the share of training rows below each value, or the normal quantile of that share.
 
@@ -53,8 +62,12 @@ def quantile_transform(
         >>> fitted.transform({"x": [0.0, 2.0, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0.0, 0.5, 0.75, 1.0]
     """
-    given = checked("quantile_transform", parameters_of("even_quantiles"), n_quantiles=n_quantiles)
-    chosen = checked("quantile_transform", (DISTRIBUTION,), output_distribution=output_distribution)
+    given = check_parameters(
+        "quantile_transform", parameters_of("even_quantiles"), n_quantiles=n_quantiles
+    )
+    chosen = check_parameters(
+        "quantile_transform", (DISTRIBUTION,), output_distribution=output_distribution
+    )
     normal = chosen["output_distribution"] == "normal"
     table = aggregate("even_quantiles", x, **given)
     n_learnt = min_horizontal(given["n_quantiles"], learnt.count(x) + learnt.null_count(x))
@@ -100,14 +113,14 @@ def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: floa
 
 
 def _quantile_transform(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     n_quantiles: int = 1000,
     output_distribution: str = "uniform",
 ) -> list[Any]:
     n = min(n_quantiles, len(train[0]))
     ranks = [k / (n - 1) for k in range(n)] if n > 1 else [0.0]
-    knots = [quantile_of(train[0], rank) for rank in ranks]
+    knots = [compute_quantile(train[0], rank) for rank in ranks]
     known = [knot for knot in knots if knot is not None]
     if not known:
         return [None] * len(rows[0])

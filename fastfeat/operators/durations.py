@@ -26,8 +26,8 @@ _NS = {
     "w": 7 * 86_400 * 10**9,
 }
 _BELOW_ZERO = {
-    "ahead": "ff.ahead looks ahead as it is; a feature looks back: ff.window('7d', ...)",
-    "window": "A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead",
+    "ahead": "ff.ahead always looks ahead. For a feature, look back with ff.window('7d', ...)",
+    "window": "A window looks back, never ahead. For a label, look ahead with ff.ahead('30d', ...)",
 }
 """Advice for negative lengths, by the function that got one."""
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
@@ -51,45 +51,47 @@ def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
             microseconds = datetime.timedelta(microseconds=1)
             found = value // microseconds * 1000, "time"
         case str():
-            found = _nanoseconds(told, value), "time"
+            found = _parse_duration(told, value), "time"
         case _:
             found = None
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
     if found[0] < 0:
-        raise _below_zero(told)
+        raise _negative_error(told)
     if found[0] > LONGEST:
-        raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
+        raise InvalidPlan(
+            f"{told}: is {describe_limit(found[1])}. To reach back to the first row, pass None"
+        )
     return found
 
 
-def _below_zero(told: str) -> InvalidPlan:
-    hint = _BELOW_ZERO.get(told.partition("(")[0], "Write how long it is, without the sign")
-    return InvalidPlan(f"{told}: is below zero. {hint}")
+def _negative_error(told: str) -> InvalidPlan:
+    hint = _BELOW_ZERO.get(told.partition("(")[0], "Write the length without the sign")
+    return InvalidPlan(f"{told}: must not be negative. {hint}")
 
 
-def too_long(unit: str | None) -> str:
-    return "longer than 292 years" if unit == "time" else "more than int64 holds"
+def describe_limit(unit: str | None) -> str:
+    return "longer than 292 years" if unit == "time" else "more than int64 can hold"
 
 
-def _nanoseconds(told: str, text: str) -> int:
+def _parse_duration(told: str, text: str) -> int:
     parts = list(_PART.finditer(text.replace("µ", "u")))
     if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
         if text.startswith("-"):
-            raise _below_zero(told)
+            raise _negative_error(told)
         raise InvalidPlan(
-            f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
-            "as '7d' or '1h30m'"
+            f"{told}: is not a duration. Write numbers with the units ns, us, ms, s, m, h, d, w, "
+            "such as '7d' or '1h30m'"
         )
     for part in parts:
         unit = part.group(2)
         if unit in ("mo", "q", "y"):
             raise InvalidPlan(
-                f"{told}: {unit!r} is not the same length everywhere in the calendar. Write days, "
-                "such as '30d' or '365d'"
+                f"{told}: {unit!r} has no fixed length. Write days, such as '30d' or '365d'"
             )
         if unit == "i":
             raise InvalidPlan(
-                f"{told}: a whole number has no unit: {part.group(1)}. rows= keeps rows"
+                f"{told}: write a whole number without a unit: {part.group(1)}. To limit the "
+                "number of rows use rows="
             )
     return sum(int(part.group(1)) * _NS[part.group(2)] for part in parts)

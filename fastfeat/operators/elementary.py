@@ -89,7 +89,7 @@ def log(x: Expr, base: float | None = None) -> Expr:
         return call("log", x, base=None)
     positive = number("log", "base", base)
     if not is_of_type(BASE.type, positive):
-        raise InvalidPlan(f"log(base={base!r}): the base is a positive finite number other than 1")
+        raise InvalidPlan(f"log(base={base!r}): takes a positive finite number other than 1")
     return call("log", x, base=positive)
 
 
@@ -145,7 +145,7 @@ def sigmoid(x: Expr) -> Expr:
     return call("sigmoid", x)
 
 
-def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
+def with_ieee_results(function: Callable[[float], float]) -> Callable[[Any], float]:
     """Return a function of `math` that returns NaN or inf where Python would raise."""
 
     def total(x: Any) -> float:
@@ -176,7 +176,7 @@ def _cube_root(x: Any) -> float:
 
 def _logarithm(function: Callable[[float], float], pole: float) -> Callable[[Any], float]:
     def total(x: Any) -> float:
-        return -math.inf if x == pole else ieee(function)(x)
+        return -math.inf if x == pole else with_ieee_results(function)(x)
 
     return total
 
@@ -194,10 +194,10 @@ def _sigmoid(x: Any) -> float:
 
 
 OPERATORS: dict[str, Operator] = {
-    "sqrt": Operator(sqrt, each(ieee(math.sqrt))),
+    "sqrt": Operator(sqrt, each(with_ieee_results(math.sqrt))),
     "cbrt": Operator(cbrt, each(_cube_root), ulp=1),
-    "exp": Operator(exp, each(ieee(math.exp)), ulp=2),
-    "expm1": Operator(expm1, each(ieee(math.expm1)), ulp=2),
+    "exp": Operator(exp, each(with_ieee_results(math.exp)), ulp=2),
+    "expm1": Operator(expm1, each(with_ieee_results(math.expm1)), ulp=2),
     "log": Operator(
         log, each(_log), tuple(Case(params={"base": base}) for base in (None, 2, 10, 0.5, 7)), ulp=4
     ),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.expr import Expr, call, when
 from fastfeat.ir.literals import Scalar
 from fastfeat.operators.cast import as_float
-from fastfeat.operators.horizontal import expression
+from fastfeat.operators.horizontal import as_column_expression
 from fastfeat.operators.operator import Case, Operator, each
 
 EARTH_RADIUS_KM = 6371.0088
 """Radius of the sphere in kilometres: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid."""
 
 
-@recording("ff.haversine")
-@explaining
+@records_calls("ff.haversine")
+@with_argument_errors
 def haversine(
     lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar
 ) -> Expr:
@@ -47,7 +47,7 @@ def haversine(
         871
     """
     given = (lat1, lon1, lat2, lon2)
-    phi1, lambda1, phi2, lambda2 = (as_float(expression(degrees)) for degrees in given)
+    phi1, lambda1, phi2, lambda2 = (as_float(as_column_expression(degrees)) for degrees in given)
     size1, size2 = call("abs", phi1), call("abs", phi2)
     half = math.pi / 360
     across = _square(call("sin", (phi2 - phi1) * half))

@@ -8,7 +8,13 @@ from typing import Any
 
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
-from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    parameters_of,
+)
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
@@ -44,11 +50,14 @@ def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
 
 def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
     """Return the checked parameters of a hash, by name, as plan nodes store them."""
-    return checked(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
+    return check_parameters(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
 
 
 def _hash(
-    train: Sequence[Values], rows: Sequence[Values], n_buckets: int | None = None, seed: int = 0
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    n_buckets: int | None = None,
+    seed: int = 0,
 ) -> list[Any]:
     found = [None if x is None else xxh64(canonical(x), seed) for x in rows[0]]
     if n_buckets is None:
@@ -74,20 +83,20 @@ def xxh64(content: bytes, seed: int = 0) -> int:
     h = seed + p5 + len(content)
     while len(content) >= 8:
         lane = int.from_bytes(content[:8], "little") * p2
-        h = _turned(h ^ _turned(lane, 31) * p1, 27) * p1 + p4
+        h = _rotate_left(h ^ _rotate_left(lane, 31) * p1, 27) * p1 + p4
         content = content[8:]
     if len(content) >= 4:
-        h = _turned(h ^ int.from_bytes(content[:4], "little") * p1, 23) * p2 + p3
+        h = _rotate_left(h ^ int.from_bytes(content[:4], "little") * p1, 23) * p2 + p3
         content = content[4:]
     for byte in content:
-        h = _turned(h ^ byte * p5, 11) * p1
+        h = _rotate_left(h ^ byte * p5, 11) * p1
     h %= 2**64
     h = (h ^ h >> 33) * p2 % 2**64
     h = (h ^ h >> 29) * p3 % 2**64
     return h ^ h >> 32
 
 
-def _turned(word: int, count: int) -> int:
+def _rotate_left(word: int, count: int) -> int:
     word %= 2**64
     return (word << count | word >> 64 - count) % 2**64
 

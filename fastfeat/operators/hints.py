@@ -22,7 +22,7 @@ NONE = "none "
 
 
 @cache
-def tables() -> Mapping[str, Mapping[str, str]]:
+def read_hints() -> Mapping[str, Mapping[str, str]]:
     """Return the hints of `hints.txt`: section to method name to hint."""
     found, text, place = dict[str, dict[str, str]](), list[str](), ""
     is_after_names = True
@@ -39,7 +39,9 @@ def tables() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozenset[str]]) -> str:
+def hint_for_method(
+    name: str, methods: frozenset[str], members: Mapping[str, frozenset[str]]
+) -> str:
     """Return a hint, to end the error about a method that expressions lack; empty if there is none.
 
     `methods` are the existing methods, `members` those in each namespace.
@@ -58,7 +60,7 @@ def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozens
     return did_you_mean(name, methods, LIKELY)
 
 
-def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
+def hint_in_namespace(namespace: str, name: str, methods: frozenset[str]) -> str:
     """Return a hint, to end the error about a method that a namespace such as "str" lacks."""
     hint = _hint(namespace, name) or did_you_mean(name, methods, LIKELY)
     return hint or f" There are: {', '.join(sorted(methods))}"
@@ -66,8 +68,8 @@ def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
 
 def _hint(place: str, name: str) -> str:
     """Return the hint for a method name from a section (`place`) of the table; empty if none."""
-    if written := tables()[place].get(name):
+    if written := read_hints()[place].get(name):
         return f" Write {written}"
-    reasons = tables()[f"{NONE}{place}"]
+    reasons = read_hints()[f"{NONE}{place}"]
     reason = reasons.get(name) or reasons.get(f"{name.partition('_')[0]}_*")
     return f" {reason[0].upper()}{reason[1:]}" if reason else ""

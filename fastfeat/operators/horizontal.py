@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
 from fastfeat.ir.literals import Scalar, in_order
-from fastfeat.operators.operator import Case, Operator, each_seen, present
+from fastfeat.operators.operator import Case, Operator, drop_missing, each_with_missing
 
 Operand = Expr | Scalar
 """An expression, the name of a column, or a constant other than text."""
 
 
-@recording("ff.coalesce")
-@explaining
+@records_calls("ff.coalesce")
+@with_argument_errors
 def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the first present value of the row; missing if all are missing.
 
@@ -38,8 +38,8 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("coalesce", *operands("coalesce", exprs))
 
 
-@recording("ff.min_horizontal")
-@explaining
+@records_calls("ff.min_horizontal")
+@with_argument_errors
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the smallest present value of the row, -0.0 below 0.0; missing if all are missing.
 
@@ -57,8 +57,8 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("min_horizontal", *operands("min_horizontal", exprs))
 
 
-@recording("ff.max_horizontal")
-@explaining
+@records_calls("ff.max_horizontal")
+@with_argument_errors
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the largest present value of the row, 0.0 above -0.0; missing if all are missing.
 
@@ -76,8 +76,8 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("max_horizontal", *operands("max_horizontal", exprs))
 
 
-@recording("ff.sum_horizontal")
-@explaining
+@records_calls("ff.sum_horizontal")
+@with_argument_errors
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the sum of the present values of the row; 0 if all are missing.
 
@@ -97,8 +97,8 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("sum_horizontal", *operands("sum_horizontal", exprs))
 
 
-@recording("ff.mean_horizontal")
-@explaining
+@records_calls("ff.mean_horizontal")
+@with_argument_errors
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the mean of the present values of the row as float64; missing if all are missing.
 
@@ -127,14 +127,14 @@ def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> l
         else:
             flat.append(given)
     if not flat:
-        raise InvalidPlan(f"{function}(): takes at least one expression or name of a column")
+        raise InvalidPlan(f"{function}(): takes at least one expression or column name")
     return [col(given) if isinstance(given, str) else as_expr(given) for given in flat]
 
 
-def expression(given: Operand) -> Expr:
+def as_column_expression(given: Operand) -> Expr:
     """Return an argument of a function as an expression; a text is the name of a column."""
     if given is None:
-        raise TypeMismatch("None is no column. Give an expression or the name of a column")
+        raise TypeMismatch("None is not a column. Pass an expression or the name of a column")
     return col(given) if isinstance(given, str) else as_expr(given)
 
 
@@ -147,19 +147,19 @@ def _order(value: Any) -> tuple[Any, float]:
 
 
 def _min(*row: Any) -> Any:
-    return min(present(row), key=_order, default=None)
+    return min(drop_missing(row), key=_order, default=None)
 
 
 def _max(*row: Any) -> Any:
-    return max(present(row), key=_order, default=None)
+    return max(drop_missing(row), key=_order, default=None)
 
 
 def _sum(*row: Any) -> Any:
-    return reduce(operator.add, present(row), 0)  # sum() compensates since Python 3.12
+    return reduce(operator.add, drop_missing(row), 0)  # sum() compensates since Python 3.12
 
 
 def _mean(*row: Any) -> Any:
-    known = [float(value) for value in present(row)]
+    known = [float(value) for value in drop_missing(row)]
     return reduce(operator.add, known, 0.0) / len(known) if known else None
 
 
@@ -167,9 +167,9 @@ _ROWS = (Case(("number", "number", "number")), Case(("number",)))
 _SUMS = (Case(("float", "float", "float")), Case(("integer", "bool")), Case(("float", "integer")))
 
 OPERATORS: dict[str, Operator] = {
-    "coalesce": Operator(coalesce, each_seen(_coalesce), _ROWS, method=False),
-    "min_horizontal": Operator(min_horizontal, each_seen(_min), _ROWS, method=False),
-    "max_horizontal": Operator(max_horizontal, each_seen(_max), _ROWS, method=False),
-    "sum_horizontal": Operator(sum_horizontal, each_seen(_sum), _SUMS, method=False),
-    "mean_horizontal": Operator(mean_horizontal, each_seen(_mean), _SUMS, method=False),
+    "coalesce": Operator(coalesce, each_with_missing(_coalesce), _ROWS, method=False),
+    "min_horizontal": Operator(min_horizontal, each_with_missing(_min), _ROWS, method=False),
+    "max_horizontal": Operator(max_horizontal, each_with_missing(_max), _ROWS, method=False),
+    "sum_horizontal": Operator(sum_horizontal, each_with_missing(_sum), _SUMS, method=False),
+    "mean_horizontal": Operator(mean_horizontal, each_with_missing(_mean), _SUMS, method=False),
 }

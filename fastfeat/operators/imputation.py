@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, call, several
+from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.literals import Scalar
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
-from fastfeat.ir.parameters import Flag, Parameter
+from fastfeat.ir.parameters import BoolChoice, Parameter
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import learnt_value, quantile_of
-from fastfeat.operators.keys import Keys
-from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+
+if TYPE_CHECKING:
+    from fastfeat.operators.keys import KeyColumns
 
 INDICATOR = Parameter(
-    "add_indicator", Flag(), "Whether to add a bool column that is True for missing values", False
+    "add_indicator",
+    BoolChoice(),
+    "Whether to add a bool column that is True for missing values",
+    False,
 )
 _LEARNT = ("mean", "median", "mode", "most_frequent")
 
@@ -28,7 +33,7 @@ def impute(
     value: Expr | Scalar,
     *,
     add_indicator: bool = False,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
 ) -> Expr:
     """Return x with missing values replaced by a learnt mean, median or mode, or a given value.
@@ -64,22 +69,23 @@ def impute(
         >>> plan.fit({"x": [1.0]}).transform({"x": [None]}, backend="reference").to_pydict()
         {'x': [0.0], 'x_missing': [True]}
     """
-    filled = _filled(x, value, by, min_rows)
-    if not checked("impute", (INDICATOR,), add_indicator=add_indicator)["add_indicator"]:
+    filled = _fill(x, value, by, min_rows)
+    if not check_parameters("impute", (INDICATOR,), add_indicator=add_indicator)["add_indicator"]:
         return filled
-    return several({"": filled, "_missing": call("is_null", x)})
+    return several_columns({"": filled, "_missing": call("is_null", x)})
 
 
-def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None) -> Expr:
+def _fill(x: Expr, value: Expr | Scalar, by: KeyColumns | None, min_rows: int | None) -> Expr:
     if by is not None and (isinstance(value, Expr) or value not in _LEARNT):
         raise InvalidPlan(
-            f"impute({value!r}, by={by!r}): a key is for what is learnt, such as 'mean'. Leave by "
-            "out, or write the expression with it: x.quantile(0.9, by='key')"
+            f"impute({value!r}, by={by!r}): by= applies only to 'mean', 'median' and 'mode'. Leave "
+            "out by=, or use it in an expression, such as x.quantile(0.9, by='key')"
         )
     if min_rows is not None and by is None:
         raise InvalidPlan(
-            f"impute({value!r}, min_rows={min_rows!r}): is how many training rows a key needs. "
-            f"Name the key: impute('median', by='key', min_rows={min_rows!r})"
+            f"impute({value!r}, min_rows={min_rows!r}): min_rows= is the minimum number of "
+            "training rows per key, and by= is missing. "
+            f"Write impute('median', by='key', min_rows={min_rows!r})"
         )
     match value:
         case Expr():  # tested first: comparing an Expr with a text gives another expression
@@ -93,22 +99,25 @@ def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None
         case str():
             raise InvalidPlan(
                 f'impute({value!r}): takes "mean", "median", "mode", a number or an expression. '
-                f"Text is filled by .fill_null({value!r})"
+                f"To fill in a text write .fill_null({value!r})"
             )
         case _:
             return call("fill_null", x, value)
 
 
 def _impute(
-    train: Sequence[Values], rows: Sequence[Values], value: Any, add_indicator: bool = False
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    value: Any,
+    add_indicator: bool = False,
 ) -> list[Any] | tuple[list[Any], list[Any]]:
     match value:
         case "mean":
-            known = learnt_value("mean", train[0])
+            known = compute_by_definition("mean", train[0])
         case "median":
-            known = quantile_of(train[0], 0.5)
+            known = compute_quantile(train[0], 0.5)
         case "mode" | "most_frequent":
-            known = learnt_value("mode", train[0])
+            known = compute_by_definition("mode", train[0])
         case _:
             known = value
     filled = [known if x is None else x for x in rows[0]]
@@ -130,12 +139,12 @@ def _with_indicator(nodes: Sequence[Node], texts: Texts) -> str | None:
 def _text(node: Call, more: Sequence[str], texts: Texts) -> str | None:
     match node.args:
         case (x, value) if not isinstance(value, Literal):
-            return f"{texts[x]}.impute({', '.join([*_given(x, value, texts), *more])})"
+            return f"{texts[x]}.impute({', '.join([*_impute_options(x, value, texts), *more])})"
         case _:
             return None
 
 
-def _given(x: Node, value: Node, texts: Texts) -> list[str]:
+def _impute_options(x: Node, value: Node, texts: Texts) -> list[str]:
     """Return the options of `impute` as text: the strategy or value, and the key, if any.
 
     A median appears in the plan as a quantile.

@@ -16,9 +16,9 @@ from fastfeat.ir.literals import in_order, python_value
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.operator import checked, parameters_of, written_parameter
+from fastfeat.operators.operator import check_parameters, parameters_of, written_parameter
 
-Keys = str | Expr | Iterable["str | Expr"]
+KeyColumns = str | Expr | Iterable["str | Expr"]
 """One or several keys: names of columns, or expressions."""
 
 MIN_ROWS = Parameter(
@@ -30,7 +30,7 @@ MIN_ROWS = Parameter(
 )
 
 
-def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
+def resolve_keys(operator: str, by: Any, name: str = "by") -> list[Expr]:
     """Return the parts of a key given as `by=`: a name, an expression, or a list of those.
 
     Raises InvalidPlan for an empty list and TypeMismatch for anything else. `operator` and `name`
@@ -40,15 +40,17 @@ def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
     if not isinstance(given, Iterable):
         raise TypeMismatch(
             f"{operator}({name}={by!r}): takes the name of a column, an expression, or a list of "
-            "those"
+            "names and expressions"
         )
-    parts = parts_of(f"{operator}({name}={by!r})", cast("Iterable[Any]", given))
+    parts = as_key_parts(f"{operator}({name}={by!r})", cast("Iterable[Any]", given))
     if not parts:
-        raise InvalidPlan(f"{operator}({name}={by!r}): names no key. Leave it out for all rows")
+        raise InvalidPlan(
+            f"{operator}({name}={by!r}): names no key. If there is no key, leave out {name}="
+        )
     return parts
 
 
-def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
+def as_key_parts(told: str, given: Iterable[Any]) -> list[Expr]:
     """Return names and expressions, all as expressions; TypeMismatch for anything else.
 
     `told` begins the error message.
@@ -63,23 +65,23 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
     return parts
 
 
-def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
+def group_by_keys(parts: list[Expr], min_rows: int | None = None) -> Expr:
     """Return the group number of each row: 0 for a missing key, 1 if unseen, from 2 if known.
 
     A key is missing if any part is. Keys with fewer than `min_rows` training rows count as unseen.
     """
-    return _encoded(
+    return _encode_parts(
         parts, "key", 1, min_frequency=min_rows, max_categories=None, max_memory=MAX_MEMORY
     )
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
     """Return the checked `min_rows`; None if every key is kept, which 1 also means."""
-    least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
+    least = check_parameters(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 
 
-def code_of(
+def encode_keys(
     x: Expr,
     operator: str,
     *,
@@ -100,12 +102,12 @@ def code_of(
         max_memory: Bytes that `fit` may use for the categories.
     """
     least = _frequency(operator, min_frequency)
-    given = checked(
+    given = check_parameters(
         operator, parameters_of("vocabulary"), max_categories=max_categories, max_memory=max_memory
     )
     parts = parts_of_cross(x)
     missing = "key" if len(parts) == 1 else "value"
-    return _encoded(parts, missing, n_unseen, min_frequency=least, **given)
+    return _encode_parts(parts, missing, n_unseen, min_frequency=least, **given)
 
 
 def parts_of_cross(x: Expr) -> list[Expr]:
@@ -116,7 +118,7 @@ def parts_of_cross(x: Expr) -> list[Expr]:
     return [x]
 
 
-def _encoded(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: Any) -> Expr:
+def _encode_parts(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: Any) -> Expr:
     learnt = vocabulary(parts, missing=missing, **of_vocabulary)
     return call("encode", *parts, learnt, missing=missing, n_unseen=n_unseen)
 
@@ -130,8 +132,8 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
-        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
-        "share between 0 and 1"
+        f"{operator}(min_frequency={given!r}): takes a number of rows, at least 1, or a share of "
+        "the rows as a float between 0 and 1"
     )
 
 

@@ -10,28 +10,34 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastfeat.calls.arguments import explaining_methods
-from fastfeat.calls.recording import Recipe, recording_methods
+from fastfeat.calls.arguments import with_method_errors
+from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, call, lit, several, when
+from fastfeat.expr import Expr, call, lit, several_columns, when
 from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import learnt_value
+from fastfeat.operators.aggregates import compute_by_definition
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
-from fastfeat.operators.keys import code_of, vocabulary_options
-from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
-from fastfeat.scalars.categories import MISSING, Missing
+from fastfeat.operators.keys import encode_keys, vocabulary_options
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    parameters_of,
+)
+from fastfeat.scalars.categories import MISSING, MissingOption
 
 WIDTH = Parameter("width", Whole(1, 10_000), "Number of columns")
 
 
-@recording_methods("list")
-@explaining_methods(lambda of: f"{of.expr!r}.list.")
+@records_method_calls("list")
+@with_method_errors(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
     """Functions of the list in each row: `col("tags").list`.
@@ -93,7 +99,9 @@ class ListElements:
             col('x').list.var(ddof=1)
         """
         return call(
-            "list.var", self.expr, **checked("list.var", parameters_of("list.var"), ddof=ddof)
+            "list.var",
+            self.expr,
+            **check_parameters("list.var", parameters_of("list.var"), ddof=ddof),
         )
 
     def std(self, *, ddof: int = 1) -> Expr:
@@ -110,7 +118,9 @@ class ListElements:
             col('x').list.std(ddof=0)
         """
         return call(
-            "list.std", self.expr, **checked("list.std", parameters_of("list.std"), ddof=ddof)
+            "list.std",
+            self.expr,
+            **check_parameters("list.std", parameters_of("list.std"), ddof=ddof),
         )
 
     def min(self) -> Expr:
@@ -150,7 +160,9 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        given = checked("list.get", parameters_of("list.get"), index=index, null_on_oob=null_on_oob)
+        given = check_parameters(
+            "list.get", parameters_of("list.get"), index=index, null_on_oob=null_on_oob
+        )
         return call("list.get", self.expr, **given)
 
     def first(self) -> Expr:
@@ -185,7 +197,9 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        given = checked("list.slice", parameters_of("list.slice"), offset=offset, length=length)
+        given = check_parameters(
+            "list.slice", parameters_of("list.slice"), offset=offset, length=length
+        )
         return call("list.slice", self.expr, **given)
 
     def contains(self, item: Expr | Scalar) -> Expr:
@@ -205,7 +219,10 @@ class ListElements:
             item = lit(item)
             value = literal_value(getattr(item.node, "value", None))
             if value is None or value != value:
-                raise TypeMismatch(f"list.contains({value!r}): a missing value is no element")
+                raise TypeMismatch(
+                    f"list.contains({value!r}): cannot look for a missing value, since it is never "
+                    "an element of a list"
+                )
         return call("list.contains", self.expr, item)
 
     def pad(self, width: int, *, value: Scalar = None) -> Expr:
@@ -226,14 +243,14 @@ class ListElements:
             >>> plan.fit({"x": [[1.5]]}).transform({"x": [[2.5], [1.0, 2.0, 3.0]]}).to_pydict()
             {'x_0': [2.5, 1.0], 'x_1': [0.0, 2.0]}
         """
-        n = checked("list.pad", (WIDTH,), width=width)["width"]
+        n = check_parameters("list.pad", (WIDTH,), width=width)["width"]
         columns = {f"_{k}": self.get(k) for k in range(n)}
         if value is not None:
             columns = {
                 suffix: when(self.len() <= k).then(value).otherwise(column)
                 for k, (suffix, column) in enumerate(columns.items())
             }
-        return several(columns)
+        return several_columns(columns)
 
     def ordinal_encode(
         self,
@@ -272,7 +289,7 @@ class ListElements:
             >>> fitted.transform({"tags": [["a", "b", "c"], ["z"], []]}).to_pydict()
             {'tag_0': [2, 1, 0], 'tag_1': [3, 0, 0]}
         """
-        n = checked("list.ordinal_encode", (WIDTH,), width=width)["width"]
+        n = check_parameters("list.ordinal_encode", (WIDTH,), width=width)["width"]
         encoded = ordinal_encode(
             call("list.explode", self.expr),
             min_frequency=min_frequency,
@@ -285,7 +302,7 @@ class ListElements:
         _, learnt = encoded.args
         places = [self.get(k).node for k in range(n)]
         codes = [Expr((Call("encode", (place, learnt), encoded.params),)) for place in places]
-        return several({f"_{k}": code for k, code in enumerate(codes)})
+        return several_columns({f"_{k}": code for k, code in enumerate(codes)})
 
     def hash_encode(self, *, width: int, n_buckets: int, seed: int = 0) -> Expr:
         """Return hashed codes of the first `width` elements as columns "_0", "_1" and so on, int32.
@@ -307,12 +324,12 @@ class ListElements:
             >>> plan.fit({"tags": [["a"]]}).transform({"tags": [["a", "b"], [None]]}).to_pydict()
             {'tag_0': [83, 0], 'tag_1': [47, 0]}
         """
-        n = checked("list.hash_encode", (WIDTH,), width=width)["width"]
+        n = check_parameters("list.hash_encode", (WIDTH,), width=width)["width"]
         if n_buckets is None:  # pyright: ignore[reportUnnecessaryComparison]  # user input
-            raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of codes")
+            raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of buckets")
         params = hash_params("list.hash_encode", n_buckets, seed)
         buckets = [hash(self.get(k), **params) for k in range(n)]
-        return several(
+        return several_columns(
             {f"_{k}": (bucket.fill_null(-1) + 1).cast("int32") for k, bucket in enumerate(buckets)}
         )
 
@@ -321,7 +338,7 @@ class ListElements:
         *,
         min_frequency: float | None = None,
         max_categories: int | None = None,
-        missing: Missing = "zeros",
+        missing: MissingOption = "zeros",
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
         """Return one column per category, 1 if the list has it; names end in "_" and the category.
@@ -352,8 +369,8 @@ class ListElements:
             >>> fitted.transform({"tags": [["a"], ["z", "b"], []]}).to_pydict()
             {'tag_a': [1, 0, 0], 'tag_b': [0, 1, 0]}
         """
-        given = checked("list.multi_hot_encode", (MISSING,), missing=missing)
-        encoded = code_of(
+        given = check_parameters("list.multi_hot_encode", (MISSING,), missing=missing)
+        encoded = encode_keys(
             call("list.explode", self.expr),
             "list.multi_hot_encode",
             n_unseen=1,
@@ -376,9 +393,12 @@ def elements(expr: Expr) -> ListElements:
 def _aggregate(function: str) -> Callable[..., Any]:
     """Return the reference function of a list aggregate: a training aggregate of each list."""
 
-    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
+    def reference(
+        train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+    ) -> Sequence[Any]:
         return [
-            None if x is None else learnt_value(function, _elements(x), **params) for x in rows[0]
+            None if x is None else compute_by_definition(function, _elements(x), **params)
+            for x in rows[0]
         ]
 
     return reference
@@ -389,21 +409,25 @@ def _elements(x: Sequence[Any] | None) -> Sequence[Any]:
     return [None if element != element else element for element in x or ()]
 
 
-def _len(train: Sequence[Values], rows: Sequence[Values]) -> Sequence[Any]:
+def _len(train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn]) -> Sequence[Any]:
     return [None if x is None else len(x) for x in rows[0]]
 
 
-def _get(train: Sequence[Values], rows: Sequence[Values], index: int) -> Sequence[Any]:
+def _get(
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], index: int
+) -> Sequence[Any]:
     lists = [_elements(x) for x in rows[0]]
     return [x[index] if -len(x) <= index < len(x) else None for x in lists]
 
 
-def _contains(train: Sequence[Values], rows: Sequence[Values], item: Any) -> Sequence[Any]:
+def _contains(
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], item: Any
+) -> Sequence[Any]:
     return [None if x is None else item in x for x in rows[0]]
 
 
 def _pad(
-    train: Sequence[Values], rows: Sequence[Values], width: int, value: Any = None
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], width: int, value: Any = None
 ) -> tuple[Sequence[Any], ...]:
     padded = [
         [None] * width if x is None else [*_elements(x), *[value] * width][:width] for x in rows[0]
@@ -412,7 +436,7 @@ def _pad(
 
 
 def _ordinal_encode(
-    train: Sequence[Values], rows: Sequence[Values], width: int, **params: Any
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], width: int, **params: Any
 ) -> tuple[Sequence[int], ...]:
     learnt_from = [element for x in train[0] for element in _elements(x)]
     padded = _pad(train, rows, width)
@@ -421,7 +445,7 @@ def _ordinal_encode(
 
 
 def _hash_encode(
-    train: Sequence[Values], rows: Sequence[Values], width: int, **params: Any
+    train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], width: int, **params: Any
 ) -> tuple[Sequence[int], ...]:
     bucket = HASHES["hash"].reference
     hashed = [bucket((), [column], **params) for column in _pad(train, rows, width)]
@@ -429,7 +453,10 @@ def _hash_encode(
 
 
 def _multi_hot_encode(
-    train: Sequence[Values], rows: Sequence[Values], missing: str = "zeros", **params: Any
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
+    missing: str = "zeros",
+    **params: Any,
 ) -> tuple[Sequence[int], ...]:
     learnt_from = [element for x in train[0] for element in _elements(x)]
     encode = ENCODERS["ordinal_encode"].reference

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from fastfeat.calls.arguments import explaining, explaining_methods
-from fastfeat.calls.completion import offering
-from fastfeat.calls.recording import Recipe, recording, recording_methods
+from fastfeat.calls.arguments import with_argument_errors, with_method_errors
+from fastfeat.calls.completion import with_completion
+from fastfeat.calls.recording import Recipe, records_calls, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import (
@@ -24,19 +24,19 @@ from fastfeat.ir.node import (
     TableColumn,
     params_of,
     postorder,
-    rewritten,
+    rewrite_nodes,
 )
 from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, resolve_duration
-from fastfeat.operators.operator import checked, parameters_of
+from fastfeat.operators.operator import check_parameters, parameters_of
 
-By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
+LookupKeys = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
 
-@offering()
-@recording_methods("Lookup")
-@explaining_methods(lambda found: f"ff.lookup({found.table!r}, ...).")
+@with_completion()
+@records_method_calls("Lookup")
+@with_method_errors(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """The row of a table that matches a row of the data; made by `lookup` and `asof`.
@@ -75,9 +75,9 @@ class Lookup:
         return Expr((Call("lookup_value", (self.row, TableColumn(self.table, name)), ()),))
 
 
-@recording("ff.lookup", always=True)
-@explaining
-def lookup(table: str, *, by: By) -> Lookup:
+@records_calls("ff.lookup", always=True)
+@with_argument_errors
+def lookup(table: str, *, by: LookupKeys) -> Lookup:
     """Return the row of a table that has the row's key; take its columns with `.col(name)`.
 
     Pass the table at each call, `plan.fit(data, tables={"planes": planes})`. It is never stored;
@@ -103,13 +103,13 @@ def lookup(table: str, *, by: By) -> Lookup:
     """
     if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"lookup() takes the name of a table, got {table!r}")
-    pairs = pairs_of(f"lookup({table!r}, by={by!r})", by)
+    pairs = resolve_key_pairs(f"lookup({table!r}, by={by!r})", by)
     left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for _, name in pairs]
     return Lookup(table, Call("lookup_row", (*left, *right), ()))
 
 
-def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
+def resolve_key_pairs(told: str, by: Any) -> list[tuple[str | Expr, str]]:
     """Return the keys in `by=` as pairs: (column or expression of the data, column of the table).
 
     `told` begins the message of the error if `by` is neither a name, a list nor a mapping.
@@ -120,24 +120,27 @@ def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
         names = [by] if isinstance(by, str) else list(cast("Sequence[Any]", by))
         pairs = [(name, name) for name in names]
     else:
-        raise TypeMismatch(f"{told}: takes a name, a list of names, or a mapping of names")
+        raise TypeMismatch(
+            f"{told}: takes the name of a column, a list of names, or a mapping from columns of "
+            "the data to columns of the table"
+        )
     for left, right in pairs:
         odd = right if isinstance(left, str | Expr) else left
         if not isinstance(odd, str):
-            raise TypeMismatch(f"{told}: {odd!r} is no name of a column")
+            raise TypeMismatch(f"{told}: {odd!r} is not a column name")
     if not pairs:
-        raise InvalidPlan(f"{told}: names no key")
+        raise InvalidPlan(f"{told}: names no key. Name at least one column")
     return pairs
 
 
-@recording("ff.asof", always=True)
-@explaining
+@records_calls("ff.asof", always=True)
+@with_argument_errors
 def asof(
     table: str,
     *,
     time: str | Expr,
     right_time: str | None = None,
-    by: By | None = None,
+    by: LookupKeys | None = None,
     tolerance: Duration | None = None,
     delay: Duration | None = None,
     allow_exact_matches: bool = True,
@@ -183,25 +186,31 @@ def asof(
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):
-            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+            raise InvalidPlan(
+                f"{told}, time={time!r}): the time is an expression, so name the time column of "
+                "the table: right_time='t'"
+            )
         right_time = moment.name
     if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
-    pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
+    pairs = [] if by is None else resolve_key_pairs(f"{told}, by={by!r})", by)
     oldest, unit = resolve_duration(f"{told}, tolerance={tolerance!r})", tolerance)
     later, unit_of_delay = resolve_duration(f"{told}, delay={delay!r})", delay)
     units = {one for one in (unit, unit_of_delay) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(
             f"{told}, tolerance={tolerance!r}, delay={delay!r}): one is a duration and the other a "
-            "whole number. Write both in the kind of the time"
+            "whole number. Write both as durations, or both as whole numbers if the time column "
+            "holds integers"
         )
     left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for _, name in pairs]
     params = params_of(
         tolerance=oldest,
         delay=later or 0,
-        **checked("asof", parameters_of("asof_row"), allow_exact_matches=allow_exact_matches),
+        **check_parameters(
+            "asof", parameters_of("asof_row"), allow_exact_matches=allow_exact_matches
+        ),
         unit=next(iter(units), None),
     )
     args = (moment, *left, TableColumn(table, right_time), *right)
@@ -223,19 +232,26 @@ def table_order(
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):
-            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+            raise InvalidPlan(
+                f"{told}, time={time!r}): the time is an expression, so name the time column of "
+                "the table: right_time='t'"
+            )
         right_time = moment.name
     if not isinstance(right_time, str):
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
-    pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
+    pairs = [] if by is None else resolve_key_pairs(f"{told}, by={by!r})", by)
     left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for name in (right_time, *(name for _, name in pairs))]
-    ties = [] if tie is None else [TableColumn(table, _name(f"{told}, tie={tie!r})", tie))]
+    ties = (
+        []
+        if tie is None
+        else [TableColumn(table, _table_column_name(f"{told}, tie={tie!r})", tie))]
+    )
     params = params_of(n_keys=len(pairs), has_tie=tie is not None)
     return Call("table_order", (moment, *left, *right, *ties), params)
 
 
-def _name(told: str, given: Any) -> str:
+def _table_column_name(told: str, given: Any) -> str:
     """Return the name of a table's column, given as text or as `col(name)`; else TypeMismatch."""
     if isinstance(given, str):
         return given
@@ -261,12 +277,12 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
     """
     if sees_table(window):
         raise InvalidPlan(
-            f"{function}(over={show(window)}): reads the value of the row itself, which is none of "
-            f"the table {table_of(_order(window))!r}. {instead}"
+            f"{function}(over={show(window)}): reads the row's own value, but rows of the data are "
+            f"not in the table {table_of(_order(window))!r}. {instead}"
         )
 
 
-def in_table(told: str, x: Expr, window: Call) -> Expr:
+def read_in_table(told: str, x: Expr, window: Call) -> Expr:
     """Return the expression with its columns replaced by columns of the window's table.
 
     Raises InvalidPlan if the expression reads other rows than the table's own row. `told` begins
@@ -274,29 +290,29 @@ def in_table(told: str, x: Expr, window: Call) -> Expr:
     """
     table = table_of(_order(window))
     for node in postorder(x.nodes):
-        reads = _reads_more(node)
+        reads = _describe_other_rows(node)
         if reads:
             raise InvalidPlan(
-                f"{told}: inside of a window over the table {table!r} columns are those of the "
-                f"table, and {show(node)} {reads}. Compute it outside of the window, or make it a "
-                "column of the table"
+                f"{told}: a window over the table {table!r} reads only columns of the table, but "
+                f"{show(node)} {reads}. Compute it outside the window, or add it to the table as a "
+                "column"
             )
 
     def rule(node: Node) -> Node:
         return TableColumn(table, node.name) if isinstance(node, Column) else node
 
-    return replace(x, nodes=tuple(rewritten(x.nodes, rule)))
+    return replace(x, nodes=tuple(rewrite_nodes(x.nodes, rule)))
 
 
-def _reads_more(node: Node) -> str:
+def _describe_other_rows(node: Node) -> str:
     """Return a phrase on the other rows that a node reads; empty if it reads its own row only."""
     match node:
         case Aggregate():
             return "is learnt from the training rows"
         case Call() if is_over(node):
-            return "is over a window of other rows"
+            return "reads a window of other rows"
         case Call("asof_row" | "lookup_row"):
-            return "looks rows up"
+            return "looks up rows"
         case _:
             return ""
 

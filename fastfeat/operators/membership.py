@@ -11,14 +11,14 @@ from typing import Any, get_args
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, when
 from fastfeat.ir.literals import Scalar, in_order, literal_value
-from fastfeat.operators.operator import Case, Operator, each, each_seen
-from fastfeat.scalars.membership import Closed
+from fastfeat.operators.operator import Case, Operator, each, each_with_missing
+from fastfeat.scalars.membership import RangeClosed
 
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 
 def is_between(
-    x: Expr, lower: Expr | Scalar, upper: Expr | Scalar, *, closed: Closed = "both"
+    x: Expr, lower: Expr | Scalar, upper: Expr | Scalar, *, closed: RangeClosed = "both"
 ) -> Expr:
     """Return whether x is in a range: lower <= x <= upper, or with < as `closed` says.
 
@@ -38,8 +38,8 @@ def is_between(
         col('x').is_between(0, 1, closed='left')
     """
     is_text = isinstance(closed, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or closed not in get_args(Closed):
-        raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
+    if not is_text or closed not in get_args(RangeClosed):
+        raise InvalidPlan(f'is_between(closed={closed!r}): takes "both", "left", "right" or "none"')
     return call("is_between", x, lower, upper, closed=closed)
 
 
@@ -95,14 +95,14 @@ def replace_strict(
         raise TypeMismatch(f"replace_strict({mapping!r}): takes a mapping, such as {{'S': 1}}")
     if isinstance(default, Expr):
         raise TypeMismatch(
-            "replace_strict(default=...): takes a constant. For an expression write "
+            "replace_strict(default=...): takes a constant, got an expression. Write "
             "replace_strict(mapping, default=None).fill_null(expression)"
         )
     pairs = tuple((_plain(key), _plain(result)) for key, result in mapping.items())
     known = tuple(pair for pair in pairs if not _is_missing(pair[0]))
     params = {} if default is ... else {"default": literal_value(default)}
     if not known and not params:
-        raise InvalidPlan("replace_strict({}): maps nothing. Give a mapping, or default=")
+        raise InvalidPlan("replace_strict({}): the mapping is empty. Pass a mapping, or default=")
     replaced = call("replace_strict", x, mapping=known, **params)
     of_missing = [result for key, result in pairs if _is_missing(key) and result is not None]
     if not of_missing:
@@ -139,7 +139,7 @@ _RANGES = [(0, 3, "both"), (-1.5, 3, "left"), (0, 7.5, "right"), (0, 3, "none"),
 OPERATORS: dict[str, Operator] = {
     "is_between": Operator(
         is_between,
-        each_seen(_is_between),
+        each_with_missing(_is_between),
         tuple(Case(params={"lower": a, "upper": b, "closed": c}) for a, b, c in _RANGES),
     ),
     "is_in": Operator(
@@ -155,7 +155,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "replace_strict": Operator(
         replace_strict,
-        each_seen(_replace_strict),
+        each_with_missing(_replace_strict),
         (
             Case(params={"mapping": {1: 10, 2: 20, 0: None}, "default": -1}),
             Case(params={"mapping": {0.5: 1.5, 1: float("inf"), -1e300: 0}, "default": None}),

@@ -10,7 +10,7 @@ from fastfeat.expr import Expr, as_expr, call
 from fastfeat.ir.literals import Scalar
 from fastfeat.ir.node import Call, Literal
 from fastfeat.ir.writing import Texts, Writer, method_text
-from fastfeat.operators.operator import Case, Operator, each, each_seen
+from fastfeat.operators.operator import Case, Operator, each, each_with_missing
 
 
 def is_null(x: Expr) -> Expr:
@@ -152,9 +152,7 @@ def is_nan(x: Expr) -> NoReturn:
     Raises:
         TypeMismatch: Always.
     """
-    raise TypeMismatch(
-        f"{x!r}.is_nan(): a NaN is a missing value here, as a null is. Use is_null()"
-    )
+    raise TypeMismatch(f"{x!r}.is_nan(): a NaN is a missing value here, like a null. Use is_null()")
 
 
 def is_not_nan(x: Expr) -> NoReturn:
@@ -164,7 +162,7 @@ def is_not_nan(x: Expr) -> NoReturn:
         TypeMismatch: Always.
     """
     raise TypeMismatch(
-        f"{x!r}.is_not_nan(): a NaN is a missing value here, as a null is. Use is_not_null()"
+        f"{x!r}.is_not_nan(): a NaN is a missing value here, like a null. Use is_not_null()"
     )
 
 
@@ -175,7 +173,7 @@ def fill_nan(x: Expr, value: Expr | Scalar) -> NoReturn:
         TypeMismatch: Always.
     """
     raise TypeMismatch(
-        f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, as a null is. Use fill_null()"
+        f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, like a null. Use fill_null()"
     )
 
 
@@ -219,17 +217,17 @@ _PAIRS = (
 )
 
 OPERATORS: dict[str, Operator] = {
-    "is_null": Operator(is_null, each_seen(_is_null), (Case(("number",)), Case(("text",)))),
+    "is_null": Operator(is_null, each_with_missing(_is_null), (Case(("number",)), Case(("text",)))),
     "is_not_null": Operator(
-        is_not_null, each_seen(_is_not_null), (Case(("number",)), Case(("text",)))
+        is_not_null, each_with_missing(_is_not_null), (Case(("number",)), Case(("text",)))
     ),
     "fill_null": Operator(
         fill_null,
-        each_seen(_fill_null),
+        each_with_missing(_fill_null),
         tuple(Case(params={"value": value}) for value in (0, True, -1.5, None)),
     ),
-    "eq_missing": Operator(eq_missing, each_seen(_eq_missing), _PAIRS),
-    "ne_missing": Operator(ne_missing, each_seen(_ne_missing), _PAIRS),
+    "eq_missing": Operator(eq_missing, each_with_missing(_eq_missing), _PAIRS),
+    "ne_missing": Operator(ne_missing, each_with_missing(_ne_missing), _PAIRS),
     "is_finite": Operator(is_finite, each(_is_finite)),
     "is_infinite": Operator(is_infinite, each(math.isinf)),
     "fill_infinite": Operator(

@@ -12,32 +12,32 @@ from typing import Any
 
 from fastfeat.calls.checks import (
     choice,
+    make_refusal,
     number,
     number_pair,
-    refused,
-    rising,
+    rising_numbers,
     switch,
     text,
     whole_number,
 )
 from fastfeat.ir.parameters import (
-    Flag,
+    BoolChoice,
+    FreeText,
     Parameter,
     Parameters,
+    ParameterType,
     Real,
     Several,
-    Text,
-    Type,
+    TextChoice,
     Whole,
-    Words,
     is_of_type,
 )
 from fastfeat.scalars import SCALARS
 
-Values = Sequence[Any]
+ReferenceColumn = Sequence[Any]
 """A column in a reference: Python values, None if missing, never NaN."""
 
-Reference = Callable[..., Any]
+OperatorReference = Callable[..., Any]
 """reference(train, rows, **params) -> the values for the rows, or a tuple for several features.
 
 `train` and `rows` are tuples of columns, one for each expression that the operator takes. A NaN in
@@ -80,7 +80,7 @@ class Operator:
     """
 
     define: Callable[..., Any]
-    reference: Reference
+    reference: OperatorReference
     cases: tuple[Case, ...] = (Case(),)
     ulp: int = 0
     size: float = 0.0
@@ -97,10 +97,12 @@ class Operator:
         return self.define(on, *others, **params)
 
 
-def each(function: Callable[..., Any]) -> Reference:
+def each(function: Callable[..., Any]) -> OperatorReference:
     """Return a reference function that calls `function` per row; missing arguments give missing."""
 
-    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
+    def reference(
+        train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+    ) -> list[Any]:
         return [
             None if any(value is None for value in row) else function(*row, **params)
             for row in zip(*rows, strict=True)
@@ -109,21 +111,23 @@ def each(function: Callable[..., Any]) -> Reference:
     return reference
 
 
-def each_seen(function: Callable[..., Any]) -> Reference:
+def each_with_missing(function: Callable[..., Any]) -> OperatorReference:
     """Return a reference function that applies `function` per row, with None for missing."""
 
-    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
+    def reference(
+        train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+    ) -> list[Any]:
         return [function(*row, **params) for row in zip(*rows, strict=True)]
 
     return reference
 
 
-def present(values: Values) -> list[Any]:
+def drop_missing(values: ReferenceColumn) -> list[Any]:
     """Return the values that are not missing."""
     return [value for value in values if value is not None]
 
 
-def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, Any]:
+def check_parameters(operator: str, parameters: Parameters, **given: Any) -> dict[str, Any]:
     """Return the parameters by their names in the plan, each checked against its record.
 
     `given` maps the names that users write to values; `operator` is for messages. Raises
@@ -131,7 +135,7 @@ def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, An
     needed.
 
     Example:
-        >>> checked("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
+        >>> check_parameters("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
         {'n': 3}
     """
     found: dict[str, Any] = {}
@@ -140,9 +144,9 @@ def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, An
         value = (
             value
             if value is None and parameter.takes_none
-            else _of_type(operator, written, value, parameter.type)
+            else _convert_parameter(operator, written, value, parameter.type)
         )
-        if not parameter.may_lack or value != parameter.default:
+        if not parameter.is_optional or value != parameter.default:
             found[parameter.name] = value
     return found
 
@@ -160,10 +164,10 @@ def parameters_of(function: str) -> Parameters:
 
 def written_parameter(parameters: Parameters, written: str) -> Parameter:
     """Return the record of the parameter that users write by this name."""
-    return next(one for one in parameters if (one.written_as or one.name) == written)
+    return next(one for one in parameters if (one.user_name or one.name) == written)
 
 
-def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
+def _convert_parameter(operator: str, name: str, value: Any, kind: ParameterType) -> Any:
     """Return a user's value in the type of its parameter; InvalidPlan or TypeMismatch if wrong."""
     match kind:
         case Whole(least, most) if least is not None:
@@ -172,16 +176,18 @@ def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
             found = number(operator, name, value, least, most)
             if is_of_type(kind, found):
                 return found
-            raise refused(operator, name, value, f"takes a number above {least:g}, up to {most:g}")
-        case Words(words):
+            raise make_refusal(
+                operator, name, value, f"takes a number above {least:g}, up to {most:g}"
+            )
+        case TextChoice(words):
             return choice(operator, name, value, words)
-        case Flag():
+        case BoolChoice():
             return switch(operator, name, value)
-        case Text():
+        case FreeText():
             return text(operator, name, value)
         case Several(Real(), 2, 2):
             return number_pair(operator, name, value)
         case Several(Real(or_whole=exact), rising=True):
-            return rising(operator, name, value, exact=exact)
+            return rising_numbers(operator, name, value, exact=exact)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")

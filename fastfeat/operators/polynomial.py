@@ -8,30 +8,35 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, shortened
-from fastfeat.expr import Expr, lit, several
+from fastfeat.expr import Expr, lit, several_columns
 from fastfeat.ir.node import Column
-from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
+from fastfeat.ir.parameters import BoolChoice, Parameter, Parameters, Whole
 from fastfeat.operators.horizontal import Operand, operands
-from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
 
 POLYNOMIAL_FEATURES: Parameters = (
     Parameter("degree", Whole(1), "Maximum number of factors in a product", 2),
     Parameter(
-        "interaction_only", Flag(), "Whether to leave out products that repeat a factor", False
+        "interaction_only",
+        BoolChoice(),
+        "Whether to leave out products that repeat a factor",
+        False,
     ),
-    Parameter("include_bias", Flag(), "Whether to add a first column with the constant 1", False),
+    Parameter(
+        "include_bias", BoolChoice(), "Whether to add a first column with the constant 1", False
+    ),
 )
 MOST_COLUMNS = 10_000
 
-Term = tuple[int, ...]
+FactorNumbers = tuple[int, ...]
 """The factors of a product as positions in rising order; empty for the constant 1."""
 
 
-@recording("ff.polynomial_features")
-@explaining
+@records_calls("ff.polynomial_features")
+@with_argument_errors
 def polynomial_features(
     *exprs: Operand | Iterable[Operand],
     degree: int = 2,
@@ -69,7 +74,7 @@ def polynomial_features(
         {'p_a': [2.0], 'p_b': [3.0], 'p_a^2': [4.0], 'p_a b': [6.0], 'p_b^2': [9.0]}
     """
     factors = operands("polynomial_features", exprs)
-    given = checked(
+    given = check_parameters(
         "polynomial_features",
         POLYNOMIAL_FEATURES,
         degree=degree,
@@ -80,21 +85,21 @@ def polynomial_features(
     n_terms = _count(len(factors), degree, interaction_only)
     if n_terms > MOST_COLUMNS:
         raise InvalidPlan(
-            f"polynomial_features(degree={degree}) of {len(factors)} expressions is {n_terms:,} "
-            f"columns, more than {MOST_COLUMNS:,}. Take fewer of either"
+            f"polynomial_features(degree={degree}) of {len(factors)} expressions gives {n_terms:,} "
+            f"columns, more than {MOST_COLUMNS:,}. Use fewer expressions or a lower degree"
         )
     names = _names(factors)
-    products: dict[Term, Expr] = {(): lit(1.0)} if given["include_bias"] else {}
+    products: dict[FactorNumbers, Expr] = {(): lit(1.0)} if given["include_bias"] else {}
     for term in _terms(len(factors), degree, interaction_only):
         first = factors[term[0]]
         products[term] = first * products[term[1:]] if len(term) > 1 else first
     parts = {"_" + _name(term, names): product for term, product in products.items()}
     if len(parts) < len(products):
         raise InvalidPlan(
-            f"polynomial_features: products of {shortened(names)} have the same name. "
-            "Name the expressions apart: col('x').alias('y')"
+            f"polynomial_features: two products of {shortened(names)} would be columns with the "
+            "same name. Give the expressions other names: col('x').alias('y')"
         )
-    return replace(several(parts), name=None)
+    return replace(several_columns(parts), name=None)
 
 
 def _count(n: int, degree: int, interaction_only: bool) -> int:
@@ -104,7 +109,7 @@ def _count(n: int, degree: int, interaction_only: bool) -> int:
     return math.comb(n + degree, min(n, degree)) - 1
 
 
-def _terms(n: int, degree: int, interaction_only: bool) -> Iterator[Term]:
+def _terms(n: int, degree: int, interaction_only: bool) -> Iterator[FactorNumbers]:
     """Yield the products (terms) of 1 factor, then those of 2 factors, up to the degree."""
     choose = combinations if interaction_only else combinations_with_replacement
     for size in range(1, (min(n, degree) if interaction_only else degree) + 1):
@@ -121,12 +126,12 @@ def _names(factors: Sequence[Expr]) -> list[str]:
     if twice:
         raise InvalidPlan(
             f"polynomial_features: two expressions are called {twice[0]!r}. "
-            "Name one of them otherwise: col('x').alias('y')"
+            "Rename one of them: col('x').alias('y')"
         )
     return names
 
 
-def _name(term: Term, names: Sequence[str]) -> str:
+def _name(term: FactorNumbers, names: Sequence[str]) -> str:
     """Return the name of a product in scikit-learn's form: "a^2 b"."""
     powers = {place: term.count(place) for place in term}
     shown = [names[p] if power == 1 else f"{names[p]}^{power}" for p, power in powers.items()]
@@ -134,8 +139,8 @@ def _name(term: Term, names: Sequence[str]) -> str:
 
 
 def _polynomial_features(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     degree: int = 2,
     interaction_only: bool = False,
     include_bias: bool = False,

@@ -8,23 +8,23 @@ from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.parameters import Flag, Parameter, Parameters, Words
+from fastfeat.ir.parameters import BoolChoice, Parameter, Parameters, TextChoice
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import learnt_value
-from fastfeat.operators.operator import Case, Operator, Values, checked
-from fastfeat.operators.scaling import standard_scale, standardized
+from fastfeat.operators.aggregates import compute_by_definition
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.operators.scaling import find_standardized, standard_scale
 
-Method = Literal["yeo-johnson", "box-cox"]
+PowerMethod = Literal["yeo-johnson", "box-cox"]
 POWER_TRANSFORM: Parameters = (
     Parameter(
         "method",
-        Words(get_args(Method)),
+        TextChoice(get_args(PowerMethod)),
         "Transform: `yeo-johnson` for any numbers, `box-cox` for numbers above 0",
         "yeo-johnson",
     ),
     Parameter(
         "standardize",
-        Flag(),
+        BoolChoice(),
         "Whether to scale the result to mean 0 and standard deviation 1",
         True,
     ),
@@ -34,7 +34,7 @@ POWER_TRANSFORM: Parameters = (
 def power_transform(
     x: Expr,
     *,
-    method: Method = "yeo-johnson",
+    method: PowerMethod = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
     """Return x transformed by a learnt power (Yeo-Johnson or Box-Cox) to look normal.
@@ -71,25 +71,27 @@ def power_transform(
         >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 31.0]})["x"].to_pylist()]
         [-1.41, 2.12]
     """
-    given = checked("power_transform", POWER_TRANSFORM, method=method, standardize=standardize)
+    given = check_parameters(
+        "power_transform", POWER_TRANSFORM, method=method, standardize=standardize
+    )
     name = "box_cox" if given["method"] == "box-cox" else "yeo_johnson"
     raised = call(name, x, aggregate(f"{name}_lambda", x))
     return standard_scale(raised) if given["standardize"] else raised
 
 
 def _power_transform(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     method: str = "yeo-johnson",
     standardize: bool = True,
 ) -> list[Any]:
     transform = _yeo_johnson if method == "yeo-johnson" else _box_cox
-    power = learnt_value(f"{method.replace('-', '_')}_lambda", train[0])
+    power = compute_by_definition(f"{method.replace('-', '_')}_lambda", train[0])
     raised = [transform(x, power) for x in rows[0]]
     if not standardize:
         return raised
     learnt = [transform(x, power) for x in train[0]]
-    mean, std = learnt_value("mean", learnt), learnt_value("std", learnt, ddof=0)
+    mean, std = compute_by_definition("mean", learnt), compute_by_definition("std", learnt, ddof=0)
     if mean is None or std is None:
         return raised
     scale = 1.0 if std <= 8 * 2.0**-52 * abs(mean) else std
@@ -121,7 +123,7 @@ def _raised_text(node: Call, texts: Texts) -> str | None:
 
 
 def _standardized_text(node: Call, texts: Texts) -> str | None:
-    found = standardized(node, texts)
+    found = find_standardized(node, texts)
     return None if found is None or found[1] else _text(found[0], [], texts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
 from fastfeat.ir.literals import Scalar, python_value
-from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
+from fastfeat.operators.operator import Case, Operator, check_parameters, each, parameters_of
 
 
 def abs(x: Expr) -> Expr:
@@ -83,7 +83,7 @@ def round(x: Expr, decimals: int = 0) -> Expr:
         >>> col("x").round(2)
         col('x').round(decimals=2)
     """
-    return call("round", x, **checked("round", parameters_of("round"), decimals=decimals))
+    return call("round", x, **check_parameters("round", parameters_of("round"), decimals=decimals))
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:
@@ -107,7 +107,7 @@ def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar 
     for bound in (lower_bound, upper_bound):
         if isinstance(bound, str):
             raise TypeMismatch(
-                f"clip({bound!r}): a text is no bound. Write col({bound!r}) for a column"
+                f"clip({bound!r}): a bound cannot be a text. Write col({bound!r}) for a column"
             )
     low, high = python_value(lower_bound), python_value(upper_bound)
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:

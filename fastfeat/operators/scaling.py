@@ -8,44 +8,49 @@ mean; if the spread is very small compared with it, the column is constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
+from fastfeat.ir.parameters import BoolChoice, Parameter, Parameters, Real, Several
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import Texts, Writer, number_text
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators import horizontal
-from fastfeat.operators.aggregates import learnt_value, quantile_of
+from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
 from fastfeat.operators.cast import as_float
-from fastfeat.operators.keys import Keys
-from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+
+if TYPE_CHECKING:
+    from fastfeat.operators.keys import KeyColumns
 
 _PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (
-    Parameter("with_mean", Flag(), "Whether to subtract the mean", True),
-    Parameter("with_std", Flag(), "Whether to divide by the standard deviation", True),
+    Parameter("with_mean", BoolChoice(), "Whether to subtract the mean", True),
+    Parameter("with_std", BoolChoice(), "Whether to divide by the standard deviation", True),
 )
 MIN_MAX_SCALE: Parameters = (
     Parameter(
         "feature_range", _PAIR, "Results for the smallest and the largest training value", (0, 1)
     ),
-    Parameter("clip", Flag(), "Whether to limit the result to `feature_range`", False),
+    Parameter("clip", BoolChoice(), "Whether to limit the result to `feature_range`", False),
 )
 MAX_ABS_SCALE: Parameters = (
-    Parameter("clip", Flag(), "Whether to limit the result to [-1, 1]", False),
+    Parameter("clip", BoolChoice(), "Whether to limit the result to [-1, 1]", False),
 )
 ROBUST_SCALE: Parameters = (
-    Parameter("with_centering", Flag(), "Whether to subtract the median", True),
+    Parameter("with_centering", BoolChoice(), "Whether to subtract the median", True),
     Parameter(
-        "with_scaling", Flag(), "Whether to divide by the distance between the two quantiles", True
+        "with_scaling",
+        BoolChoice(),
+        "Whether to divide by the distance between the two quantiles",
+        True,
     ),
     Parameter("quantile_range", _PAIR, "Lower and upper quantile, in percent", (25.0, 75.0)),
     Parameter(
         "unit_variance",
-        Flag(),
+        BoolChoice(),
         "Whether to scale normally distributed values to variance 1",
         False,
     ),
@@ -57,7 +62,7 @@ def standard_scale(
     *,
     with_mean: bool = True,
     with_std: bool = True,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
 ) -> Expr:
     """Return (x - mean) / std, with the population's standard deviation (ddof=0).
@@ -80,7 +85,9 @@ def standard_scale(
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
-    given = checked("standard_scale", STANDARD_SCALE, with_mean=with_mean, with_std=with_std)
+    given = check_parameters(
+        "standard_scale", STANDARD_SCALE, with_mean=with_mean, with_std=with_std
+    )
     mean = learnt.mean(x, by=by, min_rows=min_rows)
     shifted = x - mean if given["with_mean"] else as_float(x)
     return (
@@ -95,7 +102,7 @@ def min_max_scale(
     *,
     feature_range: tuple[float, float] = (0, 1),
     clip: bool = False,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
 ) -> Expr:
     """Return x shifted and stretched so that the training rows fill a range.
@@ -121,7 +128,7 @@ def min_max_scale(
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [2.0]
     """
-    given = checked("min_max_scale", MIN_MAX_SCALE, feature_range=feature_range, clip=clip)
+    given = check_parameters("min_max_scale", MIN_MAX_SCALE, feature_range=feature_range, clip=clip)
     low, high = given["feature_range"]
     smallest, largest = (
         as_float(learnt.min(x, by=by, min_rows=min_rows)),
@@ -134,7 +141,7 @@ def min_max_scale(
 
 
 def max_abs_scale(
-    x: Expr, *, clip: bool = False, by: Keys | None = None, min_rows: int | None = None
+    x: Expr, *, clip: bool = False, by: KeyColumns | None = None, min_rows: int | None = None
 ) -> Expr:
     """Return x divided by the largest absolute value of the training rows.
 
@@ -155,7 +162,7 @@ def max_abs_scale(
         >>> fitted.transform({"x": [2.0]}, backend="reference")["z"].to_pylist()
         [0.5]
     """
-    given = checked("max_abs_scale", MAX_ABS_SCALE, clip=clip)
+    given = check_parameters("max_abs_scale", MAX_ABS_SCALE, clip=clip)
     ends = [
         call("abs", as_float(end))
         for end in (
@@ -174,7 +181,7 @@ def robust_scale(
     with_scaling: bool = True,
     quantile_range: tuple[float, float] = (25.0, 75.0),
     unit_variance: bool = False,
-    by: Keys | None = None,
+    by: KeyColumns | None = None,
     min_rows: int | None = None,
 ) -> Expr:
     """Return (x - median) / (distance between two quantiles); outliers hardly affect it.
@@ -202,7 +209,7 @@ def robust_scale(
         >>> fitted.transform({"x": [9.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
-    given = checked(
+    given = check_parameters(
         "robust_scale",
         ROBUST_SCALE,
         with_centering=with_centering,
@@ -214,8 +221,8 @@ def robust_scale(
     unit_variance = given["unit_variance"]
     if low < 0 or high > 100 or (unit_variance and (low == 0 or high == 100)):
         raise InvalidPlan(
-            f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
-            "0 nor 100 with unit_variance"
+            f"robust_scale(quantile_range={quantile_range!r}): takes two percentages from 0 to "
+            "100, and with unit_variance=True neither may be 0 or 100"
         )
     median = learnt.median(x, by=by, min_rows=min_rows)
     shifted = x - median if given["with_centering"] else as_float(x)
@@ -242,7 +249,7 @@ def _scale_of(spread: float, level: float) -> float:
     return 1.0 if spread <= 8 * 2.0**-52 * abs(level) else spread
 
 
-def _learnt_rows(
+def _reference_of_scaler(
     learn: Callable[..., tuple[float, float] | None], finish: Callable[..., float]
 ) -> Callable[..., list[Any]]:
     """Return the reference function of a scaler.
@@ -251,7 +258,9 @@ def _learnt_rows(
     (x - shift) / divisor.
     """
 
-    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
+    def reference(
+        train: Sequence[ReferenceColumn], rows: Sequence[ReferenceColumn], **params: Any
+    ) -> list[Any]:
         known = learn(train[0], **params)
         if known is None:
             return [None] * len(rows[0])
@@ -264,15 +273,15 @@ def _learnt_rows(
 
 
 def _standard(
-    train: Values, with_mean: bool = True, with_std: bool = True
+    train: ReferenceColumn, with_mean: bool = True, with_std: bool = True
 ) -> tuple[float, float] | None:
-    mean, std = learnt_value("mean", train), learnt_value("std", train, ddof=0)
+    mean, std = compute_by_definition("mean", train), compute_by_definition("std", train, ddof=0)
     if mean is None or std is None:
         return (0.0, 1.0) if not with_mean and not with_std else None
     return mean if with_mean else 0.0, _scale_of(std, mean) if with_std else 1.0
 
 
-def _min_max(train: Values, **params: Any) -> tuple[float, float] | None:
+def _min_max(train: ReferenceColumn, **params: Any) -> tuple[float, float] | None:
     ends = _ends(train)
     if ends is None:
         return None
@@ -286,14 +295,14 @@ def _into_range(x: float, feature_range: tuple[float, float] = (0, 1), clip: boo
     return min(max(moved, low), high) if clip and moved == moved else moved
 
 
-def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
+def _max_abs(train: ReferenceColumn, **params: Any) -> tuple[float, float] | None:
     ends = _ends(train)
     return None if ends is None else (0.0, _scale_of(max(map(abs, ends)), 0.0))
 
 
-def _ends(train: Values) -> tuple[float, float] | None:
+def _ends(train: ReferenceColumn) -> tuple[float, float] | None:
     """Return the smallest and the largest present value; None if there are none."""
-    smallest, largest = learnt_value("min", train), learnt_value("max", train)
+    smallest, largest = compute_by_definition("min", train), compute_by_definition("max", train)
     return None if smallest is None else (float(smallest), float(largest))
 
 
@@ -302,14 +311,14 @@ def _into_unit(x: float, clip: bool = False) -> float:
 
 
 def _robust(
-    train: Values,
+    train: ReferenceColumn,
     with_centering: bool = True,
     with_scaling: bool = True,
     quantile_range: tuple[float, float] = (25.0, 75.0),
     unit_variance: bool = False,
 ) -> tuple[float, float] | None:
     low, median, high = (
-        quantile_of(train, p / 100) for p in (quantile_range[0], 50, quantile_range[1])
+        compute_quantile(train, p / 100) for p in (quantile_range[0], 50, quantile_range[1])
     )
     if low is None or median is None or high is None:
         return (0.0, 1.0) if not with_centering and not with_scaling else None
@@ -342,7 +351,7 @@ def _scaled_text(node: Call, texts: Texts) -> str | None:
             return None
 
 
-def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
+def find_standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
     """Return (x, options as text) if a division is `standard_scale` of x; None if it is not."""
     match node:
         case Call("div", (shifted, Call("scale_or_one", (spread, level)))):
@@ -437,13 +446,13 @@ WRITTEN: dict[str, Writer] = {"div": _scaled_text}
 OPERATORS: dict[str, Operator] = {
     "standard_scale": Operator(
         standard_scale,
-        _learnt_rows(_standard, _unchanged),
+        _reference_of_scaler(_standard, _unchanged),
         (Case(), Case(params={"with_mean": False}), Case(params={"with_std": False})),
         parameters=STANDARD_SCALE,
     ),
     "min_max_scale": Operator(
         min_max_scale,
-        _learnt_rows(_min_max, _into_range),
+        _reference_of_scaler(_min_max, _into_range),
         (
             Case(),
             Case(params={"feature_range": (-1, 3), "clip": True}),
@@ -453,13 +462,13 @@ OPERATORS: dict[str, Operator] = {
     ),
     "max_abs_scale": Operator(
         max_abs_scale,
-        _learnt_rows(_max_abs, _into_unit),
+        _reference_of_scaler(_max_abs, _into_unit),
         (Case(), Case(params={"clip": True})),
         parameters=MAX_ABS_SCALE,
     ),
     "robust_scale": Operator(
         robust_scale,
-        _learnt_rows(_robust, _unchanged),
+        _reference_of_scaler(_robust, _unchanged),
         (
             Case(),
             Case(params={"with_centering": False, "quantile_range": (10, 95.5)}),

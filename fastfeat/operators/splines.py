@@ -6,20 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from fastfeat.calls.checks import rising
+from fastfeat.calls.checks import rising_numbers
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, call, several, table_of
+from fastfeat.expr import Expr, call, literal_table, several_columns
 from fastfeat.ir import node as ir
-from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
+from fastfeat.ir.parameters import BoolChoice, Parameter, Parameters, Whole
 from fastfeat.ir.writing import SeveralWriter, Texts, numbers_text
 from fastfeat.operators.binning import (
     STRATEGY,
     Strategy,
     learnt_points,
     points_by_definition,
-    points_of,
+    read_points,
 )
-from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 
@@ -33,7 +33,7 @@ SPLINE_TRANSFORM: Parameters = (
     Parameter("n_knots", Whole(2, MOST_KNOTS), "Number of knots", 5),
     DEGREE,
     EXTRAPOLATION,
-    Parameter("include_bias", Flag(), "Whether to include the last column", True),
+    Parameter("include_bias", BoolChoice(), "Whether to include the last column", True),
 )
 
 
@@ -84,7 +84,7 @@ def spline_transform(
         {'x_sp_0': [0.5, 0.0], 'x_sp_1': [0.5, 0.0], 'x_sp_2': [0.0, 1.0]}
     """
     operator = "spline_transform"
-    chosen = checked(
+    chosen = check_parameters(
         operator,
         SPLINE_TRANSFORM,
         n_knots=n_knots,
@@ -96,24 +96,27 @@ def spline_transform(
     if isinstance(knots, str):
         table = learnt_points(operator, KNOTS, x, knots, n_knots)
     else:
-        given = rising(operator, "knots", knots)
+        given = rising_numbers(operator, "knots", knots)
         if not 2 <= len(given) <= MOST_KNOTS or not all(map(math.isfinite, given)):
             raise InvalidPlan(
                 f"{operator}(knots={knots!r}): takes 'uniform', 'quantile', or from 2 to 1,000 "
                 "finite numbers in rising order"
             )
-        n_knots, table = len(given), table_of(given)
+        n_knots, table = len(given), literal_table(given)
     if beyond == "periodic" and n_knots <= degree:
         raise InvalidPlan(
-            f"{operator}(degree={degree}): periodic splines of {n_knots} knots have a degree below "
-            f"{n_knots}"
+            f"{operator}(degree={degree}): periodic splines with {n_knots} knots need a degree "
+            f"below {n_knots}"
         )
     n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (
         not chosen["include_bias"]
     )
     if n_columns == 0:
-        raise InvalidPlan(f"{operator}(include_bias=False): the only column is the last one")
-    return several(
+        raise InvalidPlan(
+            f"{operator}(include_bias=False): leaves out the only column. Write include_bias=True "
+            "or use more knots"
+        )
+    return several_columns(
         {
             f"_sp_{index}": call(
                 "spline_basis", x, table, degree=degree, extrapolation=beyond, index=index
@@ -124,8 +127,8 @@ def spline_transform(
 
 
 def _spline_transform(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     n_knots: int = 5,
     degree: int = 3,
     knots: str | Sequence[float] = "uniform",
@@ -138,7 +141,7 @@ def _spline_transform(
     n_columns = (n_knots - 1 if is_periodic else n_knots + degree - 1) - (not include_bias)
     if points is None:
         return ([None] * len(rows[0]),) * n_columns
-    inner = _apart(points)
+    inner = _separate_equal_points(points)
     columns: list[list[Any]] = [[] for _ in range(n_columns)]
     for x in rows[0]:
         basis = None if x is None else _basis(float(x), inner, degree, extrapolation)
@@ -147,7 +150,7 @@ def _spline_transform(
     return tuple(columns)
 
 
-def _apart(points: Sequence[float]) -> list[float]:
+def _separate_equal_points(points: Sequence[float]) -> list[float]:
     """Return the knots, or if all are equal, knots placed 1 apart."""
     if points[0] < points[-1]:
         return [float(point) for point in points]
@@ -215,15 +218,15 @@ def _text(nodes: Sequence[ir.Node], texts: Texts) -> str | None:
         case [ir.Call("spline_basis", (x, table), params), *_] if all(
             node.args == (x, table) for node in nodes
         ):
-            given = _given(x, table, dict(params), len(nodes))
+            given = _spline_options(x, table, dict(params), len(nodes))
             return f"{texts[x]}.spline_transform({given})"
         case _:
             return None
 
 
-def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
+def _spline_options(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
     """Return the options of `spline_transform` as text, without those at their default."""
-    points = points_of(x, table)
+    points = read_points(x, table)
     degree, beyond = params.get("degree"), params.get("extrapolation")
     given: dict[str, str] = {}
     if points is not None:

@@ -12,18 +12,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, call, col, group_aggregate, several
+from fastfeat.expr import Expr, call, col, group_aggregate, several_columns
 from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
-from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.parameters import Parameter, TextChoice
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import learnt_value
+from fastfeat.operators.aggregates import compute_by_definition
 from fastfeat.operators.elementary import log
-from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross
-from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
+from fastfeat.operators.keys import (
+    KeyColumns,
+    encode_keys,
+    group_text,
+    min_rows_of,
+    parts_of_cross,
+    resolve_keys,
+)
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    parameters_of,
+)
 
-Statistic = Literal["mean", "var", "quantile"]
-STAT = Parameter("stat", Words(get_args(Statistic)), "Statistic of the target", "mean")
+TargetStatistic = Literal["mean", "var", "quantile"]
+STAT = Parameter("stat", TextChoice(get_args(TargetStatistic)), "Statistic of the target", "mean")
 
 
 def target_encode(
@@ -32,10 +45,10 @@ def target_encode(
     *,
     folds: int = 5,
     smooth: float | Literal["auto"] = "auto",
-    stat: Statistic = "mean",
+    stat: TargetStatistic = "mean",
     q: float = 0.5,
     classes: Iterable[Scalar] | None = None,
-    fold_by: Keys | None = None,
+    fold_by: KeyColumns | None = None,
     fold: str | Expr | None = None,
     time: str | Expr | None = None,
     min_rows: int | None = None,
@@ -99,13 +112,13 @@ def target_encode(
         >>> fitted.transform({"k": ["a", "b"]}, backend="reference")["k"].to_pylist()
         [0.5, 1.0]
     """
-    stat = checked("target_encode", (STAT,), stat=stat)["stat"]
+    stat = check_parameters("target_encode", (STAT,), stat=stat)["stat"]
     weight = _weight(smooth, stat)
-    q = checked("target_encode", parameters_of("target_quantile"), q=q)["q"]
+    q = check_parameters("target_encode", parameters_of("target_quantile"), q=q)["q"]
     least = min_rows_of("target_encode", min_rows)
-    codes = code_of(x, "target_encode", n_unseen=1, min_frequency=least)
+    codes = encode_keys(x, "target_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
-    params: dict[str, Any] = {**how, **_if_given(least), "smooth": weight}
+    params: dict[str, Any] = {**how, **_min_rows_parameter(least), "smooth": weight}
     if stat == "quantile":
         params["q"] = q
 
@@ -115,11 +128,11 @@ def target_encode(
     y = _target("target_encode", target)
     if classes is None:
         return encoded(y)
-    wanted = [literal_value(one) for one in _listed(classes)]
+    wanted = [literal_value(one) for one in _class_list(classes)]
     again = next((one for k, one in enumerate(wanted) if one in wanted[:k]), None)
     if again is not None:
         raise InvalidPlan(f"target_encode(classes=...): lists {again!r} twice")
-    return several({f"_{one}": encoded(y == one) for one in wanted})
+    return several_columns({f"_{one}": encoded(y == one) for one in wanted})
 
 
 def woe_encode(
@@ -128,7 +141,7 @@ def woe_encode(
     *,
     folds: int = 5,
     regularization: float = 1.0,
-    fold_by: Keys | None = None,
+    fold_by: KeyColumns | None = None,
     fold: str | Expr | None = None,
     time: str | Expr | None = None,
     min_rows: int | None = None,
@@ -172,12 +185,14 @@ def woe_encode(
         >>> fitted.transform({"k": ["c"]}, backend="reference")["k"].to_pylist()
         [0.0]
     """
-    more = checked("woe_encode", parameters_of("target_odds"), regularization=regularization)
+    more = check_parameters(
+        "woe_encode", parameters_of("target_odds"), regularization=regularization
+    )
     least = min_rows_of("woe_encode", min_rows)
-    codes = code_of(x, "woe_encode", n_unseen=1, min_frequency=least)
+    codes = encode_keys(x, "woe_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
     y = _target("woe_encode", target)
-    params = {**how, **_if_given(least), **more}
+    params = {**how, **_min_rows_parameter(least), **more}
     return log(_statistic("target_odds", y, codes, number_of_fold, params))
 
 
@@ -187,7 +202,7 @@ def _statistic(
     return group_aggregate(function, y, codes, GROUPS_AND_MISSING, number_of_fold, **params)
 
 
-def _if_given(min_rows: int | None) -> dict[str, Any]:
+def _min_rows_parameter(min_rows: int | None) -> dict[str, Any]:
     return {} if min_rows is None else {"min_rows": min_rows}
 
 
@@ -196,10 +211,10 @@ def _weight(smooth: Any, stat: str) -> float | str:
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
-        only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
+        only = 'a number of rows, such as smooth=20; "auto" is only for stat="mean"'
         allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
-    return checked("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
+    return check_parameters("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
 
 
 def _target(operator: str, target: Any) -> Expr:
@@ -208,16 +223,16 @@ def _target(operator: str, target: Any) -> Expr:
     if isinstance(target, Expr):
         return target
     raise TypeMismatch(
-        f"{operator}(target={target!r}): takes the name of the label, or an expression"
+        f"{operator}(target={target!r}): takes the name of the label column, or an expression"
     )
 
 
-def _listed(classes: Any) -> list[Any]:
+def _class_list(classes: Any) -> list[Any]:
     if isinstance(classes, str | bytes | Expr) or not isinstance(classes, Iterable):
         raise TypeMismatch(f"target_encode(classes={classes!r}): takes a list of classes")
     listed: list[Any] = list(in_order(classes))  # pyright: ignore[reportUnknownArgumentType]  # user input
     if not listed:
-        raise InvalidPlan("target_encode(classes=[]): lists no class")
+        raise InvalidPlan("target_encode(classes=[]): the list of classes is empty")
     return listed
 
 
@@ -230,21 +245,24 @@ def _folds(
     ]
     if len(given) > 1:
         raise InvalidPlan(
-            f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
+            f"{operator}({given[0]}=..., {given[1]}=...): takes only one of fold_by=, fold= and "
+            "time="
         )
-    n_folds = checked(operator, parameters_of("fold"), folds=folds)["n_folds"]
+    n_folds = check_parameters(operator, parameters_of("fold"), folds=folds)["n_folds"]
     if fold is not None:
-        codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
+        codes = encode_keys(_column_or_expression(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}
     known = {"n_folds": n_folds, "ordered": time is not None}
     if time is not None:
-        return call("time_fold", _one(operator, "time", time), n_folds=n_folds), known
-    given_keys = [] if fold_by is None else keys_of(operator, fold_by, "fold_by")
+        return call(
+            "time_fold", _column_or_expression(operator, "time", time), n_folds=n_folds
+        ), known
+    given_keys = [] if fold_by is None else resolve_keys(operator, fold_by, "fold_by")
     keys = [part for key in given_keys for part in parts_of_cross(key)]
     return call("fold", *keys, n_folds=n_folds), known
 
 
-def _one(operator: str, name: str, given: Any) -> Expr:
+def _column_or_expression(operator: str, name: str, given: Any) -> Expr:
     if isinstance(given, str | Expr):
         return col(given) if isinstance(given, str) else given
     raise TypeMismatch(
@@ -253,8 +271,8 @@ def _one(operator: str, name: str, given: Any) -> Expr:
 
 
 def _target_encode(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     smooth: float | str = "auto",
     stat: str = "mean",
     q: float = 0.5,
@@ -263,9 +281,9 @@ def _target_encode(
 ) -> list[float | None]:
     """Return the encoding of each later row, by the definition, learnt from all training rows."""
 
-    def statistic(values: Values) -> float | None:
+    def statistic(values: ReferenceColumn) -> float | None:
         given = {"var": {"ddof": 1}, "quantile": {"q": q, "interpolation": "linear"}, "mean": {}}
-        return learnt_value(stat, values, **given[stat])
+        return compute_by_definition(stat, values, **given[stat])
 
     known = [(x, y) for x, y in zip(*train, strict=True) if y is not None]
     everything = [y for _, y in known]
@@ -277,20 +295,22 @@ def _target_encode(
         if prior is None or len(members) < min_rows:
             results.append(prior)
         elif smooth == "auto":
-            results.append(_shrunk(members, everything, found or 0.0, prior))
+            results.append(_shrink_to_prior(members, everything, found or 0.0, prior))
         else:
             n, weight = len(members), float(smooth)
             results.append(prior if found is None else (found * n + weight * prior) / (n + weight))
     return results
 
 
-def _shrunk(members: Values, everything: Values, found: float, prior: float) -> float:
+def _shrink_to_prior(
+    members: ReferenceColumn, everything: ReferenceColumn, found: float, prior: float
+) -> float:
     """Return the empirical Bayes estimate of a category's mean, between `found` and `prior`.
 
     `members` are the targets of the category, `everything` all targets.
     """
-    between = learnt_value("var", everything, ddof=0) * len(members)
-    within = learnt_value("var", members, ddof=0)
+    between = compute_by_definition("var", everything, ddof=0) * len(members)
+    within = compute_by_definition("var", members, ddof=0)
     if not between + within:
         return prior
     share = between / (between + within)
@@ -298,8 +318,8 @@ def _shrunk(members: Values, everything: Values, found: float, prior: float) -> 
 
 
 def _woe_encode(
-    train: Sequence[Values],
-    rows: Sequence[Values],
+    train: Sequence[ReferenceColumn],
+    rows: Sequence[ReferenceColumn],
     regularization: float = 1.0,
     min_rows: int = 1,
     **folds: Any,
@@ -324,14 +344,16 @@ def _target_text(node: Aggregate, texts: Texts) -> str | None:
     shown = [f"smooth={given.get('smooth')!r}"]
     if node.function != "target_mean":
         shown.append(f"stat={node.function.removeprefix('target_')!r}")
-    return _encoder_text("target_encode", node, [*shown, *_named(given, "q")], texts)
+    return _encoder_text("target_encode", node, [*shown, *_named_option(given, "q")], texts)
 
 
 def _woe_text(node: Aggregate, texts: Texts) -> str | None:
-    return _encoder_text("woe_encode", node, _named(dict(node.params), "regularization"), texts)
+    return _encoder_text(
+        "woe_encode", node, _named_option(dict(node.params), "regularization"), texts
+    )
 
 
-def _named(given: Mapping[str, Any], name: str) -> list[str]:
+def _named_option(given: Mapping[str, Any], name: str) -> list[str]:
     return [f"{name}={given[name]!r}"] if name in given else []
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.checks import switch, text, whole_number
-from fastfeat.calls.recording import Recipe, recording_methods
+from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, call, several
+from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
@@ -28,9 +28,9 @@ from fastfeat.operators.hashing import xxh64
 from fastfeat.operators.operator import (
     Case,
     Operator,
-    Reference,
-    Values,
-    checked,
+    OperatorReference,
+    ReferenceColumn,
+    check_parameters,
     each,
     parameters_of,
 )
@@ -41,8 +41,8 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 
 
-@recording_methods("str")
-@explaining_methods(lambda of: f"{of.expr!r}.str.")
+@records_method_calls("str")
+@with_method_errors(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
     """Functions of text: `col("s").str`.
@@ -156,7 +156,7 @@ class TextFunctions:
             >>> col("s").str.slice(0, 2)
             col('s').str.slice(length=2, offset=0)
         """
-        given = checked("slice", parameters_of("str.slice"), offset=offset, length=length)
+        given = check_parameters("slice", parameters_of("str.slice"), offset=offset, length=length)
         return call("str.slice", self.expr, **given)
 
     def starts_with(self, prefix: str) -> Expr:
@@ -169,7 +169,7 @@ class TextFunctions:
             >>> col("s").str.starts_with("N")
             col('s').str.starts_with(prefix='N')
         """
-        given = checked("starts_with", parameters_of("str.starts_with"), prefix=prefix)
+        given = check_parameters("starts_with", parameters_of("str.starts_with"), prefix=prefix)
         return call("str.starts_with", self.expr, **given)
 
     def ends_with(self, suffix: str) -> Expr:
@@ -182,7 +182,7 @@ class TextFunctions:
             >>> col("s").str.ends_with(".csv")
             col('s').str.ends_with(suffix='.csv')
         """
-        given = checked("ends_with", parameters_of("str.ends_with"), suffix=suffix)
+        given = check_parameters("ends_with", parameters_of("str.ends_with"), suffix=suffix)
         return call("str.ends_with", self.expr, **given)
 
     def contains(self, pattern: str, *, literal: bool = False) -> Expr:
@@ -221,15 +221,15 @@ class TextFunctions:
         """
         pattern, is_plain = _pattern("count_matches", pattern, literal)
         if not pattern or (not is_plain and _matches_nothing(pattern)):
-            advice = "Write a pattern that has a character"
+            advice = "Write a pattern with at least one character"
             if pattern:
                 advice = (
                     f"To count {pattern!r} itself write count_matches({pattern!r}, literal=True); "
                     f"to count pieces, split_count({pattern!r})"
                 )
             raise InvalidPlan(
-                f"count_matches({pattern!r}): the regular expression matches the empty text, which "
-                f"is everywhere. {advice}"
+                f"count_matches({pattern!r}): the regular expression matches the empty text, so it "
+                f"would match everywhere. {advice}"
             )
         function = "str.count_matches_literal" if is_plain else "str.count_matches"
         return call(function, self.expr, pattern=pattern)
@@ -275,7 +275,7 @@ class TextFunctions:
         """
         if not text("split_count", "by", by):
             raise InvalidPlan(
-                "split_count(by=''): nothing separates pieces. Count characters with len_chars()"
+                "split_count(by=''): the separator is empty. Count characters with len_chars()"
             )
         return self.count_matches(by, literal=True) + 1
 
@@ -357,7 +357,9 @@ class TextFunctions:
             >>> col("s").str.to_integer(base=16, strict=False)
             col('s').str.to_integer(base=16, strict=False)
         """
-        given = checked("to_integer", parameters_of("str.to_integer"), base=base, strict=strict)
+        given = check_parameters(
+            "to_integer", parameters_of("str.to_integer"), base=base, strict=strict
+        )
         return call("str.to_integer", self.expr, **given)
 
     def to_float(self, *, strict: bool = True) -> Expr:
@@ -370,7 +372,7 @@ class TextFunctions:
             >>> col("s").str.to_float()
             col('s').str.to_float(strict=True)
         """
-        given = checked("to_float", parameters_of("str.to_float"), strict=strict)
+        given = check_parameters("to_float", parameters_of("str.to_float"), strict=strict)
         return call("str.to_float", self.expr, **given)
 
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
@@ -398,7 +400,7 @@ class TextFunctions:
         from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
         date_format(text("to_datetime", "format", format))
-        given = checked(
+        given = check_parameters(
             "to_datetime", parameters_of("str.to_datetime"), format=format, strict=strict
         )
         return call("str.to_datetime", self.expr, **given)
@@ -485,7 +487,9 @@ def _matches_nothing(pattern: str) -> bool:
 
 def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
     function = f"str.{operator}"
-    return call(function, x, **checked(operator, parameters_of(function), characters=characters))
+    return call(
+        function, x, **check_parameters(operator, parameters_of(function), characters=characters)
+    )
 
 
 def _replace(
@@ -493,10 +497,10 @@ def _replace(
 ) -> Expr:
     """Return text with the first `n` matches replaced; the node omits a default `max_memory`."""
     parameters = parameters_of("str.replace")
-    room = checked(operator, parameters, max_memory=max_memory)
-    given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
+    room = check_parameters(operator, parameters, max_memory=max_memory)
+    given = check_parameters(operator, parameters, pattern=pattern, value=value, literal=literal)
     if given["literal"] and not pattern:
-        raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
+        raise InvalidPlan(f"{operator}(pattern=''): the empty text would match everywhere")
     if not given["literal"]:
         from fastfeat.io.columns.regex import replacement  # imports PyArrow
 
@@ -507,10 +511,10 @@ def _replace(
 def _counts(operator: str, x: Expr, **params: Any) -> Expr:
     """Return one column per bucket; all of them read one node that counts."""
     function = f"str.{operator}"
-    given = checked(operator, parameters_of(function), **params)
+    given = check_parameters(operator, parameters_of(function), **params)
     counts = call(function, x, **given)
     buckets = range(given["n_buckets"])
-    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in buckets})
+    return several_columns({f"_{k}": call("bucket_count", counts, bucket=k) for k in buckets})
 
 
 @property
@@ -521,7 +525,7 @@ def str_(expr: Expr) -> TextFunctions:
 
 def _operator(
     method: Callable[..., Expr],
-    meaning: Reference,
+    meaning: OperatorReference,
     params: Sequence[dict[str, Any]],
     *,
     gives_text: bool,
@@ -605,8 +609,8 @@ def _by_bucket(pieces: Callable[..., list[str]]) -> Callable[..., tuple[list[Any
     """Return the reference function of an operator that counts pieces of text per hash bucket."""
 
     def reference(
-        train: Sequence[Values],
-        rows: Sequence[Values],
+        train: Sequence[ReferenceColumn],
+        rows: Sequence[ReferenceColumn],
         n_buckets: int,
         seed: int = 0,
         **params: Any,
@@ -694,7 +698,7 @@ _LITERAL = {"pattern": "z", "literal": True}
 _SLICES = ({"offset": 1}, {"offset": -2, "length": 1}, {"offset": -9, "length": 8})
 _DOUBLED = {"pattern": "([a-z])", "value": "$1$1"}
 _GROUPS = ({"pattern": "(z)[^z]*(z)"}, {"pattern": "[a-z]", "group_index": 0})
-_GIVING_TEXT: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
+_GIVING_TEXT: dict[Callable[..., Expr], tuple[OperatorReference, tuple[dict[str, Any], ...]]] = {
     TextFunctions.to_lowercase: (each(_lower), ({},)),
     TextFunctions.to_uppercase: (each(_upper), ({},)),
     TextFunctions.strip_chars: (each(_stripped), _STRIPPED),
@@ -708,7 +712,7 @@ _GIVING_TEXT: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], .
         (_DOUBLED, {"value": "\\", **_LITERAL}),
     ),
 }
-_GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
+_GIVING_NUMBERS: dict[Callable[..., Expr], tuple[OperatorReference, tuple[dict[str, Any], ...]]] = {
     TextFunctions.len_bytes: (each(_n_bytes), ({},)),
     TextFunctions.len_chars: (each(len), ({},)),
     TextFunctions.token_count: (each(_n_tokens), ({},)),

@@ -11,7 +11,7 @@ from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.lookup import refuse_own_value
-from fastfeat.operators.operator import checked, parameters_of
+from fastfeat.operators.operator import check_parameters, parameters_of
 from fastfeat.operators.windows import (
     Window,
     over_window,
@@ -52,13 +52,13 @@ def rank(
     """
     if over is None:
         raise InvalidPlan(
-            f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
-            "gives the rank among the training rows"
+            f"{x!r}.rank(): needs a window: over=ff.window('7d', time='t'). For the rank among the "
+            "training rows write .quantile_transform()"
         )
     refuse_ahead("rank", over)
-    instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
+    instead = "Compare with a column of the data: col('x') > col('y').mean(over=...)"
     refuse_own_value("rank", resolve_window(f"{x!r}.rank", over).node, instead)
-    given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
+    given = check_parameters("rank", parameters_of("over.rank"), method=method, pct=pct)
     return over_window("rank", x, over, **given)
 
 
@@ -161,23 +161,25 @@ def _decaying(
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(
-            f"{x!r}.{name}(over={chosen!r}): is the {noun} of all of an entity's past. Leave last "
-            "and rows of the window out: what is old weighs little by itself"
+            f"{x!r}.{name}(over={chosen!r}): the {noun} is computed from an entity's whole past. "
+            "Leave out last= and rows= of the window: old values have little weight anyway"
         )
     if (alpha is None) == (half_life is None):
-        raise InvalidPlan(f"{x!r}.{name}(): takes alpha=, by rows, or half_life=, by time")
+        raise InvalidPlan(
+            f"{x!r}.{name}(): takes either alpha= (decay per row) or half_life= (decay over time)"
+        )
     if alpha is not None:
         return over_window(
-            name, x, chosen, **checked(name, parameters_of(f"over.{name}"), alpha=alpha)
+            name, x, chosen, **check_parameters(name, parameters_of(f"over.{name}"), alpha=alpha)
         )
     told = f"{name}(half_life={half_life!r})"
     length, unit = resolve_duration(told, half_life)
     if not length:
-        raise InvalidPlan(f"{told}: nothing would be left of any value. Take a longer one")
-    return over_window(f"{name}_by", x, _in_unit(chosen, told, unit), half_life=length)
+        raise InvalidPlan(f"{told}: must be longer than zero")
+    return over_window(f"{name}_by", x, _convert_unit(chosen, told, unit), half_life=length)
 
 
-def _in_unit(over: Window, told: str, unit: str | None) -> Window:
+def _convert_unit(over: Window, told: str, unit: str | None) -> Window:
     """Return the window with `unit` ("time" or "steps") as the unit of its durations.
 
     Raises InvalidPlan if the offset of the window has the other unit.
@@ -185,8 +187,9 @@ def _in_unit(over: Window, told: str, unit: str | None) -> Window:
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:
         raise InvalidPlan(
-            f"{told}, over={over!r}: one is a duration and the other a whole number. Write both in "
-            "the kind of the time"
+            f"{told}, over={over!r}: of half_life= and the window's offset=, one is a duration and "
+            "the other a whole number. Write both as durations, or both as whole numbers if the "
+            "time column holds integers"
         )
     return Window(Call("window", over.node.args, params_of(**{**params, "unit": unit})))
 

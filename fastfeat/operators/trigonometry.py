@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fastfeat.expr import Expr, call
-from fastfeat.operators.elementary import ieee
+from fastfeat.operators.elementary import with_ieee_results
 from fastfeat.operators.operator import Operator, each
 
 
@@ -127,13 +127,13 @@ def tanh(x: Expr) -> Expr:
 
 
 OPERATORS: dict[str, Operator] = {
-    "sin": Operator(sin, each(ieee(math.sin)), ulp=2),
-    "cos": Operator(cos, each(ieee(math.cos)), ulp=2),
-    "tan": Operator(tan, each(ieee(math.tan)), ulp=3),
-    "arcsin": Operator(arcsin, each(ieee(math.asin)), ulp=2),
-    "arccos": Operator(arccos, each(ieee(math.acos)), ulp=2),
-    "arctan": Operator(arctan, each(ieee(math.atan)), ulp=2),
-    "sinh": Operator(sinh, each(ieee(math.sinh)), ulp=3),
-    "cosh": Operator(cosh, each(ieee(math.cosh)), ulp=3),
-    "tanh": Operator(tanh, each(ieee(math.tanh)), ulp=3),
+    "sin": Operator(sin, each(with_ieee_results(math.sin)), ulp=2),
+    "cos": Operator(cos, each(with_ieee_results(math.cos)), ulp=2),
+    "tan": Operator(tan, each(with_ieee_results(math.tan)), ulp=3),
+    "arcsin": Operator(arcsin, each(with_ieee_results(math.asin)), ulp=2),
+    "arccos": Operator(arccos, each(with_ieee_results(math.acos)), ulp=2),
+    "arctan": Operator(arctan, each(with_ieee_results(math.atan)), ulp=2),
+    "sinh": Operator(sinh, each(with_ieee_results(math.sinh)), ulp=3),
+    "cosh": Operator(cosh, each(with_ieee_results(math.cosh)), ulp=3),
+    "tanh": Operator(tanh, each(with_ieee_results(math.tanh)), ulp=3),
 }

@@ -10,28 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.completion import offering
-from fastfeat.calls.recording import Recipe, carrier, recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.completion import with_completion
+from fastfeat.calls.recording import Recipe, records_calls, register_recipe_class
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Literal, Node, params_of
-from fastfeat.ir.parameters import LONGEST, Closed
+from fastfeat.ir.parameters import LONGEST, WindowEnds
 from fastfeat.ir.scope import OVER, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import lookup
-from fastfeat.operators.durations import Duration, resolve_duration, too_long
-from fastfeat.operators.keys import Keys, keys_of
-from fastfeat.operators.operator import checked, parameters_of
+from fastfeat.operators.durations import Duration, describe_limit, resolve_duration
+from fastfeat.operators.keys import KeyColumns, resolve_keys
+from fastfeat.operators.operator import check_parameters, parameters_of
 
 if TYPE_CHECKING:
-    from fastfeat.operators.lookup import By
+    from fastfeat.operators.lookup import LookupKeys
 
 
-@offering()
-@carrier
+@with_completion()
+@register_recipe_class
 @dataclass(frozen=True, slots=True)
 class Window:
     """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
@@ -49,16 +49,16 @@ class Window:
         return show(self.node)
 
 
-@recording("ff.window", always=True)
-@explaining
+@records_calls("ff.window", always=True)
+@with_argument_errors
 def window(
     last: Duration | None = None,
     *,
     time: str | Expr,
-    by: Keys | By | None = None,
+    by: KeyColumns | LookupKeys | None = None,
     rows: int | None = None,
     offset: Duration | None = None,
-    closed: Closed = "left",
+    closed: WindowEnds = "left",
     min_samples: int = 0,
     tie: str | Expr | None = None,
     table: str | None = None,
@@ -127,23 +127,25 @@ def window(
     reach, unit = resolve_duration(f"window(last={last!r})", last)
     back, unit_of_offset = resolve_duration(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
-        raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
+        raise InvalidPlan(f"window(last={last!r}): a window of length zero has no rows")
     if (reach or 1) + (back or 0) > LONGEST:  # an end may lie a step before the offset
         raise InvalidPlan(
-            f"window(last={last!r}, offset={offset!r}): reaches back {too_long(unit)} in all"
+            f"window(last={last!r}, offset={offset!r}): last= and offset= together are "
+            f"{describe_limit(unit)}"
         )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): one is a duration and the other a whole "
-            "number. Write both in the kind of the time"
+            "number. Write both as durations, or both as whole numbers if the time column holds "
+            "integers"
         )
     node = call(
         "window",
         resolve_order("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        **checked(
+        **check_parameters(
             "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
         ),
         unit=next(iter(units), None),
@@ -165,13 +167,14 @@ def resolve_order(
         return Expr((lookup.table_order(told, table, time, right_time, by, tie),))
     if right_time is not None:
         raise InvalidPlan(
-            f"{told}(right_time={right_time!r}): is the time of a table: give its name too, table="
+            f"{told}(right_time={right_time!r}): names the time column of a table, so table= is "
+            "needed too"
         )
     if isinstance(by, Mapping):
         raise InvalidPlan(
-            f"{told}(by={by!r}): a mapping names columns of a table: give its name too, table="
+            f"{told}(by={by!r}): a mapping names columns of a table, so table= is needed too"
         )
-    keys = [] if by is None else keys_of(told, by)
+    keys = [] if by is None else resolve_keys(told, by)
     parts = [moment, *keys, *([] if tie is None else [_part(told, "tie", tie)])]
     return call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
 
@@ -191,7 +194,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
     if lookup.sees_table(chosen.node):
-        x = lookup.in_table(told, x, chosen.node)
+        x = lookup.read_in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
 
@@ -207,7 +210,7 @@ def resolve_window(told: str, over: Any) -> Window:
     if isinstance(over, str):
         raise InvalidPlan(
             f"{told}(over={over!r}): over= takes a window: over=ff.window('7d', by={over!r}, "
-            f"time='t'). What is learnt from all training rows of a key is by={over!r}"
+            f"time='t'). To learn from all training rows of each key write by={over!r}"
         )
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
@@ -225,8 +228,8 @@ def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
     instead = OVER_FUNCTIONS[function].not_ahead if instead is None else instead
     if instead is not None:
         raise InvalidPlan(
-            f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
-            f"{instead}"
+            f"{function}(over={over!r}): works only with a window that looks back, and this window "
+            f"looks ahead. {instead}"
         )
 
 
@@ -243,9 +246,9 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        given = checked("lag", parameters_of("over.lag"), n=n)
+        given = check_parameters("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
-        later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
+        later = "For later rows, in a label only, write .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
     return over_window("lag", x, over, **given)
 
@@ -320,9 +323,12 @@ def _refuse_change(function: str, over: Any, ahead: str) -> None:
 
     `ahead` tells the user what to write for a window ahead.
     """
-    refuse_ahead(function, over, f"Write the change itself: {ahead}")
+    refuse_ahead(function, over, f"Write out the change: {ahead}")
     if isinstance(over, Window):
-        instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
+        instead = (
+            "Compare a column of the data with one of the table: "
+            "col('x') - col('y').lag(1, over=...)"
+        )
         lookup.refuse_own_value(function, over.node, instead)
 
 
@@ -356,8 +362,8 @@ def all(x: Expr, *, over: Window) -> Expr:  # named as in Polars
     return over_window("min", x.cast("bool"), over)
 
 
-@recording("ff.count")
-@explaining
+@records_calls("ff.count")
+@with_argument_errors
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
 
@@ -379,8 +385,8 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
-@recording("ff.time_since_last")
-@explaining
+@records_calls("ff.time_since_last")
+@with_argument_errors
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row in a window; missing if it has no rows.
 
@@ -397,8 +403,8 @@ def time_since_last(*, over: Window) -> Expr:
     return over_window("time_since", _time_of(chosen), chosen)
 
 
-@recording("ff.time_since")
-@explaining
+@records_calls("ff.time_since")
+@with_argument_errors
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row in a window that met a condition; missing if none did.
 
@@ -417,8 +423,8 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     return over_window("time_since", moments, chosen)
 
 
-@recording("ff.session_id")
-@explaining
+@records_calls("ff.session_id")
+@with_argument_errors
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of a row's session within its entity, from 0; long pauses separate them.
 
@@ -437,15 +443,17 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = resolve_window("session_id", over)
-    refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
+    refuse_ahead("session_id", chosen, "Count the rows in the window: ff.count(over=...)")
     lookup.refuse_own_value(
-        "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
+        "session_id",
+        chosen.node,
+        "Add the session number to the table as a column, and read it with .last(over=...)",
     )
     given = dict(chosen.node.params)
     if given["last"] or given["rows"] or given["offset"] or given["min_samples"]:
         raise InvalidPlan(
-            f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
-            "last, rows, offset and min_samples of the window out"
+            f"session_id(over={chosen!r}): counts the sessions in an entity's whole past. Leave "
+            "out last=, rows=, offset= and min_samples= of the window"
         )
     longest, unit = resolve_duration(f"session_id(gap={gap!r})", gap)
     if longest is None:

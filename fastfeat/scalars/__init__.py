@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.first_use import Rows
+from fastfeat.first_use import LazyRows
 
 if TYPE_CHECKING:
     from fastfeat.scalars.value import ScalarFunction
 
-SCALARS: Rows[ScalarFunction] = Rows(
+SCALARS: LazyRows[ScalarFunction] = LazyRows(
     "fastfeat.scalars.{}:FUNCTIONS",
     {
         "arithmetic": "add sub mul div floordiv mod pow neg abs sign",
@@ -45,8 +45,8 @@ SCALARS: Rows[ScalarFunction] = Rows(
             "normal_quantile sin cos tan sqrt log"
         ),
         "hashing": "hash",
-        "learnt": "scale_or_one",
-        "learnt_rank": "interpolate_rank",
+        "constant_scale": "scale_or_one",
+        "rank_interpolation": "interpolate_rank",
         "membership": "is_in is_between replace_strict",
         "power": "yeo_johnson box_cox",
         "rounding": "floor ceil round clip is_finite is_infinite fill_infinite",
@@ -55,7 +55,7 @@ SCALARS: Rows[ScalarFunction] = Rows(
         "zone_replacement": "dt.replace_time_zone",
     },
 )
-LAYOUTS: Rows[Callable[[Any, int], list[Any]]] = Rows(
+LAYOUTS: LazyRows[Callable[[Any, int], list[Any]]] = LazyRows(
     "fastfeat.scalars.{}:LAYOUTS",
     {
         "local_time": "zone_changes zone_offsets",

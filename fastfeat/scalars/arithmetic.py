@@ -13,7 +13,7 @@ from typing import Any
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, DType
 from fastfeat.ir.node import Literal, Node
-from fastfeat.ir.writing import Infix, Prefix
+from fastfeat.ir.writing import Infix, PrefixForm
 from fastfeat.scalars import op, temporal_arithmetic
 from fastfeat.scalars.integers import (
     INT64_MIN,
@@ -60,12 +60,12 @@ def require_numbers(types: Sequence[DType]) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ". For text that spells numbers use .str.to_float(); for other text use "
             ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
             "== 'text'"
         )
     if dtype.is_temporal:
-        return ". Take a part of it first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
+        return ". Convert it to a number first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
     return ""
 
 
@@ -203,7 +203,7 @@ def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:
     exponent = args[1].value if isinstance(args[1], Literal) else None
     if whole and exponent is not None and exponent < 0:
         raise TypeMismatch(
-            f"an integer to the power {exponent} is no integer. Write the exponent as a float: "
+            f"an integer to the power {exponent} is not an integer. Write the exponent as a float: "
             f"** {float(exponent)}"
         )
 
@@ -219,7 +219,7 @@ def _negate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return raise_status(replace(x, op=-x.op), x.op.eq(INT64_MIN), OVERFLOW)
 
 
-def _keep_duration(rule: Callable[..., DType]) -> Callable[..., DType]:
+def _allow_durations(rule: Callable[..., DType]) -> Callable[..., DType]:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return types[0] if types[0].name == "duration" else rule(types, params)
 
@@ -261,7 +261,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "pow": ScalarFunction(
         number_type, _power, check=_check_power, n_args=2, written=Infix("**", before_minus=True)
     ),
-    "neg": ScalarFunction(_keep_duration(number_type), _negate, written=Prefix("-")),
-    "abs": ScalarFunction(_keep_duration(number_type), _abs),
+    "neg": ScalarFunction(_allow_durations(number_type), _negate, written=PrefixForm("-")),
+    "abs": ScalarFunction(_allow_durations(number_type), _abs),
     "sign": ScalarFunction(number_type, _sign),
 }

@@ -14,20 +14,20 @@ from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir import node as ir
 from fastfeat.ir.dtypes import INT32, INTEGER_RANGE, DType
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
-from fastfeat.ir.parameters import Parameter, Real, Several, Words, is_of_type
+from fastfeat.ir.parameters import Parameter, Real, Several, TextChoice, is_of_type
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
 from fastfeat.scalars.table import count_below, count_not_above, padded_length
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
 
-Closed = Literal["left", "right"]
+BinClosed = Literal["left", "right"]
 CLOSED = Parameter(
     "closed",
-    Words(get_args(Closed)),
+    TextChoice(get_args(BinClosed)),
     "Edge that belongs to a bin: `left` for [a, b), `right` for (a, b]",
     "left",
-    may_lack=True,
+    is_optional=True,
 )
 
 
@@ -86,12 +86,12 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if isinstance(table.node, ir.Literal) and any(abs(e) >= _EXACT for e in table.node.value):
         if value.dtype.name in ("int64", "uint64"):
             return _code_of_whole(value, table.node.value, right)
-        edges = tuple(_float_beside(e, above=not right) for e in table.node.value)
+        edges = tuple(_nearest_float_at_edge(e, above=not right) for e in table.node.value)
         return _code([value, replace(table, node=ir.Literal(edges))], "knots", count)
     return _code(values, "edges", count)
 
 
-def _float_beside(edge: float, *, above: bool) -> float:
+def _nearest_float_at_edge(edge: float, *, above: bool) -> float:
     """Return a float that compares with floats like an integer edge that is not exact as a float.
 
     It is the nearest float at or above the edge if `above`, otherwise at or below.
@@ -161,8 +161,8 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
         return None
     last = len(elements) - n_equal
     return BinsMerged(
-        f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
-        f"which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
+        f"has equal quantiles in the training data: {n_equal} of {counted(len(elements), 'edge')} "
+        f"repeat another edge, which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
         f"code 0 is for values below {min(elements)!r}"
     )
 
@@ -179,10 +179,12 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
     if n_bins == n_wanted:
         return None
     if n_bins == 1:
-        return BinsMerged(f"has one bin, code 0, in place of {n_wanted}: the others have no width")
+        return BinsMerged(
+            f"has only one bin, code 0, instead of {n_wanted}: the others have no width"
+        )
     return BinsMerged(
-        f"has equal edges of bins in the training data: {n_wanted - n_bins} of {n_wanted} bins "
-        f"have no width and merge, which leaves codes 0 to {n_bins - 1}"
+        f"has bins with equal edges in the training data: {n_wanted - n_bins} of {n_wanted} bins "
+        f"have no width and are merged, which leaves codes 0 to {n_bins - 1}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, INT64, DType
-from fastfeat.ir.writing import Infix, Prefix
+from fastfeat.ir.writing import Infix, PrefixForm
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, Value, as_i64, join_status, missing
 
@@ -71,5 +71,5 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "and": ScalarFunction(_logic_type, _and, n_args=2, written=Infix("&")),
     "or": ScalarFunction(_logic_type, _or, n_args=2, written=Infix("|")),
     "xor": ScalarFunction(_logic_type, _xor, n_args=2, written=Infix("^")),
-    "not": ScalarFunction(_logic_type, _not, written=Prefix("~")),
+    "not": ScalarFunction(_logic_type, _not, written=PrefixForm("~")),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
-from fastfeat.ir.parameters import Parameter, Text, Words
+from fastfeat.ir.parameters import FreeText, Parameter, TextChoice
 from fastfeat.scalars import op
 from fastfeat.scalars.civil_calendar import (
     CivilDate,
@@ -22,15 +22,16 @@ from fastfeat.scalars.civil_calendar import (
     iso_week,
     weekday,
 )
+from fastfeat.scalars.integral_floats import floor_parts, floor_quotient, to_integer
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import (
     SECONDS_PER_DAY,
-    floored,
-    recounted,
+    convert_ticks,
+    divide_floored,
+    divide_truncated,
     ticks_per_day,
     ticks_per_second,
-    truncated,
 )
 from fastfeat.scalars.value import (
     COUNT_OUT_OF_RANGE,
@@ -42,7 +43,6 @@ from fastfeat.scalars.value import (
     missing,
     raise_status,
 )
-from fastfeat.scalars.whole import floor_parts, floor_quotient, to_integer
 
 PER_DAY = {
     "d": 1,
@@ -53,17 +53,17 @@ PER_DAY = {
 """Number of each unit in 24 hours."""
 ZONE = Parameter(
     "tz",
-    Text(may_be_empty=False),
+    FreeText(may_be_empty=False),
     "Time zone of the local time; None uses the column's own zone",
     None,
-    may_lack=True,
+    is_optional=True,
 )
 NAIVE = Parameter(
     "naive",
-    Words(("UTC",)),
-    "Time zone of timestamps without one; None refuses `tz` for them",
+    TextChoice(("UTC",)),
+    "Time zone of timestamps without one; with None, `tz` is an error for them",
     None,
-    may_lack=True,
+    is_optional=True,
 )
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
@@ -75,17 +75,17 @@ _LARGEST_INT32 = (1 << 31) - 1
 def _hint(dtype: DType, names: Sequence[str]) -> str:
     match dtype.name:
         case "date32" | "date64" | "timestamp" if names == _DURATIONS:
-            return ". The difference of two of them is one"
+            return ". Subtract two of them to get a duration"
         case "duration":
-            return ". A duration has totals: .dt.total_hours(), .dt.total_seconds()"
+            return ". For a duration use .dt.total_hours(), .dt.total_seconds()"
         case "time":
-            return ". A time of day has hour, minute, second and their fractions"
+            return ". A time of day has only hour, minute, second and fractions of a second"
         case "date32" | "date64":
             return ". A date has no time of day"
         case "utf8":
             return ". Read the text as a time first: .str.to_datetime('%Y-%m-%d %H:%M:%S').dt"
         case _ if dtype.is_number:
-            return ". Say what the number counts: .cast(pyarrow.timestamp('s')).dt"
+            return ". Give the number a unit first: .cast(pyarrow.timestamp('s')).dt"
         case _:
             return ""
 
@@ -222,15 +222,15 @@ def _date() -> ScalarFunction:
     return replace(row, lower=lower)
 
 
-def _counted(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
+def _count_units(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
     """Return a date, timestamp or duration as a number of units.
 
-    `divide` rounds the division for coarser units: `floored` or `truncated`. A result beyond int64
-    sets an error status.
+    `divide` rounds the division for coarser units: `divide_floored` or `divide_truncated`. A result
+    beyond int64 sets an error status.
     """
     if value.dtype == NULL:
         return replace(missing(INT64), status=value.status)
-    ticks, beyond = recounted(value.op, ticks_per_day(value.dtype), PER_DAY[unit], divide)
+    ticks, beyond = convert_ticks(value.op, ticks_per_day(value.dtype), PER_DAY[unit], divide)
     return raise_status(Value(INT64, ticks, value.ok, value.status), beyond, COUNT_OUT_OF_RANGE)
 
 
@@ -240,7 +240,7 @@ def _epoch_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _epoch(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    return _counted(values[0], params["unit"], floored)
+    return _count_units(values[0], params["unit"], divide_floored)
 
 
 def _total_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -250,12 +250,12 @@ def _total_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _total(unit: str) -> ScalarFunction:
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-        return _counted(values[0], unit, truncated)
+        return _count_units(values[0], unit, divide_truncated)
 
     return ScalarFunction(_total_type, lower)
 
 
-def _repeating(seconds: int, row: ScalarFunction) -> ScalarFunction:
+def _repeat_after(seconds: int, row: ScalarFunction) -> ScalarFunction:
     return replace(row, repeats_s=seconds)
 
 
@@ -276,18 +276,18 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.quarter": _yearly(_up_to(4, _of_date(_quarter))),
     "dt.month": _yearly(_up_to(12, _of_date(lambda date: date.month))),
     "dt.week": _up_to(53, _of_days(iso_week)),
-    "dt.weekday": _repeating(_WEEK_S, _up_to(7, _of_days(weekday))),
+    "dt.weekday": _repeat_after(_WEEK_S, _up_to(7, _of_days(weekday))),
     "dt.day": _up_to(31, _of_date(lambda date: date.day)),
     "dt.ordinal_day": _up_to(366, _of_date(lambda date: date.ordinal)),
-    "dt.hour": _repeating(86_400, _up_to(23, _of_clock(_hour))),
-    "dt.minute": _repeating(3_600, _up_to(59, _of_clock(_MINUTE))),
-    "dt.second": _repeating(60, _up_to(59, _of_clock(_SECOND))),
+    "dt.hour": _repeat_after(86_400, _up_to(23, _of_clock(_hour))),
+    "dt.minute": _repeat_after(3_600, _up_to(59, _of_clock(_MINUTE))),
+    "dt.second": _repeat_after(60, _up_to(59, _of_clock(_SECOND))),
     **{
-        f"dt.{name}": _repeating(1, _up_to(unit - 1, _of_clock(partial(_fraction, unit=unit))))
+        f"dt.{name}": _repeat_after(1, _up_to(unit - 1, _of_clock(partial(_fraction, unit=unit))))
         for name, unit in (("millisecond", 10**3), ("microsecond", 10**6), ("nanosecond", 10**9))
     },
     "dt.is_leap_year": _of_date(lambda date: date.leap, BOOL),
-    "dt.is_weekend": _repeating(_WEEK_S, _of_days(lambda days: weekday(days) >= 6.0, BOOL)),
+    "dt.is_weekend": _repeat_after(_WEEK_S, _of_days(lambda days: weekday(days) >= 6.0, BOOL)),
     "dt.is_month_start": _of_date(lambda date: date.day.eq(1.0), BOOL),
     "dt.is_month_end": _of_date(_is_month_end, BOOL),
     "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),
@@ -298,7 +298,10 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _epoch,
         parameters=(
             Parameter(
-                "unit", Words(EPOCH_UNITS), "Unit of the result; `d` is a day of 24 hours", "us"
+                "unit",
+                TextChoice(EPOCH_UNITS),
+                "Unit of the result; `d` is a day of 24 hours",
+                "us",
             ),
         ),
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, INTEGER_RANGE, DType
-from fastfeat.ir.parameters import Flag, Parameter, TypeName
+from fastfeat.ir.parameters import BoolChoice, Parameter, TypeName
 from fastfeat.scalars import op, temporal_cast
 from fastfeat.scalars.integers import TWO_63
 from fastfeat.scalars.op import Op
@@ -20,7 +20,7 @@ from fastfeat.scalars.value import (
     ScalarFunction,
     Value,
     as_f64,
-    beyond,
+    is_out_of_range,
     missing,
     raise_status,
     raise_where,
@@ -30,7 +30,7 @@ from fastfeat.scalars.value import (
 def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     source, target = types[0], params["dtype"]
     if target.name in ("float16", "decimal", "utf8"):
-        raise TypeMismatch(f"cannot cast {source} to {target}: no feature has that type")
+        raise TypeMismatch(f"cannot cast {source} to {target}: a feature cannot have that type")
     if source == target or source.name == "null":
         return target
     if source.is_temporal or target.is_temporal:
@@ -66,7 +66,7 @@ def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
         return Value(target, as_f64(value), status=value.status)
     exact = replace(value, op=_round_to_odd(value)) if value.op.physical == "i64" else value
     x = as_f64(exact)
-    rounded, is_beyond = op.round_float32(x), beyond(x, target)
+    rounded, is_beyond = op.round_float32(x), is_out_of_range(x, target)
     if strict:
         return raise_where(
             Value(target, rounded, status=value.status), is_beyond, CAST_OUT_OF_RANGE
@@ -137,7 +137,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter("dtype", TypeName(), "Type of the result"),
             Parameter(
                 "strict",
-                Flag(),
+                BoolChoice(),
                 "Whether a value that the type cannot hold is an error; False makes it missing",
                 True,
             ),

@@ -12,18 +12,18 @@ from typing import Any, Literal, get_args
 from fastfeat.ir.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Node, Params
 from fastfeat.ir.node import Literal as Constant
-from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.parameters import Parameter, TextChoice
 from fastfeat.ir.writing import PLAIN, Texts
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
 Drop = Literal["first", "if_binary"]
 """Which indicator column is left out."""
-Missing = Literal["zeros", "column"]
+MissingOption = Literal["zeros", "column"]
 """Which indicator columns a missing category has."""
 MISSING = Parameter(
     "missing",
-    Words(get_args(Missing)),
+    TextChoice(get_args(MissingOption)),
     "`zeros` gives zeros for a missing value; `column` adds a column for it",
     "zeros",
     hidden=True,
@@ -95,7 +95,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
             return f"is_code({', '.join(map(texts.bare, node.args))})"
 
 
-def leaves_out_few(learnt: Params) -> bool:
+def has_min_rows(learnt: Params) -> bool:
     """Return whether no category is left out, or only those with fewer rows than a fixed number."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
@@ -107,7 +107,7 @@ def _is_of_category(call: Call) -> bool:
         _counts_in_one_unseen(codes)
         and codes.args[-1] == learnt
         and isinstance(learnt, Aggregate)
-        and leaves_out_few(learnt.params)
+        and has_min_rows(learnt.params)
     )
 
 
@@ -163,7 +163,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             Parameter(
                 "drop",
-                Words(get_args(Drop)),
+                TextChoice(get_args(Drop)),
                 "`first` leaves out the first column; `if_binary` does so only if there are two",
                 None,
                 or_none=True,

@@ -45,8 +45,8 @@ def common_type(types: Sequence[DType]) -> DType:
     names = " and ".join(str(dtype) for dtype in known)
     if known == [UTF8]:
         raise TypeMismatch(
-            f"cannot compute text, got {names}. Make numbers of it: replace_strict({{'a': 1, "
-            "None: 0}), where the key None stands for missing text"
+            f"the result cannot be text, got {names}. Map text to numbers first: "
+            "replace_strict({'a': 1, None: 0}). The key None is for missing text"
         )
     raise TypeMismatch(f"needs values of one type, got {names}")
 
@@ -98,16 +98,16 @@ def _coalesce(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    return _narrowed(types, common_type(types))
+    return _keep_float32(types, common_type(types))
 
 
-def _narrowed(types: Sequence[DType], common: DType) -> DType:
+def _keep_float32(types: Sequence[DType], common: DType) -> DType:
     """Return the result type of `fill_null`: a float column keeps its type if filled by float64."""
     return types[0] if types[0].is_float and common == FLOAT64 else common
 
 
 def _fill_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    dtype = _narrowed([v.dtype for v in values], common_type([v.dtype for v in values]))
+    dtype = _keep_float32([v.dtype for v in values], common_type([v.dtype for v in values]))
     value, fill = (convert(v, dtype) for v in values)
     return choose(value.present, value, fill)
 

@@ -1,7 +1,8 @@
 """The civil calendar in primitive operations: day numbers to dates, weekdays and weeks, and back.
 
 Days count from 1970-01-01, in the proleptic Gregorian calendar, as whole numbers in float64 (see
-`whole`). Internally years begin in March, so that the leap day is the last day of its year.
+`integral_floats`). Internally years begin in March, so that the leap day is the last day of its
+year.
 
 Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
 algorithms", Software: Practice and Experience 53 (2023).
@@ -12,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastfeat.scalars import op
+from fastfeat.scalars.integral_floats import floor_parts, floor_quotient, to_integer
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.whole import floor_parts, floor_quotient, to_integer
 
 DAYS_TO_1970 = 719_468
 """Days from 0000-03-01 to 1970-01-01."""

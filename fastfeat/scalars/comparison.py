@@ -22,27 +22,19 @@ from fastfeat.scalars.value import (
     InputSlot,
     ScalarFunction,
     Value,
+    advice_on_bytes,
     as_f64,
     as_i64,
     join_status,
     missing,
 )
 
-_NOT_UTF8 = (
-    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
-    "pandas.read_csv(..., encoding='latin-1')"
-)
-
-
-def advice_on_bytes(dtype: DType) -> str:
-    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
-    return _NOT_UTF8 if dtype.name == "binary" else ""
-
 
 def codes(value: Value, literals: Sequence[str]) -> Value:
     """Return the position of a text among literals: -1 for none; missing stays missing."""
     if value.node is None or isinstance(value.node, Literal):
-        raise TypeMismatch("text must be a column here")
+        found = "a computed text" if value.node is None else "a constant"
+        raise TypeMismatch(f"needs a column of text, got {found}")
     slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
     return Value(INT32, op.input_value(slot, "i64"), op.input_ok(slot))
 
@@ -94,9 +86,9 @@ def _advice(left: DType, right: DType) -> str:
         case ("binary", "utf8" | "binary" | "null") | ("utf8" | "null", "binary"):
             return advice_on_bytes(DType("binary"))
         case (("utf8" | "null"), ("utf8" | "null")):
-            return ". Text has no order here: only == and != exist for it"
+            return ". Text has no order here: compare it only with == and !="
         case ("utf8", _) | (_, "utf8"):
-            return ". A text is a constant: write col('name') for a column, a number for a number"
+            return ". A text is a constant: write col('name') for a column, a number without quotes"
         case _:
             return ""
 

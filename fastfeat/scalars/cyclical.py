@@ -13,7 +13,7 @@ from typing import Any
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
-from fastfeat.scalars import op, whole
+from fastfeat.scalars import integral_floats, op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.floats import MOST_PERIODS
 from fastfeat.scalars.op import Op
@@ -35,7 +35,7 @@ def _angle_of_one(period: float) -> float:
     return float(two_pi / Fraction(period))
 
 
-def _reduced(value: Value, period: float) -> Value:
+def _reduce_to_period(value: Value, period: float) -> Value:
     """Return a number as float64, with whole periods taken off an integer.
 
     A float beyond 2**44 periods sets the status LARGE_ARGUMENT, which asks for a run in which whole
@@ -43,8 +43,10 @@ def _reduced(value: Value, period: float) -> Value:
     """
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
-        _, rest = whole.floor_parts_i64(x.op, int(period))
-        return Value(FLOAT64, op.select(x.ok, whole.from_small(rest), op.NAN), status=x.status)
+        _, rest = integral_floats.floor_parts_i64(x.op, int(period))
+        return Value(
+            FLOAT64, op.select(x.ok, integral_floats.from_small(rest), op.NAN), status=x.status
+        )
     x = as_f64(value)
     size = op.magnitude(x)
     large = (size > period * MOST_PERIODS) & (size < float("inf"))
@@ -55,21 +57,21 @@ def _reduced(value: Value, period: float) -> Value:
 def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     """Return (sine, cosine, k, value), with r and k as the module defines them.
 
-    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduced`.
+    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduce_to_period`.
     """
-    value = _reduced(values[0], period)
+    value = _reduce_to_period(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
     angle = rest * _angle_of_one(period)
     return (
         op.elementary("sin_near", angle),
         op.elementary("cos_near", angle),
-        whole.to_integer(quarters),
+        integral_floats.to_integer(quarters),
         value,
     )
 
 
-def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
+def _turn_quarters(sin: Op, cos: Op, quarters: Op) -> Op:
     """Return sin(angle + quarters pi/2) from the sine and cosine of the angle; zero is +0.0."""
     size = op.select((quarters & 1).ne(0), cos, sin)
     return op.select((quarters & 2).ne(0), -size, size) + 0.0
@@ -77,12 +79,12 @@ def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
 
 def _cyclical_sin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     sin, cos, quarters, value = _point(values, params["period"])
-    return Value(FLOAT64, _turned(sin, cos, quarters), status=value.status)
+    return Value(FLOAT64, _turn_quarters(sin, cos, quarters), status=value.status)
 
 
 def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     sin, cos, quarters, value = _point(values, params["period"])
-    return Value(FLOAT64, _turned(sin, cos, quarters + 1), status=value.status)
+    return Value(FLOAT64, _turn_quarters(sin, cos, quarters + 1), status=value.status)
 
 
 SHORTEST, LONGEST = 1e-150, 1e150

@@ -20,13 +20,13 @@ _LOST_OF_HALF = (1 << 42) - 1
 """Bits of a float64 that float16 does not keep."""
 
 
-def exactly(value: Value, wanted: DType) -> Value:
+def convert_exactly(value: Value, wanted: DType) -> Value:
     """Return a value as another type; if that is not exact, the status CAST_OUT_OF_RANGE is set.
 
     The types must be a pair that `io.columns.conversions.conversion` can convert.
     """
     if value.dtype.is_temporal:
-        result, exact = _rescaled(value, wanted)
+        result, exact = _rescale(value, wanted)
     elif wanted.is_float:
         result, exact = as_f64(value), _is_float(value, wanted)
     else:
@@ -84,7 +84,7 @@ def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
             return value.op, is_within(value, wanted.name, low, high)
 
 
-def _rescaled(value: Value, wanted: DType) -> tuple[Op, Op]:
+def _rescale(value: Value, wanted: DType) -> tuple[Op, Op]:
     """Return (ticks converted to another time unit, whether that is exact)."""
     ticks, given_ns, wanted_ns = value.op, tick_ns(value.dtype), tick_ns(wanted)
     if given_ns >= wanted_ns:

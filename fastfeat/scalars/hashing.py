@@ -81,14 +81,14 @@ def _hash(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 def _xxh64_of_word(word: Op, seed: int) -> Op:
     """Return the XXH64 hash of a 64-bit integer."""
-    lane = _turned(word * _word(_P2), 31) * _word(_P1)
-    total = _turned(lane ^ _word(seed + _P5 + 8), 27) * _word(_P1) + _word(_P4)
+    lane = _rotate_left(word * _word(_P2), 31) * _word(_P1)
+    total = _rotate_left(lane ^ _word(seed + _P5 + 8), 27) * _word(_P1) + _word(_P4)
     total = (total ^ op.shift_logical(total, 33)) * _word(_P2)
     total = (total ^ op.shift_logical(total, 29)) * _word(_P3)
     return total ^ op.shift_logical(total, 32)
 
 
-def _turned(word: Op, count: int) -> Op:
+def _rotate_left(word: Op, count: int) -> Op:
     return (word << count) | op.shift_logical(word, 64 - count)
 
 

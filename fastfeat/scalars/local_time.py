@@ -14,14 +14,14 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from fastfeat.ir.dtypes import PER_SECOND, DType, Unit
+from fastfeat.ir.dtypes import PER_SECOND, DType, TimeUnit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts, from_small, nearest_parts, to_integer
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TableKey
-from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_integer
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
 
 HEADER = 3
@@ -97,7 +97,7 @@ class Offset:
     change: Op
 
 
-def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
+def within_table(zone: ZoneTable, unit: TimeUnit, x: Op) -> Op:
     """Return an instant that the table covers, with the same offsets around it as around `x`.
 
     Offsets repeat every 400 years, so whole cycles are taken off an instant beyond the table. `x`
@@ -111,7 +111,7 @@ def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
     return x - to_integer(n_cycles) * cycle
 
 
-def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
+def offset_at(zone: ZoneTable, unit: TimeUnit, x: Op) -> Offset:
     """Return the zone's offset at an instant that the table covers."""
     if not zone.changes:
         ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
@@ -129,7 +129,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
     return Offset(op.load_f64(offsets, bucket + passed + HEADER), change)
 
 
-def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op, Op]:
+def offsets_around(zone: ZoneTable, unit: TimeUnit, x: Op, seconds: int) -> tuple[Op, Op]:
     """Return the offsets, in ticks, `seconds` before and `seconds` after an instant in the table.
 
     Changes of a zone are more than 64 hours apart: within 32 hours of `x` there is at most one.
@@ -141,7 +141,7 @@ def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op
 
 
 @lru_cache(maxsize=256)
-def _elements(zone: ZoneTable, unit: Unit) -> Literal:
+def _elements(zone: ZoneTable, unit: TimeUnit) -> Literal:
     """Return the literal node that holds a zone's table.
 
     Cached, because interning a node reads each of its thousand numbers.

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.ir.node import Literal
-from fastfeat.ir.parameters import Constant, Pair, Parameter, Several, Words
+from fastfeat.ir.parameters import ConstantValue, Parameter, Several, TextChoice, ValuePair
 from fastfeat.scalars import boolean, comparison, op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -21,10 +21,11 @@ from fastfeat.scalars.value import (
     ScalarFunction,
     TableKey,
     Value,
+    advice_on_bytes,
     missing,
 )
 
-Pairs = Sequence[tuple[Any, Any]]
+MappingPairs = Sequence[tuple[Any, Any]]
 
 
 def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
@@ -34,20 +35,21 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
     if dtype == UTF8:
         wrong = [e for e in elements if not isinstance(e, str)]
     elif dtype.name == "binary":
-        raise TypeMismatch(
-            f"{what} needs numbers or text, got {dtype}{comparison.advice_on_bytes(dtype)}"
-        )
+        raise TypeMismatch(f"{what} needs numbers or text, got {dtype}{advice_on_bytes(dtype)}")
     elif dtype.is_number:
         wrong = [e for e in elements if not isinstance(e, (int, float))]
     else:
         if what == "is_in":  # times among the values would be compared one by one
             raise TypeMismatch(
-                f"is_in of {dtype} cannot hold {elements[0]!r}. Give dates or times: "
+                f"is_in cannot look for {elements[0]!r} in values of {dtype}. Pass dates or times: "
                 "datetime.date(2024, 1, 2), datetime.datetime(...), datetime.timedelta(...)"
             )
         raise TypeMismatch(f"{what} needs numbers or text, got {dtype}")
     if wrong:
-        raise TypeMismatch(f"{what} of {dtype} cannot hold {wrong[0]!r}")
+        given = "text" if dtype == UTF8 else "numbers"
+        raise TypeMismatch(
+            f"{what} cannot look for {wrong[0]!r} in values of {dtype}. Pass {given} instead"
+        )
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -105,15 +107,15 @@ def _replace_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wrong = [value for value in known if not isinstance(value, (int, float))]
     if wrong:
         raise TypeMismatch(
-            f"replace_strict gives numbers or bools, got {wrong[0]!r}. Map to numbers of your own "
-            "choice: {'a': 0, 'b': 1}"
+            f"replace_strict returns numbers or bools, got {wrong[0]!r}. Map to numbers that you "
+            "choose: {'a': 0, 'b': 1}"
         )
     if any(isinstance(value, float) for value in known) or not known:
         return FLOAT64
     low, high = INTEGER_RANGE["int64"]
     for value in known:
         if not low <= value <= high:
-            raise TypeMismatch(f"replace_strict gives int64, which cannot hold {value}")
+            raise TypeMismatch(f"replace_strict returns int64, which cannot hold {value}")
     return BOOL if all(isinstance(value, bool) for value in known) else INT64
 
 
@@ -136,7 +138,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(dtype, chosen, op.select(there, found.ok, default.ok) & present, status)
 
 
-def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
+def _look_up(value: Value, mapping: MappingPairs, dtype: DType) -> tuple[Op, Op, Value]:
     """Return (whether the value is present, whether the mapping has it, the result it maps to)."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
@@ -189,7 +191,7 @@ def _between(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return boolean.FUNCTIONS["and"].lower(sides, {})
 
 
-Closed = typing.Literal["both", "left", "right", "none"]
+RangeClosed = typing.Literal["both", "left", "right", "none"]
 """The limits that belong to a range."""
 
 
@@ -198,7 +200,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _is_in_type,
         _is_in,
         parameters=(
-            Parameter("values", Several(Constant()), "Values to look for, of the type of x"),
+            Parameter("values", Several(ConstantValue()), "Values to look for, of the type of x"),
         ),
         tells_apart=True,
     ),
@@ -206,7 +208,12 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _between_type,
         _between,
         parameters=(
-            Parameter("closed", Words(get_args(Closed)), "Limits that belong to the range", "both"),
+            Parameter(
+                "closed",
+                TextChoice(get_args(RangeClosed)),
+                "Limits that belong to the range",
+                "both",
+            ),
         ),
         n_args=3,
     ),
@@ -217,14 +224,14 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             Parameter(
                 "default",
-                Constant(may_miss=True),
+                ConstantValue(may_be_missing=True),
                 "Result for values that the mapping lacks; without it they are an error",
                 or_none=True,
-                may_lack=True,
+                is_optional=True,
             ),
             Parameter(
                 "mapping",
-                Several(Pair(Constant(), Constant(may_miss=True))),
+                Several(ValuePair(ConstantValue(), ConstantValue(may_be_missing=True))),
                 "Mapping from values to numbers, bools or None (missing)",
             ),
         ),

@@ -18,7 +18,7 @@ from fastfeat.ir.dtypes import FLOAT_FORMATS, DType, Physical
 from fastfeat.ir.node import Interned
 from fastfeat.scalars.primitives import PRIMITIVES
 
-Number = float | int | bool
+OpNumber = float | int | bool
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -38,60 +38,60 @@ class Op(metaclass=Interned):
     value: Any
     physical: Physical
 
-    def __add__(self, other: Op | Number) -> Op:
+    def __add__(self, other: Op | OpNumber) -> Op:
         return _binary("add", self, other)
 
-    def __radd__(self, other: Number) -> Op:
+    def __radd__(self, other: OpNumber) -> Op:
         return _binary("add", lift(other, self.physical), self)
 
-    def __sub__(self, other: Op | Number) -> Op:
+    def __sub__(self, other: Op | OpNumber) -> Op:
         return _binary("sub", self, other)
 
-    def __rsub__(self, other: Number) -> Op:
+    def __rsub__(self, other: OpNumber) -> Op:
         return _binary("sub", lift(other, self.physical), self)
 
-    def __mul__(self, other: Op | Number) -> Op:
+    def __mul__(self, other: Op | OpNumber) -> Op:
         return _binary("mul", self, other)
 
-    def __rmul__(self, other: Number) -> Op:
+    def __rmul__(self, other: OpNumber) -> Op:
         return _binary("mul", lift(other, self.physical), self)
 
-    def __truediv__(self, other: Op | Number) -> Op:
+    def __truediv__(self, other: Op | OpNumber) -> Op:
         return _binary("div", self, other)
 
-    def __rtruediv__(self, other: Number) -> Op:
+    def __rtruediv__(self, other: OpNumber) -> Op:
         return _binary("div", lift(other, self.physical), self)
 
     def __neg__(self) -> Op:
         return apply(f"neg_{self.physical}", self)
 
-    def __lt__(self, other: Op | Number) -> Op:
+    def __lt__(self, other: Op | OpNumber) -> Op:
         return _binary("lt", self, other)
 
-    def __le__(self, other: Op | Number) -> Op:
+    def __le__(self, other: Op | OpNumber) -> Op:
         return _binary("le", self, other)
 
-    def __gt__(self, other: Op | Number) -> Op:
+    def __gt__(self, other: Op | OpNumber) -> Op:
         return _binary("gt", self, other)
 
-    def __ge__(self, other: Op | Number) -> Op:
+    def __ge__(self, other: Op | OpNumber) -> Op:
         return _binary("ge", self, other)
 
-    def eq(self, other: Op | Number) -> Op:
+    def eq(self, other: Op | OpNumber) -> Op:
         """Return whether the operands are equal; false if either is NaN."""
         return _binary("eq", self, other)
 
-    def ne(self, other: Op | Number) -> Op:
+    def ne(self, other: Op | OpNumber) -> Op:
         """Return whether the operands differ; true if either is NaN."""
         return _binary("ne", self, other)
 
-    def __and__(self, other: Op | Number) -> Op:
+    def __and__(self, other: Op | OpNumber) -> Op:
         return _binary("and", self, other)
 
-    def __or__(self, other: Op | Number) -> Op:
+    def __or__(self, other: Op | OpNumber) -> Op:
         return _binary("or", self, other)
 
-    def __xor__(self, other: Op | Number) -> Op:
+    def __xor__(self, other: Op | OpNumber) -> Op:
         return _binary("xor", self, other)
 
     def __invert__(self) -> Op:
@@ -105,12 +105,12 @@ class Op(metaclass=Interned):
         return _binary("shr", self, other)
 
 
-def literal(value: Number, physical: Physical) -> Op:
+def literal(value: OpNumber, physical: Physical) -> Op:
     """Return a constant that is written into the kernel's code; integers wrap to 64 bits."""
     return Op("literal", (), literal_value(value, physical), physical)
 
 
-def literal_value(value: Number, physical: Physical) -> Number:
+def literal_value(value: OpNumber, physical: Physical) -> OpNumber:
     """Return a number as a value of type "f64", "i64" or "b1"; integers wrap to 64 bits."""
     match physical:
         case "f64":
@@ -126,7 +126,7 @@ FALSE = literal(False, "b1")
 NAN = literal(struct.unpack("<d", b"\0\0\0\0\0\0\xf8\x7f")[0], "f64")
 
 
-def lift(value: Op | Number, physical: Physical) -> Op:
+def lift(value: Op | OpNumber, physical: Physical) -> Op:
     """Return an Op unchanged, or a number as a literal of the given type."""
     return value if isinstance(value, Op) else literal(value, physical)
 
@@ -203,11 +203,11 @@ def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
             return None
 
 
-def _binary(stem: str, x: Op, y: Op | Number) -> Op:
+def _binary(stem: str, x: Op, y: Op | OpNumber) -> Op:
     return apply(f"{stem}_{x.physical}", x, lift(y, x.physical))
 
 
-def select(condition: Op, yes: Op | Number, no: Op | Number) -> Op:
+def select(condition: Op, yes: Op | OpNumber, no: Op | OpNumber) -> Op:
     """Return yes if the condition holds, else no; both sides are computed."""
     physical = yes.physical if isinstance(yes, Op) else no.physical if isinstance(no, Op) else "f64"
     return apply(f"select_{physical}", condition, lift(yes, physical), lift(no, physical))
@@ -253,7 +253,7 @@ def round_float32(x: Op) -> Op:
     return apply("round_f32", x)
 
 
-def rounded(x: Op, dtype: DType) -> Op:
+def round_to_type(x: Op, dtype: DType) -> Op:
     """Return x rounded to a float type, ties to even, and widened back to float64.
 
     Instead of an infinity the result can be a power of two beyond the type's range.

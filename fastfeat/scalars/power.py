@@ -29,14 +29,14 @@ def _yeo_johnson(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     x, power = (as_f64(value) for value in values)
     negative = x < 0.0
     exponent = op.select(negative, 2.0 - power, power)
-    result = _raised(op.elementary("log1p", op.magnitude(x)), exponent)
+    result = _raise_to_power(op.elementary("log1p", op.magnitude(x)), exponent)
     return Value(FLOAT64, op.select(negative, -result, result), status=join_status(*values))
 
 
 def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return (x**power - 1) / power; a value that is not above 0 is an error."""
     x, power = (as_f64(value) for value in values)
-    result = _raised(op.elementary("log", x), power)
+    result = _raise_to_power(op.elementary("log", x), power)
     value = Value(FLOAT64, result, status=join_status(*values))
     return raise_where(value, x <= 0.0, NOT_POSITIVE)
 
@@ -52,23 +52,23 @@ def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
     return op.select(x < 0.0, -size, size) if is_signed else size
 
 
-def raised_signed(size: Op, power: Op) -> Op:
+def raise_signed(size: Op, power: Op) -> Op:
     """Return a value raised to a power by Yeo and Johnson, from its logarithm with its sign."""
     negative = size < 0.0
-    result = _raised(op.magnitude(size), op.select(negative, 2.0 - power, power))
+    result = _raise_to_power(op.magnitude(size), op.select(negative, 2.0 - power, power))
     return op.select(negative, -result, result)
 
 
-def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
+def raise_relative_to_end(size: Op, exponent: Op, end: Op) -> Op:
     """Return a value raised to an exponent, relative to the raised value of an end of the range.
 
     The result lacks a term and a factor that are the same for all values. `size` and `end` are the
     logarithms of the value and of the end.
     """
-    return _raised(size - end, exponent)
+    return _raise_to_power(size - end, exponent)
 
 
-def _raised(logarithm: Op, power: Op) -> Op:
+def _raise_to_power(logarithm: Op, power: Op) -> Op:
     """Return (exp(logarithm)**power - 1) / power; for power 0 the logarithm."""
     quotient = op.elementary("expm1", power * logarithm) / power
     return op.select(power.eq(0.0), logarithm, quotient)

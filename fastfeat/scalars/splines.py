@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
 from fastfeat.ir.dtypes import FLOAT64, DType
-from fastfeat.ir.parameters import Parameter, Whole, Words
+from fastfeat.ir.parameters import Parameter, TextChoice, Whole
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
@@ -33,7 +33,7 @@ Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
 DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "Degree of the polynomials; 3 is cubic", 3)
 EXTRAPOLATION = Parameter(
     "extrapolation",
-    Words(get_args(Extrapolation)),
+    TextChoice(get_args(Extrapolation)),
     "Result for x beyond the outer knots",
     "constant",
 )
@@ -85,7 +85,7 @@ def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     interval = _interval(spline, within)
     functions = _functions(spline, interval, at, spline.degree)
     if extrapolation == "linear" and spline.degree:
-        functions = _continued(functions, _slopes(spline, interval, at), x - at)
+        functions = _continue_linearly(functions, _slopes(spline, interval, at), x - at)
     result = _pick(functions, interval, index)
     if is_periodic and index < spline.degree:
         result = result + _pick(functions, interval, index + spline.n_knots - 1)
@@ -144,7 +144,7 @@ def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
     return slopes
 
 
-def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
+def _continue_linearly(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
     """Return the functions continued by straight lines from an end knot.
 
     `beyond` is the distance from the knot. A function with slope 0 stays constant, even at
@@ -181,11 +181,11 @@ def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWar
     if n_equal == len(elements) - 1:
         return ColumnConstant(
             f"is constant in the training data (near {elements[0]!r}): the knots of its splines "
-            "are taken 1 apart"
+            "are set 1 apart"
         )
     return BinsMerged(
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} knots of its "
-        "splines equal another"
+        "splines repeat another knot"
     )
 
 
@@ -197,7 +197,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             DEGREE,
             EXTRAPOLATION,
-            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
+            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), user_name=None),
         ),
         n_args=2,
         written=PLAIN,

@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir import dtypes
-from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, Unit
+from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, TimeUnit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts_i64
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, Value, missing, raise_status
-from fastfeat.scalars.whole import floor_parts_i64
 
 SECONDS_PER_DAY = 86_400
 INT64_MAX = (1 << 63) - 1
@@ -41,54 +41,54 @@ def ticks_per_second(dtype: DType) -> int:
     return PER_SECOND[unit_of(dtype)]
 
 
-def unit_of(dtype: DType) -> Unit:
+def unit_of(dtype: DType) -> TimeUnit:
     """Return the unit of a time, timestamp or duration, such as "us"."""
     if dtype.unit is None:
         raise AssertionError(f"{dtype} has no unit")
     return dtype.unit
 
 
-def finest(*dtypes: DType) -> Unit:
+def finest(*dtypes: DType) -> TimeUnit:
     """Return the finest unit of some types; dates, which have no unit, are skipped."""
-    result: Unit = "s"
+    result: TimeUnit = "s"
     for unit in UNITS:
         if any(dtype.unit == unit for dtype in dtypes):
             result = unit
     return result
 
 
-def floored(x: Op, divisor: int) -> Op:
+def divide_floored(x: Op, divisor: int) -> Op:
     """Return x / divisor rounded down."""
     return floor_parts_i64(x, divisor)[0]
 
 
-def truncated(x: Op, divisor: int) -> Op:
+def divide_truncated(x: Op, divisor: int) -> Op:
     """Return x / divisor rounded towards zero."""
     quotient, rest = floor_parts_i64(x, divisor)
     return quotient + op.from_bool((x < 0) & rest.ne(0))
 
 
-def multiplied(x: Op, factor: int) -> tuple[Op, Op]:
+def multiply_ticks(x: Op, factor: int) -> tuple[Op, Op]:
     """Return (x * factor, whether that overflows int64); the factor is positive."""
     if factor == 1:
         return x, op.FALSE
     return x * factor, (x > INT64_MAX // factor) | (x < -(-INT64_MIN // factor))
 
 
-def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
+def convert_ticks(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
     """Return (a count of ticks converted to another tick, whether that overflows int64).
 
     `given` and `wanted` are ticks per 24 hours. `divide` rounds if the wanted ticks are coarser:
-    `floored` or `truncated`.
+    `divide_floored` or `divide_truncated`.
     """
     if given >= wanted:
         return divide(x, given // wanted), op.FALSE
-    return multiplied(x, wanted // given)
+    return multiply_ticks(x, wanted // given)
 
 
 def to_finer(value: Value, dtype: DType) -> Value:
     """Return a value in a type with an equal or finer unit; overflow sets an error status."""
-    ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
+    ticks, beyond = multiply_ticks(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
     return raise_status(replace(value, dtype=dtype, op=ticks), beyond, TIME_OUT_OF_RANGE)
 
 
@@ -107,12 +107,14 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
         1
     """
     if value != value:  # pandas.NaT is a datetime too
-        raise TypeMismatch(f"{value!r} cannot stand in an expression. Write None")
+        raise TypeMismatch(f"{value!r} cannot be part of an expression. Write None")
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
-        raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
+        raise TypeMismatch(
+            f"{value!r} has nanoseconds, but a constant holds at most microseconds. Round it first"
+        )
     ticks = _ticks(value)
     if not -(1 << 63) <= ticks < 1 << 63:
-        raise TypeMismatch(f"{value!r} has more microseconds than 64 bits count")
+        raise TypeMismatch(f"{value!r} does not fit into 64 bits as microseconds")
     return ticks
 
 
@@ -129,7 +131,7 @@ def _ticks(value: datetime.date | datetime.time | datetime.timedelta) -> int:
             since = datetime.datetime.combine(_EPOCH, value) - _EPOCH
             return since // _MICROSECOND
         case _:
-            raise TypeMismatch(f"{value!r} has a zone, but times of day have none")
+            raise TypeMismatch(f"{value!r} has a time zone, but a time of day cannot have one")
 
 
 def require_comparable(left: DType, right: DType) -> None:
@@ -152,8 +154,8 @@ def shared_type(left: DType, right: DType, verb: str) -> DType:
         moment = left if left.name == "timestamp" else right
         if moment.tz is not None:
             raise TypeMismatch(
-                f"cannot {verb} {left} and {right}: a date is no instant in {moment.tz}. "
-                "Take the date of the timestamp: .dt.date()"
+                f"cannot {verb} {left} and {right}: the timestamp has the time zone {moment.tz}, "
+                "but a date has none. Use the date of the timestamp: .dt.date()"
             )
         return dtypes.timestamp(finest(moment))
     if kinds == {"date"}:
@@ -172,8 +174,8 @@ def require_same_clock(left: DType, right: DType, verb: str) -> None:
     if (left.tz is None) != (right.tz is None):
         raise TypeMismatch(
             f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
-            "literal a tzinfo. Of a column say what its values are: local times of a zone, "
-            ".dt.replace_time_zone('Europe/Berlin'), or UTC, .dt.replace_time_zone('UTC')"
+            "literal a tzinfo. For a column of local times write "
+            ".dt.replace_time_zone('Europe/Berlin'), for UTC .dt.replace_time_zone('UTC')"
         )
 
 
@@ -183,7 +185,10 @@ def _literal_hint(left: DType, right: DType) -> str:
             ". Write the text as datetime.datetime(...), datetime.date(...) or datetime.time(...)"
         )
     if left.is_number or right.is_number:
-        return ". Take a number first: .dt.epoch('s'), .dt.total_seconds(); or write a timedelta"
+        return (
+            ". Convert it to a number first: .dt.epoch('s'), .dt.total_seconds(); or write a "
+            "timedelta"
+        )
     return ""
 
 
@@ -200,8 +205,8 @@ def align(left: Value, right: Value) -> tuple[Value, Value]:
     dtype = shared_type(left.dtype, right.dtype, "compare")
     x, y = _clamped(left, dtype), _clamped(right, dtype)
     if _may_exceed(left, dtype):
-        return x, _inside(y, x)
-    return (_inside(x, y), y) if _may_exceed(right, dtype) else (x, y)
+        return x, _is_unclamped(y, x)
+    return (_is_unclamped(x, y), y) if _may_exceed(right, dtype) else (x, y)
 
 
 def _factor(source: DType, target: DType) -> int:
@@ -217,14 +222,14 @@ def _may_exceed(value: Value, dtype: DType) -> bool:
 
 
 def _clamped(value: Value, dtype: DType) -> Value:
-    ticks, beyond = multiplied(value.op, _factor(value.dtype, dtype))
+    ticks, beyond = multiply_ticks(value.op, _factor(value.dtype, dtype))
     if _may_exceed(value, dtype):
         limit = op.select(value.op < 0, op.literal(INT64_MIN, "i64"), INT64_MAX)
         ticks = op.select(beyond, limit, ticks)
     return replace(value, dtype=dtype, op=ticks)
 
 
-def _inside(value: Value, clamped: Value) -> Value:
+def _is_unclamped(value: Value, clamped: Value) -> Value:
     """Return a value moved one tick towards zero if it equals `clamped` at a limit of int64."""
     at_limit = value.op.eq(clamped.op)
     high = at_limit & value.op.eq(INT64_MAX)

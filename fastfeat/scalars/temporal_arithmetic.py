@@ -32,7 +32,7 @@ from fastfeat.scalars.integers import (
     sub_overflows,
 )
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.temporal import convert, finest, floored, shared_type, ticks_per_day
+from fastfeat.scalars.temporal import convert, divide_floored, finest, shared_type, ticks_per_day
 from fastfeat.scalars.value import (
     TIME_OUT_OF_RANGE,
     Value,
@@ -47,7 +47,7 @@ _SIGNS = {
 }  # fmt: skip
 TypeOf = Callable[[DType, DType], DType]
 Build = Callable[[Value, Value, DType], Value]
-Rule = tuple[TypeOf, Build]
+TemporalRule = tuple[TypeOf, Build]
 
 
 def result_type(name: str, types: Sequence[DType]) -> DType:
@@ -81,9 +81,9 @@ def _hint(name: str, left: DType, right: DType) -> str:
     if kinds <= moments and name == "add":
         return ". Their difference is a duration; a sum has no meaning"
     if kinds & moments and kinds & {"integer", "float"} and name in ("add", "sub"):
-        return ". Say what it counts: datetime.timedelta(days=1), .cast(pyarrow.duration('s'))"
+        return ". Give the number a unit: datetime.timedelta(days=1), .cast(pyarrow.duration('s'))"
     if "duration" in kinds and "time" in kinds:
-        return ". A time of day does not say what lies beyond midnight: use the timestamp"
+        return ". A time of day cannot pass midnight: use a timestamp"
     return ""
 
 
@@ -92,7 +92,7 @@ def _difference_type(left: DType, right: DType) -> DType:
     return duration("us" if shared.unit is None else finest(shared))
 
 
-def _moved_type(left: DType, right: DType) -> DType:
+def _shifted_timestamp_type(left: DType, right: DType) -> DType:
     return timestamp(finest(left, right), left.tz)
 
 
@@ -129,7 +129,7 @@ def _moved_date(combine: Build) -> Build:
     def build(left: Value, right: Value, dtype: DType) -> Value:
         moment = duration(finest(duration("ms"), right.dtype))
         moved = combine(left, right, moment)
-        days = floored(moved.op, ticks_per_day(moment))
+        days = divide_floored(moved.op, ticks_per_day(moment))
         dated = replace(moved, dtype=dtype, op=days * ticks_per_day(dtype))
         low, high = INTEGER_RANGE["int32"]
         beyond = (days < low) | (days > high) if dtype.name == "date32" else op.FALSE
@@ -195,7 +195,7 @@ def _ratio(left: Value, right: Value, dtype: DType) -> Value:
     return Value(dtype, defined, status=join_status(x, y))
 
 
-def _swapped(build: Build) -> Build:
+def _swap_arguments(build: Build) -> Build:
     return lambda left, right, dtype: build(right, left, dtype)
 
 
@@ -203,25 +203,28 @@ def _swapped_type(rule: TypeOf) -> TypeOf:
     return lambda left, right: rule(right, left)
 
 
-_DIFFERENCE: Rule = (_difference_type, _difference)
-_RULES: dict[tuple[str, str, str], Rule] = {
+_DIFFERENCE: TemporalRule = (_difference_type, _difference)
+_RULES: dict[tuple[str, str, str], TemporalRule] = {
     ("sub", "date", "date"): _DIFFERENCE,
     ("sub", "date", "timestamp"): _DIFFERENCE,
     ("sub", "timestamp", "date"): _DIFFERENCE,
     ("sub", "timestamp", "timestamp"): _DIFFERENCE,
     ("sub", "time", "time"): _DIFFERENCE,
-    ("add", "timestamp", "duration"): (_moved_type, _sum),
-    ("add", "duration", "timestamp"): (_swapped_type(_moved_type), _swapped(_sum)),
-    ("sub", "timestamp", "duration"): (_moved_type, _difference),
+    ("add", "timestamp", "duration"): (_shifted_timestamp_type, _sum),
+    ("add", "duration", "timestamp"): (
+        _swapped_type(_shifted_timestamp_type),
+        _swap_arguments(_sum),
+    ),
+    ("sub", "timestamp", "duration"): (_shifted_timestamp_type, _difference),
     ("add", "date", "duration"): (_left_type, _moved_date(_sum)),
-    ("add", "duration", "date"): (_swapped_type(_left_type), _swapped(_moved_date(_sum))),
+    ("add", "duration", "date"): (_swapped_type(_left_type), _swap_arguments(_moved_date(_sum))),
     ("sub", "date", "duration"): (_left_type, _moved_date(_difference)),
     ("add", "duration", "duration"): (_span_type, _sum),
     ("sub", "duration", "duration"): (_span_type, _difference),
     ("mul", "duration", "integer"): (_left_type, _times_integer),
-    ("mul", "integer", "duration"): (_swapped_type(_left_type), _swapped(_times_integer)),
+    ("mul", "integer", "duration"): (_swapped_type(_left_type), _swap_arguments(_times_integer)),
     ("mul", "duration", "float"): (_left_type, _times_float),
-    ("mul", "float", "duration"): (_swapped_type(_left_type), _swapped(_times_float)),
+    ("mul", "float", "duration"): (_swapped_type(_left_type), _swap_arguments(_times_float)),
     ("div", "duration", "integer"): (_left_type, _over_integer),
     ("div", "duration", "float"): (_left_type, _over_float),
     ("div", "duration", "duration"): (lambda left, right: FLOAT64, _ratio),

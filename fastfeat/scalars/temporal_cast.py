@@ -13,20 +13,20 @@ from dataclasses import replace
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars import op
+from fastfeat.scalars.integral_floats import floor_quotient, to_integer
 from fastfeat.scalars.local_time import local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import (
-    floored,
-    multiplied,
-    recounted,
+    convert_ticks,
+    divide_floored,
+    divide_truncated,
+    multiply_ticks,
     ticks_per_day,
     ticks_per_second,
-    truncated,
 )
 from fastfeat.scalars.value import CAST_OUT_OF_RANGE, Value, as_f64, raise_status
-from fastfeat.scalars.whole import floor_quotient, to_integer
 
-Ticks = tuple[Op, Op]
+CheckedTicks = tuple[Op, Op]
 """A value in the ticks of the target, and whether it is out of the target's range."""
 
 
@@ -44,13 +44,13 @@ def _hint(source: DType, target: DType) -> str:
     if source.is_float:
         return ". Make it a whole number first: .cast('int64')"
     if source.is_temporal and target.name == "timestamp" and target.tz is not None:
-        return f". A date is no instant in {target.tz}: cast to a timestamp without zone"
+        return f". A date is not a moment in {target.tz}: cast to a timestamp without a zone"
     if target.name == "bool":
         return ". Compare it instead"
     return ""
 
 
-def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
+def _rule(source: DType, target: DType) -> Callable[[Value, DType], CheckedTicks] | None:
     """Return the function that casts values of one type to ticks of the other.
 
     None if that cast is not defined.
@@ -97,13 +97,13 @@ def cast(value: Value, target: DType, *, strict: bool = True) -> Value:
     return replace(converted, ok=value.ok & ~beyond)
 
 
-def _number(value: Value, target: DType) -> Ticks:
+def _number(value: Value, target: DType) -> CheckedTicks:
     low, high = INTEGER_RANGE[target.name]
     x = value.op
     return x, x < 0 if target.name == "uint64" else (x < low) | (x > high)
 
 
-def _from_integer(value: Value, target: DType) -> Ticks:
+def _from_integer(value: Value, target: DType) -> CheckedTicks:
     x = value.op
     low, high = _range_of(target)
     outside = (x < low) | (x > high)
@@ -121,29 +121,31 @@ def _range_of(dtype: DType) -> tuple[int, int]:
             return INTEGER_RANGE["int64"]
 
 
-def _within(ticks: Op, target: DType) -> Ticks:
+def _within(ticks: Op, target: DType) -> CheckedTicks:
     low, high = _range_of(target)
     return ticks, (ticks < low) | (ticks > high)
 
 
-def _same_instant(value: Value, target: DType) -> Ticks:
+def _same_instant(value: Value, target: DType) -> CheckedTicks:
     given, wanted = ticks_per_day(value.dtype), ticks_per_day(target)
-    ticks, beyond = recounted(value.op, given, wanted, floored)
+    ticks, beyond = convert_ticks(value.op, given, wanted, divide_floored)
     _, outside = _within(ticks, target)
     return ticks, beyond | outside
 
 
-def _same_length(value: Value, target: DType) -> Ticks:
-    return recounted(value.op, ticks_per_day(value.dtype), ticks_per_day(target), truncated)
+def _same_length(value: Value, target: DType) -> CheckedTicks:
+    return convert_ticks(
+        value.op, ticks_per_day(value.dtype), ticks_per_day(target), divide_truncated
+    )
 
 
-def _local_date(value: Value, target: DType) -> Ticks:
+def _local_date(value: Value, target: DType) -> CheckedTicks:
     days = to_integer(local_time(value.op, value.dtype, zone_of(value.dtype, None)).days)
-    ticks, beyond = multiplied(days, ticks_per_day(target))
+    ticks, beyond = multiply_ticks(days, ticks_per_day(target))
     return ticks, beyond | _within(ticks, target)[1]
 
 
-def _local_clock(value: Value, target: DType) -> Ticks:
+def _local_clock(value: Value, target: DType) -> CheckedTicks:
     clock = local_time(value.op, value.dtype, zone_of(value.dtype, None)).ticks
     given, wanted = ticks_per_second(value.dtype), ticks_per_second(target)
     if given > wanted:

@@ -18,12 +18,13 @@ from functools import lru_cache
 from typing import Any
 
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.dtypes import NULL, DType, Unit
-from fastfeat.ir.parameters import Parameter, Text
+from fastfeat.ir.dtypes import NULL, DType, TimeUnit
+from fastfeat.ir.parameters import FreeText, Parameter
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.local_time import (
     LocalTime,
     local_time,
@@ -35,7 +36,6 @@ from fastfeat.scalars.local_time import (
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
-from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y)")
@@ -95,7 +95,7 @@ def _interval(every: str, length: int, units: set[str]) -> Interval:
     else:
         interval, longest = Interval(nanoseconds=length), _LONGEST_NANOSECONDS
     if length > longest:
-        raise TypeMismatch(f"every={every!r} is too long. Use years, up to 100,000 of them")
+        raise TypeMismatch(f"every={every!r} is too long. Write it in years, at most 100,000")
     return interval
 
 
@@ -120,8 +120,8 @@ def _ticks_of(interval: Interval, dtype: DType, every: str) -> int:
     """
     ticks, rest = divmod(interval.nanoseconds * ticks_per_day(dtype), PER_DAY["ns"])
     if dtype.unit is None or rest:
-        what = "days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
-        raise TypeMismatch(f"{dtype} counts {what}, so it cannot be truncated to {every!r}")
+        what = "whole days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
+        raise TypeMismatch(f"{dtype} has {what}, so it cannot be truncated to {every!r}")
     return ticks
 
 
@@ -180,7 +180,7 @@ def _first_day(days: Op, n_months: int) -> Op:
     return first_day_of_month(year + 1970.0, month + 1.0)
 
 
-def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
+def _instant(zone: ZoneTable, unit: TimeUnit, x: Op, start: Op) -> Op:
     """Return the instant at which an interval starts, from its local time.
 
     `x` is the instant that was truncated. `start` is the local time of the start, converted to an
@@ -205,7 +205,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _result_type,
         _truncate,
         parameters=(
-            Parameter("every", Text(), "Length of the intervals, such as `15m` or `1d`"),
+            Parameter("every", FreeText(), "Length of the intervals, such as `15m` or `1d`"),
             ZONE,
             NAIVE,
         ),

@@ -27,11 +27,11 @@ _RULE = re.compile(
     rf"{_NAME}({_TIME})(?:{_NAME}({_TIME})?,({_DATE})(?:/({_TIME}))?,({_DATE})(?:/({_TIME}))?)?"
 )
 
-Change = tuple[int, int]
+OffsetChange = tuple[int, int]
 """An instant in UTC seconds since 1970, and the offset from then on, in seconds east."""
 
 
-def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
+def read_changes(content: bytes, last_year: int) -> tuple[int, list[OffsetChange]]:
     """Return the first offset of a zone, and its changes up to the end of `last_year`.
 
     `content` is a TZif file of version 2 or later. Raises InvalidData for other content, and for a
@@ -39,18 +39,18 @@ def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
     """
     first, history, rule = _parse(content)
     last = history[-1][0] if history else None
-    changes = {**dict(history), **_ruled(rule, last, last_year)}
-    return first, list(_effective(first, changes))
+    changes = {**dict(history), **_changes_by_rule(rule, last, last_year)}
+    return first, list(_drop_equal_offsets(first, changes))
 
 
-def _parse(content: bytes) -> tuple[int, list[Change], str]:
+def _parse(content: bytes) -> tuple[int, list[OffsetChange], str]:
     """Return (first offset, changes in the file, rule text) from the content of a file."""
     try:
         _, counts = _header(content, 0)
         block, counts = _header(content, _HEADER.size + _block_size(counts, 4))
         n_local, n_utc, n_leaps, n_changes, n_types, n_characters = counts
         if n_leaps:
-            raise InvalidData("the zone file counts leap seconds, which timestamps do not")
+            raise InvalidData("the zone file counts leap seconds, but timestamps do not")
         instants = struct.unpack_from(f">{n_changes}q", content, block)
         numbers = content[block + 8 * n_changes : block + 9 * n_changes]
         types = block + 9 * n_changes
@@ -81,7 +81,7 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
     return changes + 6 * n_types + n_characters + n_leaps * (n_bytes + 4) + n_local + n_utc
 
 
-def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
+def _drop_equal_offsets(first: int, changes: dict[int, int]) -> Iterator[OffsetChange]:
     """Yield the changes at which the offset differs from the one before.
 
     Other changes in the file concern only the zone's abbreviation or its daylight flag.
@@ -93,7 +93,7 @@ def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
         current = offset
 
 
-def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
+def _changes_by_rule(rule: str, last: int | None, last_year: int) -> dict[int, int]:
     """Return the changes by the rule text, from the last change in the file on.
 
     The result maps instants to offsets.
@@ -117,10 +117,10 @@ def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
     for year in range(first_year - 1, last_year + 2):  # at one instant: daylight time never ends
         changes[starts(year) * SECONDS_PER_DAY + start_clock - standard] = daylight
     final = (_january_first(last_year + 1) + 8) * SECONDS_PER_DAY
-    return _from(last, {t: offset for t, offset in changes.items() if t < final})
+    return _keep_later_changes(last, {t: offset for t, offset in changes.items() if t < final})
 
 
-def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
+def _keep_later_changes(last: int | None, changes: dict[int, int]) -> dict[int, int]:
     """Return the changes from an instant on, the first of them at that instant.
 
     The first change has the offset that holds at that instant.

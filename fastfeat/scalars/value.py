@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
-from fastfeat.ir.writing import Form
+from fastfeat.ir.writing import PrintedForm
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
 
@@ -38,9 +38,11 @@ TIME_SKIPPED = 16384
 NO_STATUS = op.literal(0, "i64")
 
 
-@dataclass(frozen=True, slots=True)
-class InputSlot:
+class InputSlot(NamedTuple):
     """An input of a kernel: a column of the data or of a step, or an array made from one.
+
+    A named tuple, because its hash takes a third of the time: wide plans look up each slot ten
+    times.
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
@@ -154,7 +156,7 @@ class ScalarFunction:
     least_args: int = 0
     belongs: Belongs = always
     of_keys: bool = False
-    written: Form = None
+    written: PrintedForm = None
     largest: LargestCode | None = None
     repeats_s: int = 0
     repeats_yearly: bool = False
@@ -206,7 +208,7 @@ def _unsigned_to_f64(bits: Op) -> Op:
     return op.select(bits < 0, large, op.to_f64(bits))
 
 
-def beyond(x: Op, dtype: DType) -> Op:
+def is_out_of_range(x: Op, dtype: DType) -> Op:
     """Return whether a finite float is so large that a float type rounds it to infinity."""
     size = op.magnitude(x)
     return (size >= FLOAT_FORMATS[dtype.name].rounds_to_infinity) & (size < float("inf"))
@@ -224,3 +226,14 @@ def missing(dtype: DType) -> Value:
     """Return the missing value of a type."""
     physical = dtype.physical
     return Value(dtype, op.NAN if physical == "f64" else op.literal(0, physical), FALSE)
+
+
+def advice_on_bytes(dtype: DType) -> str:
+    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
+    return _NOT_UTF8 if dtype.name == "binary" else ""
+
+
+_NOT_UTF8 = (
+    ". A CSV file that is not UTF-8 gives bytes instead of text: save it as UTF-8, or read it with "
+    "pandas.read_csv(..., encoding='latin-1')"
+)

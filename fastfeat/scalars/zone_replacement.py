@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.ir import dtypes
-from fastfeat.ir.dtypes import NULL, DType, Unit
-from fastfeat.ir.parameters import Parameter, Text, Words
+from fastfeat.ir.dtypes import NULL, DType, TimeUnit
+from fastfeat.ir.parameters import FreeText, Parameter, TextChoice
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import require_kind
 from fastfeat.scalars.integers import add_overflows
+from fastfeat.scalars.integral_floats import to_integer
 from fastfeat.scalars.local_time import offset_at, offsets_around, within_table, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import unit_of
@@ -32,25 +33,24 @@ from fastfeat.scalars.value import (
     Value,
     raise_status,
 )
-from fastfeat.scalars.whole import to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 NEW_ZONE = Parameter(
     "zone",
-    Text(may_be_empty=False),
+    FreeText(may_be_empty=False),
     "Time zone of the local time; None gives timestamps without a zone",
     or_none=True,
 )
 AMBIGUOUS = Parameter(
     "ambiguous",
-    Words(("raise", "earliest", "latest", "null")),
+    TextChoice(("raise", "earliest", "latest", "null")),
     "Instant of a local time that occurs twice; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
 )
 NON_EXISTENT = Parameter(
     "non_existent",
-    Words(("raise", "null")),
+    TextChoice(("raise", "null")),
     "Result for a local time that the clocks skip; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
@@ -79,17 +79,17 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         return value
     unit = unit_of(value.dtype)
     own, wanted = zone_of(value.dtype, None), zone_of(dtypes.timestamp(unit), params["zone"])
-    local = _shifted(value, offset_at(own, unit, within_table(own, unit, value.op)).ticks)
+    local = _shift_ticks(value, offset_at(own, unit, within_table(own, unit, value.op)).ticks)
     found = _instants(wanted, unit, local)
     made = found.latest if params["ambiguous"] == "latest" else found.earliest
     made = replace(made, dtype=dtypes.timestamp(unit, params["zone"]))
     if params["ambiguous"] in ("raise", "null"):
         is_twice = found.earliest.op.ne(found.latest.op)
-        made = _without(made, is_twice, params["ambiguous"], TIME_AMBIGUOUS)
-    return _without(made, found.is_skipped, params["non_existent"], TIME_SKIPPED)
+        made = _handle_condition(made, is_twice, params["ambiguous"], TIME_AMBIGUOUS)
+    return _handle_condition(made, found.is_skipped, params["non_existent"], TIME_SKIPPED)
 
 
-def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
+def _instants(zone: ZoneTable, unit: TimeUnit, local: Value) -> Instants:
     """Return the instants at which a zone's clocks show a local time.
 
     `local` is the local time as if it were UTC.
@@ -99,13 +99,13 @@ def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
     is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
     is_second = offset_at(zone, unit, same - to_integer(new)).ticks.eq(new)
     return Instants(
-        earliest=_shifted(local, -op.select(is_first, old, new)),
-        latest=_shifted(local, -op.select(is_second | ~is_first, new, old)),
+        earliest=_shift_ticks(local, -op.select(is_first, old, new)),
+        latest=_shift_ticks(local, -op.select(is_second | ~is_first, new, old)),
         is_skipped=~(is_first | is_second),
     )
 
 
-def _shifted(value: Value, ticks: Op) -> Value:
+def _shift_ticks(value: Value, ticks: Op) -> Value:
     """Return a time moved by a whole number of ticks in float64; overflow sets an error status."""
     by = to_integer(ticks)
     total = value.op + by
@@ -113,7 +113,7 @@ def _shifted(value: Value, ticks: Op) -> Value:
     return raise_status(replace(value, op=total), beyond, TIME_OUT_OF_RANGE)
 
 
-def _without(value: Value, condition: Op, word: str, status: int) -> Value:
+def _handle_condition(value: Value, condition: Op, word: str, status: int) -> Value:
     """Return the value, made missing or an error if the condition holds.
 
     It is made missing if `word` is "null"; otherwise the error bit `status` is set.

@@ -1,8 +1,8 @@
 """Time zones as tables of offset changes, and the sources of these tables.
 
 A fitted plan keeps the zone tables that it was built with, so that a later change of the machine's
-zone files changes no feature. `using` provides the tables while a plan is bound and lowered, and
-adds those that are read from the machine.
+zone files changes no feature. `use_zone_tables` provides the tables while a plan is bound and
+lowered, and adds those that are read from the machine.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ _tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("ta
 
 
 @contextmanager
-def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
+def use_zone_tables(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
     """Read zone tables, inside the `with` block, from a mapping; add those that it lacks.
 
-    The lacking tables come from the mapping of an enclosing `using`, if any, and finally from the
-    machine. `tables` maps zone names to tables: empty for a new plan, those of the saved file for a
-    loaded one.
+    The lacking tables come from the mapping of an enclosing `use_zone_tables`, if any, and finally
+    from the machine. `tables` maps zone names to tables: empty for a new plan, those of the saved
+    file for a loaded one.
     """
     token = _tables.set((tables, *_tables.get()))
     try:
@@ -108,26 +108,28 @@ def _machine_table(name: str) -> ZoneTable:
         raise TypeMismatch(f"there is no time zone {name!r}.{_suggestion(name)}")
     try:
         first, changes = tzif.read_changes(content, LAST_YEAR)
-        return checked((t for t, _ in changes), (first, *(offset for _, offset in changes)))
+        return check_zone_table(
+            (t for t, _ in changes), (first, *(offset for _, offset in changes))
+        )
     except InvalidData as error:
         raise InvalidData(f"time zone {name!r}: {error}") from error
 
 
-def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
+def check_zone_table(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
     """Return a zone table from changes and offsets, after checking that kernels can search it.
 
     Raises InvalidData if changes are out of order or too close, or an offset is above 16 hours.
     """
     table = ZoneTable(tuple(changes), tuple(offsets))
     if len(table.offsets) != len(table.changes) + 1:
-        raise InvalidData("needs one offset more than changes")
+        raise InvalidData("the number of offsets must be the number of changes plus 1")
     if any(abs(offset) > LARGEST_OFFSET for offset in table.offsets):
         raise InvalidData("an offset from UTC is above 16 hours")
     gaps = pairwise(table.changes)
     if any(after - before <= NEAREST_CHANGES for before, after in gaps):
         raise InvalidData("two changes of the offset are less than 64 hours apart")
     if table.changes and not -HORIZON < table.changes[0] <= table.changes[-1] < HORIZON + CYCLE:
-        raise InvalidData("a change of the offset is further away than any calendar records")
+        raise InvalidData("a change of the offset is too far in the past or in the future")
     return table
 
 
@@ -163,7 +165,7 @@ def _suggestion(name: str) -> str:
 
     offset = _OFFSET.fullmatch(name)
     if offset is not None and int(offset[2]) <= 14:  # Etc/GMT+2 is two hours west
-        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}', east of UTC being +"
+        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}': + is east of UTC"
     known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
     if not known:
         return " This machine has no zone files at all: pip install tzdata"
@@ -171,7 +173,7 @@ def _suggestion(name: str) -> str:
     sought = name.casefold().replace(" ", "_")
     if _ABBREVIATION.fullmatch(name) and sought not in known and sought not in lasts:
         return (
-            " Abbreviations are shared by zones, and change with the season. Use a name such as "
+            " Abbreviations are ambiguous and change with the season. Use a name such as "
             "'America/New_York', or an offset such as '-05:00'"
         )
     close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]

@@ -9,7 +9,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.ir.dtypes import NULL
 from fastfeat.steps.step import Argument, StepFailed
 
-Work = Callable[[ChunkedArray], Any]
+EntryFunction = Callable[[ChunkedArray], Any]
 
 
 def content_column(argument: Argument) -> ChunkedArray:
@@ -22,7 +22,7 @@ def content_column(argument: Argument) -> ChunkedArray:
     return pa.chunked_array([pa.nulls(len(argument.values), pa.large_string())])
 
 
-def over_entries(column: ChunkedArray, work: Work) -> Any:
+def over_entries(column: ChunkedArray, work: EntryFunction) -> Any:
     """Return the result of `work` for each row of a column of text or bytes.
 
     For a dictionary column, `work` runs on its entries (the distinct texts), and the results are
@@ -52,7 +52,7 @@ def without_dictionary(column: ChunkedArray) -> ChunkedArray:
     return pa.chunked_array(pieces, column.type.value_type)
 
 
-def _taken(work: Work, chunk: Array) -> Array:
+def _taken(work: EntryFunction, chunk: Array) -> Array:
     """Return `work`'s results for a dictionary chunk: computed per entry, looked up per row.
 
     Text results stay a dictionary.

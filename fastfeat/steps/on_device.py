@@ -5,7 +5,7 @@ A column is in device memory (DeviceArray) or in host memory (Arrow).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,10 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.step import Argument
 
-Params = Mapping[str, Any]
-DeviceStep = Callable[[Runtime, Sequence[Argument], Params, int], Any]
+DeviceStep = Callable[[Runtime, Sequence[Argument], ParameterValues, int], Any]
 """`(runtime, arguments, parameters, n_rows) -> column`, a DeviceArray or an Arrow array.
 
 Columns among the arguments are stored as keys are; some may be DeviceArrays.

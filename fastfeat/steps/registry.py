@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fastfeat.first_use import Rows
+from fastfeat.first_use import LazyRows
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 
 if TYPE_CHECKING:
     from fastfeat.steps.step import StepFunction
 
-STEPS: Rows[StepFunction] = Rows(
+STEPS: LazyRows[StepFunction] = LazyRows(
     "fastfeat.steps.{}",
     {
         "tables.rows:STEPS": "asof_row lookup_row lookup_value",
@@ -46,7 +46,7 @@ STEPS: Rows[StepFunction] = Rows(
         ),
     },
 )
-OF_CONTENT: Rows[StepFunction] = Rows(
+OF_CONTENT: LazyRows[StepFunction] = LazyRows(
     "fastfeat.steps.{}:OF_CONTENT", {"text.choice": "coalesce fill_null when", "keys.rows": "hash"}
 )
 """Scalar functions that are steps if an argument is text or bytes."""

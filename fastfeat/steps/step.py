@@ -11,14 +11,14 @@ from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
-from fastfeat.ir.writing import Form
+from fastfeat.ir.writing import PrintedForm
 from fastfeat.scalars.value import LargestCode, TypeRule
 
 if TYPE_CHECKING:
     from fastfeat_kernels.lists.requests import Request as ListRequest
     from fastfeat_kernels.text.requests import Request as TextRequest
 
-Values = Sequence[Any]
+ReferenceValues = Sequence[Any]
 """A column in a reference: Python values in storage form, None if missing, never NaN."""
 
 
@@ -60,7 +60,7 @@ class StepTask(Task[Any]):
     n_rows: int
 
 
-Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
+StepReference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
 
 
 OfRow = Callable[[Sequence[Argument], Mapping[str, Any]], Callable[..., Any]]
@@ -78,7 +78,7 @@ HostStep = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Learning:
+class LearnedArgument:
     """A value that fit learns from the arguments of a step, over all training rows.
 
     Args:
@@ -130,7 +130,7 @@ class StepFunction:
     """
 
     result: TypeRule
-    reference: Reference
+    reference: StepReference
     always_present: bool = False
     without_nan: bool = False
     of_keys: bool = False
@@ -140,14 +140,14 @@ class StepFunction:
     n_args: int | None = 1
     least_args: int = 0
     of_all_rows: bool = False
-    learning: Learning | None = None
+    learning: LearnedArgument | None = None
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
     check: Callable[[Call, Mapping[Node, DType]], None] | None = None
     of_row: OfRow | None = None
     request: TextRequest | ListRequest | None = None
-    written: Form = None
+    written: PrintedForm = None
     largest: LargestCode | None = None
     names_categories: bool = False
     tells_apart: bool = False

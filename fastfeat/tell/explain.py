@@ -26,10 +26,10 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import names_of, show, show_all
-from fastfeat.plan.declare.bind import Schema, Schemas, bind
+from fastfeat.plan.declare.bind import ColumnTypes, TableTypes, bind
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.lower.lower import Types, constant_nodes
+from fastfeat.plan.lower.lower import NodeTypes, constant_nodes
 from fastfeat.plan.lower.outputs import arrow_program
 from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.scheduling import scans_of, schedule_of
@@ -51,9 +51,9 @@ OF_DATA = "passes"
 def explain_plan(
     plan: Declaration,
     stage: str,
-    schema: Schema | None,
+    schema: ColumnTypes | None,
     nodes: Mapping[str, Node] | None = None,
-    tables: Schemas | None = None,
+    tables: TableTypes | None = None,
     codes: Mapping[str, DType] | None = None,
 ) -> str:
     """Return a plan as text at a stage.
@@ -78,16 +78,17 @@ def explain_plan(
         return describe_live(plan)
     if stage == OF_DATA:
         raise InvalidPlan(
-            f"stage {stage!r} tells what a fit of the plan reads of files. Use "
-            f"plan.explain({stage!r}, schema=files), of the plan that is not fitted"
+            f"stage {stage!r} shows how a fit would read its training files. Use "
+            f"plan.explain({stage!r}, schema=files) on the plan before it is fitted"
         )
     if stage in OF_PEERS:
         raise InvalidPlan(
-            f"code of {stage} has what fit has learnt in it. Use fitted.explain({stage!r})"
+            f"stage {stage!r} needs a fitted plan, because its code contains learnt values. Use "
+            f"fitted.explain({stage!r})"
         )
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA, *OF_PEERS)))
-        raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
+        raise InvalidPlan(f"there is no stage {stage!r}. The stages are: {known}")
     if schema is None:
         raise InvalidPlan(
             f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
@@ -97,7 +98,7 @@ def explain_plan(
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     typed = TypedPlan(columns, plan.dtype, schema, tables or {}, types, {}, codes)
-    stages: dict[str, Callable[[Declaration, Types], str]] = {
+    stages: dict[str, Callable[[Declaration, NodeTypes], str]] = {
         "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "schedule": _schedules,
@@ -120,11 +121,11 @@ def _label(plan: Declaration) -> list[str]:
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
     if plan.looks_ahead:
-        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+        shown.append("  looks ahead: fit learns nothing from rows without a label")
     return shown
 
 
-def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
+def _steps(plan: Declaration, types: NodeTypes | None = None) -> list[str]:
     """Return lines on the steps, with "kernel" or "host" (Arrow) for each, and on the windows."""
 
     def place(step: Call) -> str:
@@ -132,11 +133,11 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
     roots = list(plan.nodes.values())
     lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)
-    steps = ["", "steps, of whole columns:", *lines] if lines else []
+    steps = ["", "steps, which compute whole columns:", *lines] if lines else []
     return [*steps, *describe_windows(roots)]
 
 
-def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
+def _steps_of_a_device(plan: Declaration, types: NodeTypes) -> list[str]:
     """Return a comment line for each step that says whether a device or the host runs it."""
     from fastfeat.backends.device import place_of
 
@@ -144,7 +145,8 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
         return place_of(step, [types[arg] for arg in step.args])
 
     lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
-    return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+    shown = ["steps, which compute whole columns:", *lines] if lines else []
+    return [f"// {line}" for line in shown]
 
 
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
@@ -169,13 +171,13 @@ def _learnt_with_a_device(plan: Declaration) -> list[str]:
         f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
         for one in groups
     ]
-    lines = ["learnt from all rows, of what a device does not find:", *of_all] if of_all else []
+    lines = ["learnt from all rows, not supported on a device:", *of_all] if of_all else []
     lines += ["learnt per group:", *of_groups] if of_groups else []
     return [f"// {line}" for line in lines]
 
 
 def _computed_by(
-    nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
+    nodes: Iterable[Node], types: NodeTypes | None, place: Callable[[Call], str]
 ) -> list[str]:
     """Return a line for each step, prefixed by `place(step)`.
 
@@ -199,7 +201,7 @@ def _scans(plan: Declaration) -> str:
     return "\n".join(lines)
 
 
-def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
+def _bound(plan: Declaration, types: NodeTypes, made: Mapping[str, Node]) -> str:
     roots = list(plan.nodes.values())
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
@@ -234,12 +236,12 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
     return f"{counted(len(names), 'column')} of uint8 ({listed}{more})"
 
 
-def _optimized(plan: Declaration, types: Types) -> str:
+def _optimized(plan: Declaration, types: NodeTypes) -> str:
     """Return lines on the expressions computed once before all rows, and on shared ones.
 
     Shared expressions are read by several features or expressions, and computed once per row.
     """
-    nodes = _outside_of_aggregates(list(plan.nodes.values()))
+    nodes = _transform_nodes(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]
     n_users = Counter(argument for node in users for argument in node.args)
@@ -248,11 +250,11 @@ def _optimized(plan: Declaration, types: Types) -> str:
     shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
     shared = [node for node in shared if not is_window(node)]
     shown = show_all([*hoisted, *shared])
-    lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
-    return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+    lines = ["computed once, before all rows:", *_indented(shown[n] for n in hoisted)]
+    return "\n".join([*lines, "computed once per row:", *_indented(shown[n] for n in shared)])
 
 
-def _schedules(plan: Declaration, types: Types) -> str:
+def _schedules(plan: Declaration, types: NodeTypes) -> str:
     """Return the tasks that run a plan, as text: first those of fit, then those of transform.
 
     Learning from rows that arrive in parts, and the features of training rows, are listed
@@ -273,7 +275,7 @@ def _indented(texts: Iterable[str]) -> list[str]:
     return [f"  {text}" for text in texts] or ["  nothing"]
 
 
-def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
+def _transform_nodes(roots: Sequence[Node]) -> list[Node]:
     """Return the nodes that are no arguments of aggregates, so that transform computes them."""
     reached, order = set(roots), postorder(roots)
     for node in reversed(order):
@@ -282,7 +284,7 @@ def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
     return [node for node in order if node in reached]
 
 
-def _physical(plan: Declaration, types: Types, program: Program) -> str:
+def _physical(plan: Declaration, types: NodeTypes, program: Program) -> str:
     from fastfeat.engine.cpu.compiled import compiled
 
     lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
@@ -321,7 +323,7 @@ def _kernel(program: Program) -> str:
     return text
 
 
-def _cuda(plan: Declaration, types: Types, program: Program) -> str:
+def _cuda(plan: Declaration, types: NodeTypes, program: Program) -> str:
     """Return the CUDA code of the plan's kernels, after comments on steps and learnt values."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 

@@ -13,22 +13,22 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_asof, is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
-from fastfeat.plan.declare.columns_read import own_columns, past_columns
-from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late
+from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, LateColumns
 from fastfeat.plan.declare.late_windows import age_text
+from fastfeat.plan.declare.source_columns import own_columns, past_columns
 
 
-def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
+def describe_leakage(features: Mapping[str, Node], late: LateColumns) -> str:
     """Return lines on the data that each feature sees.
 
     These are columns of its own row, earlier rows, tables, and learnt values.
     """
-    lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
+    lines = [f"late columns (label, outcomes): {_late_columns_text(late)}"]
     if late.known:
-        lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
+        lines.append(f"label inputs that are declared as known: {', '.join(sorted(late.known))}")
     if late.known_clocks:
         clocks = ", ".join(sorted(late.known_clocks))
-        lines.append(f"clocks, on your word that they are known then: {clocks}")
+        lines.append(f"clocks that are declared as known, which is not checked: {clocks}")
     lines.append("")
     undeclared: dict[str, None] = {}
     tables: dict[str, dict[str, None]] = {}
@@ -44,49 +44,49 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
             lines.append(f"  lookup tables: {', '.join(named)}")
             for column in looked_up:
                 tables.setdefault(column.table, {})[column.name] = None
-        lines += _listed_windows(root)
-        lines += _listed("learnt from the training rows", learnt, lambda n: not is_target(n))
-        lines += _listed("learnt out of fold from the target", learnt, is_target)
-    lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
+        lines += _window_lines(root)
+        lines += _learnt_lines("learnt from the training rows", learnt, lambda n: not is_target(n))
+        lines += _learnt_lines("learnt out of fold from the target", learnt, is_target)
+    lines += ["", "columns of the row itself, which must be known at the moment of prediction:"]
     lines.append(f"  {', '.join(undeclared) or 'none'}")
     if tables:
-        lines += ["", "columns of tables, on your word that they are known then:"]
+        lines += ["", "columns of tables, assumed to be known then, which is not checked:"]
         for table, names in tables.items():  # the label's own clock needs no declaration
             own = NO_NAMES if late.ahead is None else late.ahead.tables.get(table, NO_NAMES)
             named = [name for name in names if name not in own]
             lines.append(f"  {table}: {', '.join(named)}")
-    return "\n".join([*lines, *_listed_past(features, late)])
+    return "\n".join([*lines, *_past_column_lines(features, late)])
 
 
-def _listed_late(late: Late) -> str:
+def _late_columns_text(late: LateColumns) -> str:
     """Return the names of the late columns, with the delay until each is known, as text."""
-    told = (f"{name}{_known_after(late.delays.get(name, ()))}" for name in sorted(late.columns))
+    told = (f"{name}{_delay_text(late.delays.get(name, ()))}" for name in sorted(late.columns))
     return ", ".join(told) or "none declared"
 
 
-def _known_after(delays: Sequence[Delay]) -> str:
+def _delay_text(delays: Sequence[Delay]) -> str:
     """Return the delay until a column is known, as text; "" if it has none.
 
     Of several delays in one unit, the longest is shown.
     """
     longest: dict[str, int] = {}
     for delay in delays:
-        if delay.everywhere is not None:
-            length, unit = delay.everywhere
+        if delay.default_length is not None:
+            length, unit = delay.default_length
             longest[unit] = max(length, longest.get(unit, 0))
     told = [length_text(length, unit) for unit, length in longest.items()]
     told += [text for delay in delays for text in delay.texts_by_clock]
     return f" (known {' and '.join(dict.fromkeys(told))} later)" if told else ""
 
 
-def _listed(
+def _learnt_lines(
     told: str, learnt: Sequence[Aggregate], chosen: Callable[[Aggregate], bool]
 ) -> list[str]:
     found = [node for node in learnt if chosen(node)]
     return [f"  {told}: {'; '.join(show_all(found).values())}"] if found else []
 
 
-def _listed_windows(root: Node) -> list[str]:
+def _window_lines(root: Node) -> list[str]:
     """Return a line for each window or as-of join of a feature, with the age of rows it sees."""
     found: dict[str, Sequence[Call]] = {
         "earlier rows": window_nodes([root]),
@@ -101,7 +101,7 @@ def _listed_windows(root: Node) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
+def _past_column_lines(features: Mapping[str, Node], late: LateColumns) -> list[str]:
     """Return lines on the late columns that windows read in earlier rows; empty without any.
 
     Earlier rows that arrive without these columns are in none of these windows, so features change.
@@ -114,7 +114,7 @@ def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
         return []
     return [
         "",
-        "late columns that windows read of earlier rows; of data that comes without them no row is",
-        "in these windows, and features differ from those of data that has them:",
+        "late columns that windows read in earlier rows. If the data lacks such a column, windows",
+        "skip its rows, and features differ from features of data with the column:",
         f"  {', '.join(read)}",
     ]

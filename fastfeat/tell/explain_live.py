@@ -13,7 +13,7 @@ from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of, post
 from fastfeat.ir.scope import is_of_table, is_over, order_of, row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.window_reach import Function, live_functions, together
+from fastfeat.plan.declare.window_reach import LiveFunction, live_functions, merge_reaches
 from fastfeat.steps.registry import PARTS_OF_WINDOWS
 
 _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0, unit=None)
@@ -34,7 +34,7 @@ def describe_windows(roots: Iterable[Node]) -> list[str]:
     learnt = [n for n in postorder(roots) if isinstance(n, Aggregate)]
     groups = list(_groups([*roots, *(arg for one in learnt for arg in one.args)], set()))
     shown = show_all([call for _, calls in groups for call in calls])
-    lines = ["", "windows, each group over rows in one order:"] if groups else []
+    lines = ["", "windows, grouped by the order of their rows:"] if groups else []
     for order, calls in groups:
         lines += [f"  {order_text(order)}:", *(f"    {shown[call]}" for call in calls)]
     return lines
@@ -63,10 +63,10 @@ def order_text(order: Call) -> str:
 
 
 _GENERAL = (
-    "general way: the rows of the entity that windows still see go through the kernels of windows"
+    "general path: window kernels compute a new row from the rows of its entity that windows see"
 )
 
-_ALONE = "row way: no window reads earlier rows, so a row is computed as transform_row computes it"
+_ALONE = "row path: no window reads earlier rows, so each row is computed as by transform_row"
 
 
 def describe_live(plan: Declaration) -> str:
@@ -79,17 +79,17 @@ def describe_live(plan: Declaration) -> str:
     if not functions:
         return "\n".join([_ALONE, *_tables(plan)])
     shown = show_all([function.call for function in functions])
-    lines = [_GENERAL, "", "orders of the rows, with how far back each function sees:"]
-    orders: dict[Call, list[Function]] = {}
+    lines = [_GENERAL, "", "orders of the rows, and how far back each function sees:"]
+    orders: dict[Call, list[LiveFunction]] = {}
     for function in functions:
         orders.setdefault(function.order, []).append(function)
     for order, own in orders.items():
-        reach = together([function.reach for function in own])
-        made = ", by what windows before have made" if own[0].placed else ""
+        reach = merge_reaches([function.reach for function in own])
+        made = ", ordered by results of other windows" if own[0].placed else ""
         lines.append(f"  {order_text(order)}: {reach}{made}")
         lines += [f"    {one.reach}: {shown[one.call]}" for one in own]
-    lines += ["", *_log(plan), *_kept(functions, shown), *_tables(plan)]
-    return "\n".join([*lines, *_refused(functions, shown)])
+    lines += ["", *_log(plan), *_stored_result_lines(functions, shown), *_tables(plan)]
+    return "\n".join([*lines, *_refusal_lines(functions, shown)])
 
 
 def _log(plan: Declaration) -> list[str]:
@@ -101,12 +101,12 @@ def _log(plan: Declaration) -> list[str]:
     return [f"columns of the log: {', '.join(columns)}"]
 
 
-def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+def _stored_result_lines(functions: Sequence[LiveFunction], shown: Mapping[Node, str]) -> list[str]:
     """Return lines on the functions with results that the log keeps for other windows."""
     kept = [one for one in functions if one.is_kept]
     if not kept:
         return []
-    return ["kept in the log beside each row, for other windows read it:", *_listed(kept, shown)]
+    return ["results stored in the log, for other windows to read:", *_function_lines(kept, shown)]
 
 
 def _tables(plan: Declaration) -> list[str]:
@@ -127,23 +127,28 @@ def _tables(plan: Declaration) -> list[str]:
     return [f"tables: {', '.join(told)}"] if told else []
 
 
-def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+def _refusal_lines(functions: Sequence[LiveFunction], shown: Mapping[Node, str]) -> list[str]:
     """Return lines on the calls that a live state of the plan refuses, with reasons."""
     endless = [one for one in functions if one.reach.is_everything]
     kept = [one for one in functions if one.is_kept]
     lines: list[str] = []
     if endless:
-        lines += ["  online() without keep='everything': all rows of an entity are seen by"]
-        lines += _listed(endless, shown, 4)
+        lines += [
+            "  online() without keep='everything', because all rows of an entity are seen by:"
+        ]
+        lines += _function_lines(endless, shown, 4)
     if kept:
         lines += [
-            "  late rows, correct, late='insert' and late='drop': what was kept would go stale of"
+            "  late rows, correct(), late='insert' and late='drop', because the log would keep "
+            "outdated results of:"
         ]
-        lines += _listed(kept, shown, 4)
+        lines += _function_lines(kept, shown, 4)
     return ["", "refused:", *(lines or ["  nothing"])]
 
 
-def _listed(functions: Iterable[Function], shown: Mapping[Node, str], indent: int = 2) -> list[str]:
+def _function_lines(
+    functions: Iterable[LiveFunction], shown: Mapping[Node, str], indent: int = 2
+) -> list[str]:
     return [
         f"{' ' * indent}{shown[one.call]}, read by {', '.join(map(repr, one.features))}"
         for one in functions

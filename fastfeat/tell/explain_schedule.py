@@ -14,21 +14,21 @@ from itertools import groupby
 from fastfeat.errors import counted
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.show import show_all
-from fastfeat.plan.lower.schedule import ColumnOf, Schedule, Task, ValueOf
+from fastfeat.plan.lower.schedule import ColumnOf, Schedule, ScheduledTask, ValueOf
 from fastfeat.tell.explain_live import order_text
 
 _TITLES = {
     "apply": "features of later rows",
     "training": "features of the training rows",
     "fit": "fit",
-    "fit in parts": "fit, where rows come in parts",
-    "fit_transform": "fit, where features of the training rows follow",
+    "fit in parts": "fit over data in parts",
+    "fit_transform": "fit, followed by features of the training rows",
     "columns": "columns",
 }
 _KEPT = {
     "artifact": "",
-    "artifact and fit": ", outside of each fold too",
-    "fit": ", for training rows alone",
+    "artifact and fit": ", also outside of each fold",
+    "fit": ", for training rows only",
 }
 _MOST = 12
 """Limit on the columns or values on a line."""
@@ -36,7 +36,7 @@ _MOST_LEARNT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _NamedSchedule:
     """A schedule with a name for each of its columns and values.
 
     The name is the number of the task that makes the column or value, such as "[3]". If no task
@@ -55,8 +55,10 @@ def describe_schedule(schedule: Schedule) -> str:
     Each task is shown with its space. A column or value that a task makes is called by the task's
     number: [3], or [3.2] for the second of several.
     """
-    named = _named(schedule)
-    read = {schedule.columns[place].space for task in schedule.tasks for place in _touched(task)}
+    named = _name_results(schedule)
+    read = {
+        schedule.columns[place].space for task in schedule.tasks for place in _columns_of_task(task)
+    }
     spaces = ", ".join(schedule.spaces[space].name for space in sorted(read)) or "rows"
     title = f"{_TITLES[schedule.purpose]}: {counted(len(schedule.tasks), 'task')} over {spaces}"
     if schedule.n_rounds:
@@ -73,11 +75,11 @@ def describe_schedule(schedule: Schedule) -> str:
     return "\n".join(lines)
 
 
-def _touched(task: Task) -> tuple[ColumnOf, ...]:
+def _columns_of_task(task: ScheduledTask) -> tuple[ColumnOf, ...]:
     return (*task.reads, *task.gives)
 
 
-def _named(schedule: Schedule) -> _Named:
+def _name_results(schedule: Schedule) -> _NamedSchedule:
     nodes = [*(c.origin for c in schedule.columns), *(v.origin for v in schedule.values)]
     shown = show_all(nodes) | {n: n.name for n in nodes if isinstance(n, Column | TableColumn)}
     columns = {place: shown[column.origin] for place, column in enumerate(schedule.columns)}
@@ -86,10 +88,10 @@ def _named(schedule: Schedule) -> _Named:
         for names, places in ((columns, task.gives), (values, task.learns)):
             for k, place in enumerate(places, 1):
                 names[place] = f"[{number}.{k}]" if len(places) > 1 else f"[{number}]"
-    return _Named(schedule, shown, columns, values)
+    return _NamedSchedule(schedule, shown, columns, values)
 
 
-def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
+def _task(named: _NamedSchedule, number: int, task: ScheduledTask) -> Iterator[str]:
     """Yield the lines that describe a task; `number` counts tasks from 1."""
     schedule = named.schedule
     places = task.gives or task.reads
@@ -98,17 +100,17 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
     rounds = f", at most {task.n_rounds} rounds" if task.n_rounds > 1 else ""
     yield f"{number}. {task.kind} of {schedule.spaces[own].name}{order}{rounds}"
     yield from _line("reads", (_column(named, place, own) for place in task.reads))
-    yield from _line("uses", _used(named, task))
+    yield from _line("uses", _used_value_names(named, task))
     if task.kind != "features":
-        yield from _below("gives", [_made(named, place) for place in task.gives])
-        yield from _below("learns", [_learnt(named, value) for value in task.learns])
-    yield from _line("may give", (_column(named, place, own) for place in task.free))
+        yield from _result_lines("gives", [_column_text(named, place) for place in task.gives])
+        yield from _result_lines("learns", [_learnt(named, value) for value in task.learns])
+    yield from _line("may also give", (_column(named, place, own) for place in task.free))
     if task.keeps_order:
         yield "   keeps the order of its rows"
     yield from _line("frees", (_column(named, place, own) for place in task.frees))
 
 
-def _used(named: _Named, task: Task) -> list[str]:
+def _used_value_names(named: _NamedSchedule, task: ScheduledTask) -> list[str]:
     """Return the names of the learnt values that a task uses.
 
     If the task uses many values of earlier schedules, only their number is given.
@@ -121,22 +123,22 @@ def _used(named: _Named, task: Task) -> list[str]:
     return [*own, counted(len(before), "learnt value")]
 
 
-def _column(named: _Named, place: ColumnOf, own: int) -> str:
+def _column(named: _NamedSchedule, place: ColumnOf, own: int) -> str:
     """Return the name of a column, with its space if this differs from `own`, the task's space."""
     space = named.schedule.columns[place].space
     name = named.columns[place]
     return name if space == own else f"{named.schedule.spaces[space].name}: {name}"
 
 
-def _made(named: _Named, place: ColumnOf) -> str:
+def _column_text(named: _NamedSchedule, place: ColumnOf) -> str:
     column = named.schedule.columns[place]
     width = ""
     if column.width is not None:
-        width = f", a column a key of {named.values[column.width]}"
+        width = f", one column per key of {named.values[column.width]}"
     return f"{named.shown[column.origin]}: {column.dtype}{width}"
 
 
-def _learnt(named: _Named, place: ValueOf) -> str:
+def _learnt(named: _NamedSchedule, place: ValueOf) -> str:
     value = named.schedule.values[place]
     return f"{named.shown[value.origin]}{_KEPT[value.keep]}"
 
@@ -149,7 +151,7 @@ def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
         yield f"   {word} {', '.join(found[:_MOST])}{more}"
 
 
-def _below(word: str, texts: list[str]) -> Iterator[str]:
+def _result_lines(word: str, texts: list[str]) -> Iterator[str]:
     """Yield `word` followed by the results of a task, numbered if there are several."""
     if len(texts) == 1:
         yield f"   {word} {texts[0]}"

@@ -24,10 +24,10 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold, postorder
 from fastfeat.ir.show import show_all
 from fastfeat.keep.state import aggregates_of
-from fastfeat.plan.declare.bind import listed
+from fastfeat.plan.declare.bind import list_names
 from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.indicators import expanded
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.indicators import expand_one_hot
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 
 
 def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
@@ -39,15 +39,15 @@ def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
         InvalidPlan: There is no such feature, or it has no codes.
     """
     if feature not in known:
-        hint = did_you_mean(str(feature), known) or f" There are: {listed(known)}"
+        hint = did_you_mean(str(feature), known) or f" The features are: {list_names(known)}"
         raise InvalidPlan(f"there is no feature {feature!r}.{hint}")
     for node in postorder(known[feature]):
         if isinstance(node, Call) and node.function in ("encode", "list.encode"):
             return node
-    raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
+    raise InvalidPlan(f"feature {feature!r} has no categories: it has no encoder and no by=")
 
 
-def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
+def vocabulary_table(codes: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> Table:
     """Return a table of an encoder's categories: code, parts of the key, and number of rows.
 
     `codes` is the call of the encoder. The first codes stand for missing and unseen keys.
@@ -67,7 +67,7 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
 
 
 def categories_of_codes(
-    codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
+    codes: Call, given: Any, learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> Any:
     """Return an Arrow array with the category of each code, null for codes without a category.
 
@@ -82,7 +82,7 @@ def categories_of_codes(
     places = _integers(given)
     odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
     if odd:
-        raise InvalidData(f"{odd[0]} is not a code of the encoder: they go from 0 to {n_codes - 1}")
+        raise InvalidData(f"{odd[0]} is not a code: the encoder has the codes 0 to {n_codes - 1}")
     parts = _parts(codes, vocabulary, types, n_codes - len(vocabulary))
     taken = {name: call("take", part, places) for name, part in parts.items()}
     if len(taken) == 1:
@@ -105,29 +105,32 @@ def _integers(given: Any) -> Array:
             return whole.cast(pa.int64())
         if pa.types.is_null(column.type):
             return pa.nulls(len(column), pa.int64())
-        found = f"values of type {column.type}"
+        found = f"got values of type {column.type}"
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         found = str(error)
-    raise TypeMismatch(f"inverse takes codes, which are whole numbers, in a list or array: {found}")
+    raise TypeMismatch(f"inverse() takes codes as a list or array of whole numbers: {found}")
 
 
 def learnt_table(
-    aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
+    aggregate: Aggregate,
+    value: Vocabulary | Groups,
+    learnt: Mapping[Node, LearntConstant],
+    types: NodeTypes,
 ) -> Table:
     """Return a table of learnt keys, with the row count or the learnt value of each."""
     if isinstance(value, Vocabulary):
-        parts = _named(aggregate.args, value, types, 0)
+        parts = _key_columns(aggregate.args, value, types, 0)
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
     codes = aggregate.args[1]
     assert isinstance(codes, Call)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     first = len(value.values) - len(vocabulary)
-    found = _stored(value, types[aggregate])
-    keys = _named(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
+    found = _group_values(value, types[aggregate])
+    keys = _key_columns(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
     return pa.table({**keys, "value": found})
 
 
-def _stored(groups: Groups, dtype: DType) -> Array:
+def _group_values(groups: Groups, dtype: DType) -> Array:
     """Return the values of groups as an Arrow array of type `dtype`, null if a group has none."""
     if dtype.name == "bool":
         return array_of_values(groups.values.astype(bool), groups.present, pa.bool_())
@@ -137,8 +140,10 @@ def _stored(groups: Groups, dtype: DType) -> Array:
     return array_of_values(narrow, groups.present, arrow_type(dtype))
 
 
-def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
-    return _named(_keys(codes), vocabulary, types, n_before)
+def _parts(
+    codes: Call, vocabulary: Vocabulary, types: NodeTypes, n_before: int
+) -> dict[str, Array]:
+    return _key_columns(_keys(codes), vocabulary, types, n_before)
 
 
 def _keys(codes: Call) -> Sequence[Node]:
@@ -146,10 +151,10 @@ def _keys(codes: Call) -> Sequence[Node]:
     return codes.args[-1].args if of_lists else codes.args[:-1]
 
 
-def _named(
+def _key_columns(
     keys: Sequence[Node],
     vocabulary: Vocabulary,
-    types: Types,
+    types: NodeTypes,
     n_before: int,
     *,
     unnamed: str = "value",
@@ -220,7 +225,7 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
-        for column in expanded(written, fitted.learnt, fitted.types):
+        for column in expand_one_hot(written, fitted.learnt, fitted.types):
             yield column, feature
 
 

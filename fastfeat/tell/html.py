@@ -18,11 +18,19 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, postorder
 from fastfeat.ir.show import show, show_all, show_columns
 from fastfeat.keep.state import aggregates_of
-from fastfeat.markup.html import capped, folded, in_notebook, lines, listed, short, table
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.markup.html import (
+    details_block,
+    details_list,
+    in_notebook,
+    lines,
+    short,
+    shorten_middle,
+    table,
+)
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.declare.window_reach import history_needed
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.steps.registry import STEPS
 from fastfeat.tell.summary import feature_sources, head_of_fitted, head_of_plan, type_of
 
@@ -38,7 +46,7 @@ def plan_html(plan: Declaration) -> str:
     """Return a plan as HTML."""
     head = ("feature", "formula", "learns", "sees", "runs on")
     rows = [
-        [_named(name), _formula(details_of(plan, name)), *facts_of(plan, name)]
+        [_name_cell(name), _formula(details_of(plan, name)), *facts_of(plan, name)]
         for name in islice(plan.features, MOST_FEATURES)
     ]
     return _page(head_of_plan(plan), head, rows, plan)
@@ -50,9 +58,9 @@ def fitted_html(fitted: Fitted) -> str:
     head = ("feature", "type", "formula", "learns", "sees", "runs on")
     rows = [
         [
-            _named(name),
+            _name_cell(name),
             escape(type_of(fitted, name)),
-            _formula({**details_of(plan, name), "learnt": learnt_of(fitted, name)}),
+            _formula({**details_of(plan, name), "learnt": learnt_lines(fitted, name)}),
             *facts_of(plan, name),
         ]
         for name in islice(plan.features, MOST_FEATURES)
@@ -63,7 +71,7 @@ def fitted_html(fitted: Fitted) -> str:
 def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
     """Return the whole HTML output; `rows` are HTML, and `told` and `head` are text to escape."""
     left = len(plan.features) - len(rows)
-    more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
+    more = f"<p>... and {left:,} more. explain() shows all of them</p>" if left else ""
     return in_notebook(told, f"{_options(plan)}{table(head, rows)}{more}")
 
 
@@ -83,19 +91,19 @@ def _options(plan: Declaration) -> str:
     }
     if not any(given.values()):
         return ""
-    return folded("options", listed(given, FORMULAS))
+    return details_block("options", details_list(given, FORMULAS))
 
 
-def _named(name: str) -> str:
+def _name_cell(name: str) -> str:
     return f"<b>{escape(short(name))}</b>"
 
 
 def _formula(details: Mapping[str, Sequence[str]]) -> str:
     """Return a shortened formula as an HTML block that unfolds to the details."""
     (formula,) = details["formula"]
-    start = capped(formula, _LONGEST_FORMULA)
+    start = shorten_middle(formula, _LONGEST_FORMULA)
     more = {title: texts for title, texts in details.items() if [*texts] != [start]}
-    return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
+    return details_block(f"<code>{escape(start)}</code>", details_list(more, FORMULAS))
 
 
 def _nodes(plan: Declaration, feature: str) -> list[Node]:
@@ -154,21 +162,22 @@ def _runs_on(nodes: list[Node]) -> list[str]:
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 
-def learnt_of(fitted: Fitted, feature: str) -> list[str]:
+def learnt_lines(fitted: Fitted, feature: str) -> list[str]:
     """Return a line for each learnt value of a feature; tables of keys show only their length."""
     learnt = aggregates_of(_nodes(fitted.declaration, feature))
+    values, types = fitted.constants, fitted.bound
     return [
-        f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
+        f"{shorten_middle(text, _LONGEST_VALUE)} = {learnt_text(values[one], types[one])}"
         for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()
     ]
 
 
-def learnt_text(value: Constant, dtype: DType) -> str:
+def learnt_text(value: LearntConstant, dtype: DType) -> str:
     """Return a learnt value as text; for tables of keys, only their length."""
     match value:
         case Vocabulary():
             return counted(len(value), "key")
         case Groups():
-            return f"{counted(len(value.values), 'value')}, one a key"
+            return f"{counted(len(value.values), 'value')}, one per key"
         case _:
-            return capped(repr(python_value(value, dtype)), _LONGEST_VALUE)
+            return shorten_middle(repr(python_value(value, dtype)), _LONGEST_VALUE)

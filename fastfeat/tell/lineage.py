@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
-from fastfeat.plan.declare.columns_read import reads_own
+from fastfeat.plan.declare.source_columns import reads_own_row
 
-Way = Literal["itself", "computed", "past", "group", "join", "learnt"]
+ColumnUse = Literal["itself", "computed", "past", "group", "join", "learnt"]
 """The way in which a column reaches a feature.
 
 "itself": it is the feature. "computed": from the feature's own row. "past": from other rows in a
@@ -25,12 +25,12 @@ class ColumnSource:
     Args:
         table: Lookup table of the column; None for a column of the data.
         column: Name of the column.
-        ways: How its values reach the feature, in the order of `Way`.
+        ways: How its values reach the feature, in the order of `ColumnUse`.
     """
 
     table: str | None
     column: str
-    ways: tuple[Way, ...]
+    ways: tuple[ColumnUse, ...]
 
 
 def lineage(nodes: Mapping[str, Node]) -> dict[str, tuple[ColumnSource, ...]]:
@@ -39,8 +39,8 @@ def lineage(nodes: Mapping[str, Node]) -> dict[str, tuple[ColumnSource, ...]]:
 
 
 def _sources(root: Node) -> tuple[ColumnSource, ...]:
-    found: dict[tuple[str | None, str], set[Way]] = {}
-    pending: list[tuple[Node, Way]] = [(root, "itself")]
+    found: dict[tuple[str | None, str], set[ColumnUse]] = {}
+    pending: list[tuple[Node, ColumnUse]] = [(root, "itself")]
     seen = set(pending)
     while pending:
         node, way = pending.pop()
@@ -50,16 +50,16 @@ def _sources(root: Node) -> tuple[ColumnSource, ...]:
             case TableColumn(table, name):
                 found.setdefault((table, name), set()).add(way)
             case _:
-                below = [each for each in _below(node, way) if each not in seen]
+                below = [each for each in _argument_uses(node, way) if each not in seen]
                 seen.update(below)
                 pending += reversed(below)
     return tuple(
-        ColumnSource(table, column, tuple(way for way in get_args(Way) if way in ways))
+        ColumnSource(table, column, tuple(way for way in get_args(ColumnUse) if way in ways))
         for (table, column), ways in found.items()
     )
 
 
-def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
+def _argument_uses(node: Node, way: ColumnUse) -> list[tuple[Node, ColumnUse]]:
     """Return the arguments of a node, each with the way in which its values reach the feature.
 
     `way` is the way in which the values of the node itself reach the feature.
@@ -68,12 +68,12 @@ def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
         return [(arg, way) for arg in node.args]
     if is_over(node):
         order = order_of(node)
-        past: list[tuple[Node, Way]] = [(arg, "past") for arg in (node.args[0], *order.args)]
+        past: list[tuple[Node, ColumnUse]] = [(arg, "past") for arg in (node.args[0], *order.args)]
         if is_of_table(order):  # the row finds the table's rows by its own time and keys
-            asks: Way = "past" if way == "past" else "join"
+            asks: ColumnUse = "past" if way == "past" else "join"
             past[1 : 1 + len(query_of(order))] = [(arg, asks) for arg in query_of(order)]
-        own: Way = "computed" if way == "itself" else way
-        return [*past, (node.args[0], own)] if reads_own(node) else past
+        own: ColumnUse = "computed" if way == "itself" else way
+        return [*past, (node.args[0], own)] if reads_own_row(node) else past
     match node:
         case Aggregate(_, args, _, GroupFrame()):
             return [*((arg, _LEARNT) for arg in args), (args[1], "group")]
@@ -90,4 +90,4 @@ def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
             return [(arg, "computed" if way == "itself" else way) for arg in node.args]
 
 
-_LEARNT: Way = "learnt"
+_LEARNT: ColumnUse = "learnt"

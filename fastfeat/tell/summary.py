@@ -13,7 +13,7 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show_columns
-from fastfeat.markup.html import capped, short
+from fastfeat.markup.html import short, shorten_middle
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.indicators import is_one_hot, n_indicators
 from fastfeat.plan.lower.outputs import output_types
@@ -66,12 +66,12 @@ def feature_sources(nodes: Iterable[Node]) -> FeatureSources:
 
 def plan_summary(plan: Declaration) -> str:
     """Return a line on the plan, and a line for each of its first features."""
-    return _listed(head_of_plan(plan), plan, lambda name: "")
+    return _summary_text(head_of_plan(plan), plan, lambda name: "")
 
 
 def fitted_summary(fitted: Fitted) -> str:
     """Return a line on the fitted plan, and a line for each of its first features."""
-    return _listed(
+    return _summary_text(
         head_of_fitted(fitted), fitted.declaration, lambda name: f" {type_of(fitted, name)} ="
     )
 
@@ -111,7 +111,7 @@ def type_of(fitted: Fitted, feature: str) -> str:
 
 def _options(plan: Declaration) -> str:
     """Return the options of a plan that were set, as text."""
-    params = [f"{name!r}: {capped(repr(value), 20)}" for name, value in plan.params.items()]
+    params = [f"{name!r}: {shorten_middle(repr(value), 20)}" for name, value in plan.params.items()]
     more = ", ..." if len(params) > _MOST_NAMES else ""
     options = {
         "label": shortened(map(short, plan.label_nodes)),
@@ -123,7 +123,7 @@ def _options(plan: Declaration) -> str:
     return "".join(f", {name}={value}" for name, value in options.items() if value)
 
 
-def _listed(head: str, plan: Declaration, type_told: Callable[[str], str]) -> str:
+def _summary_text(head: str, plan: Declaration, type_told: Callable[[str], str]) -> str:
     features: Mapping[str, Expr] = plan.features
     n_shown = len(features) if len(features) < MOST_LINES else MOST_LINES - 2
     lines = [head]
@@ -131,7 +131,7 @@ def _listed(head: str, plan: Declaration, type_told: Callable[[str], str]) -> st
         start, seen = f"  {short(name)}:{type_told(name)} ", str(feature_sources(expression.nodes))
         end = f"  ({seen})" if seen else ""
         room = max(_SHORTEST_FORMULA, _LONGEST_LINE - len(start) - len(end))
-        lines.append(f"{start}{capped(show_columns(expression.nodes), room)}{end}")
+        lines.append(f"{start}{shorten_middle(show_columns(expression.nodes), room)}{end}")
     if n_shown < len(features):
-        lines.append(f"  ... and {len(features) - n_shown:,} more. explain() says how each is made")
+        lines.append(f"  ... and {len(features) - n_shown:,} more. explain() shows all of them")
     return "\n".join(lines)

@@ -39,7 +39,7 @@ _SIGN: Final = 1 << 63
 _MAGNITUDE: Final = _SIGN - 1
 
 
-class Chunk(Protocol):
+class ArrowChunk(Protocol):
     """One contiguous piece of a column, in Arrow's layout; the caller keeps its memory alive."""
 
     @property
@@ -68,7 +68,7 @@ class Chunk(Protocol):
         ...
 
 
-class TextChunk(Protocol):
+class ArrowTextChunk(Protocol):
     """One contiguous piece of a column of text or bytes, in Arrow's layout.
 
     The bytes of row i are those from offset i to offset i + 1 of `data`; they need not be UTF-8.
@@ -105,7 +105,7 @@ class TextChunk(Protocol):
         ...
 
 
-class Columns(NamedTuple):
+class EqualChunks(NamedTuple):
     """Columns of one chunk each, all of one length.
 
     Args:
@@ -125,9 +125,9 @@ class Columns(NamedTuple):
     owner: object
 
 
-def columns_at(columns: Columns, places: npt.NDArray[np.int64]) -> Columns:
+def columns_at(columns: EqualChunks, places: npt.NDArray[np.int64]) -> EqualChunks:
     """Return some columns, in the order of their places, shape (n_wanted,)."""
-    return Columns(
+    return EqualChunks(
         columns.values[places],
         columns.value_bit_offset[places],
         columns.validity[places],
@@ -137,11 +137,11 @@ def columns_at(columns: Columns, places: npt.NDArray[np.int64]) -> Columns:
     )
 
 
-AnyChunk = Chunk | TextChunk
+AnyChunk = ArrowChunk | ArrowTextChunk
 C = TypeVar("C", bound=AnyChunk)
 
 
-class Call(NamedTuple):
+class KernelRowCall(NamedTuple):
     """One call of a kernel: on rows [first, first + n) of the chunk in the table.
 
     The table holds bare addresses; `owners` keeps their memory alive as long as the call.
@@ -155,10 +155,10 @@ class Call(NamedTuple):
 
 # Runs an entry of a kernel on sequences of calls, on any threads: the calls of one sequence one
 # after the other. Returns when all are done.
-Run = Callable[[str, Sequence[Sequence[Call]]], None]
+CallRunner = Callable[[str, Sequence[Sequence[KernelRowCall]]], None]
 
 
-class Rows(NamedTuple, Generic[C]):
+class ChunkRows(NamedTuple, Generic[C]):
     """Rows [first, first + n) of a chunk; its row 0 is row `chunk_start` of the column."""
 
     chunk: C
@@ -167,7 +167,7 @@ class Rows(NamedTuple, Generic[C]):
     chunk_start: int
 
 
-def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[list[Rows[C]]]:
+def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[list[ChunkRows[C]]]:
     """Return the rows of a column in at most n_parts runs of about equal length, in order.
 
     Each run but the last has a multiple of `multiple` rows.
@@ -177,7 +177,7 @@ def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[lis
     """
     n_rows = sum(chunk.length for chunk in chunks)
     share = max(-(-n_rows // (n_parts * multiple)), 1) * multiple
-    parts: list[list[Rows[C]]] = []
+    parts: list[list[ChunkRows[C]]] = []
     room = chunk_start = 0
     for chunk in chunks:
         first = 0
@@ -186,7 +186,7 @@ def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[lis
                 parts.append([])
                 room = share
             n = min(chunk.length - first, room)
-            parts[-1].append(Rows(chunk, first, n, chunk_start))
+            parts[-1].append(ChunkRows(chunk, first, n, chunk_start))
             first, room = first + n, room - n
         chunk_start += chunk.length
     return parts

@@ -19,7 +19,7 @@ from numba.core.runtime.nrt import rtsys
 from numba.core.target_extension import target_override
 
 from fastfeat_kernels.llvm import foreign_symbols, remove_unused, require_no_other
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.load import LoadedKernel
 from fastfeat_kernels.pipeline import NoAliasCompiler, PlainCompiler
 from fastfeat_kernels.target import NAME, KernelDispatcher
 
@@ -44,7 +44,7 @@ def assembly_of(entry: Callable[..., int]) -> str:
     return machine.emit_assembly(module)
 
 
-def kernel_of_process(entry: Callable[..., int]) -> Kernel:
+def kernel_of_process(entry: Callable[..., int]) -> LoadedKernel:
     """Return a kernel for this process alone, compiled by Numba in its usual way.
 
     The rules of `compile_entry` apply, but it may need symbols that this process has.

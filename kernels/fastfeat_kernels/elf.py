@@ -96,30 +96,30 @@ def undefined_symbols(code: bytes) -> set[str] | None:
 def _load(code: bytes, symbol: str) -> int:
     kind, machine = struct.unpack_from("<HH", code, 16)
     if not code.startswith(_MAGIC) or (kind, machine) != (_OBJECT, _X86_64):
-        raise UnknownObject("it is no object file of x86-64")
+        raise UnknownObject("the file is not an object file for x86-64")
     sections = _sections_of(code)
     if any(section.is_mapped() and section.size > len(code) for section in sections):
-        raise UnknownObject("it is cut off")
+        raise UnknownObject("the object is truncated")
     places, n_bytes = _laid_out(sections)
     for section in sections:
         if section.flags & _WRITABLE and section.size:
-            raise UnknownObject("it has variables")
+            raise UnknownObject("the object has variables")
     image = bytearray(n_bytes)
     for number, place in places.items():
         section = sections[number]
         content = code[section.offset :][: section.size]
         if len(content) < section.size:
-            raise UnknownObject("it is cut off")
+            raise UnknownObject("the object is truncated")
         image[place : place + section.size] = content
     table, *others = _tables(sections)
     if others:
-        raise UnknownObject("it has several tables of symbols")
+        raise UnknownObject("the object has several symbol tables")
     symbols = list(_symbols(code, sections, table))
     entry = [s for s in symbols if s.name == symbol and s.section in places]
     if len(entry) != 1 or entry[0].value >= sections[entry[0].section].size:
         raise UnknownObject(f"the object code does not define {symbol}")
     if not sections[entry[0].section].flags & _CODE:
-        raise UnknownObject(f"{symbol} is no function")
+        raise UnknownObject(f"{symbol} is not a function")
     memory = _Memory(n_bytes)
     try:
         for section in sections:
@@ -158,11 +158,11 @@ def _laid_out(sections: list[_Section]) -> tuple[dict[int, int], int]:
         if section.is_mapped():
             aligned = section.alignment or 1
             if aligned > _MOST_ALIGNED or aligned & (aligned - 1):
-                raise UnknownObject(f"a section is aligned to {aligned} bytes")
+                raise UnknownObject(f"a section has an alignment of {aligned} bytes")
             places[number] = -(-end // aligned) * aligned
             end = places[number] + section.size
     if not end:
-        raise UnknownObject("it holds no code")
+        raise UnknownObject("the object contains no code")
     return places, -(-end // _PAGE) * _PAGE
 
 
@@ -187,19 +187,19 @@ def _relocate(
         base: Future address of the image.
     """
     if listed.kind != _RELOCATIONS:
-        raise UnknownObject("it has relocations without addends")
+        raise UnknownObject("the object has relocations without addends")
     size, first = sections[listed.info].size, places[listed.info]
     content = code[listed.offset : listed.offset + listed.size]
     for offset, info, addend in struct.iter_unpack("<QQq", content):
         if info & 0xFFFFFFFF != _ADDRESS or offset + 8 > size:
-            raise UnknownObject(f"it has a relocation of kind {info & 0xFFFFFFFF}")
+            raise UnknownObject(f"the object has a relocation of kind {info & 0xFFFFFFFF}")
         symbol = symbols[info >> 32]
         if symbol.section == _UNDEFINED:
             target = _function(symbol.name)
         elif symbol.section in places:
             target = base + places[symbol.section] + symbol.value
         else:
-            raise UnknownObject(f"it points to {symbol.name!r}, which is not in memory")
+            raise UnknownObject(f"the object refers to {symbol.name!r}, which is not in memory")
         struct.pack_into("<Q", image, first + offset, (target + addend) & (2**64 - 1))
 
 
@@ -207,7 +207,7 @@ def _relocate(
 def _function(name: str) -> int:
     """Return the address of a function of the C library."""
     if name not in _FUNCTIONS:
-        raise UnknownObject(f"it needs {name}")
+        raise UnknownObject(f"the object needs {name}, which is not supported")
     found = ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
     if found is None:
         raise UnknownObject(f"the C library has no {name}")

@@ -14,7 +14,7 @@ from functools import cache
 from llvmlite import binding
 
 from fastfeat_kernels.elf import undefined_symbols
-from fastfeat_kernels.load import Kernel, load_by_llvm
+from fastfeat_kernels.load import LoadedKernel, load_by_llvm
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 
@@ -34,7 +34,7 @@ def compile_text(text: str, symbol: str) -> tuple[bytes, str]:
     return code, symbol
 
 
-def kernel_of_process(text: str, symbol: str) -> Kernel:
+def kernel_of_process(text: str, symbol: str) -> LoadedKernel:
     """Return a kernel for this process alone: it may call functions of the C library.
 
     The arguments are like those of `compile_text`.

@@ -14,14 +14,14 @@ from typing import Any
 
 from fastfeat_kernels import elf
 
-Kernel = Callable[[int, int, int], int]
+LoadedKernel = Callable[[int, int, int], int]
 
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _IS_KNOWN = sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 1 << 32
 _engines: list[Any] = []  # code lives as long as the process
 
 
-def load_object(code: bytes, symbol: str) -> Kernel:
+def load_object(code: bytes, symbol: str) -> LoadedKernel:
     """Return a kernel (table address, first row, n rows) -> status; calls release the GIL.
 
     Args:
@@ -39,7 +39,7 @@ def load_object(code: bytes, symbol: str) -> Kernel:
         return load_by_llvm(code, symbol)
 
 
-def load_known(code: bytes, symbol: str) -> Kernel:
+def load_known(code: bytes, symbol: str) -> LoadedKernel:
     """Return a kernel like `load_object`, with our own loader only.
 
     Raises:
@@ -51,7 +51,7 @@ def load_known(code: bytes, symbol: str) -> Kernel:
     return _PROTOTYPE(elf.load(code, symbol))
 
 
-def load_by_llvm(code: bytes, symbol: str) -> Kernel:
+def load_by_llvm(code: bytes, symbol: str) -> LoadedKernel:
     """Return a kernel like `load_object`, with LLVM's loader.
 
     Raises:

@@ -24,7 +24,7 @@ A processor gets the first target that it can run and that the kernel was compil
 """
 
 
-class Object(NamedTuple):
+class CompiledObject(NamedTuple):
     """A compiled kernel.
 
     Args:
@@ -45,7 +45,7 @@ def file_of(entry: str, target: str, folder: Path) -> Path:
     return folder / target / f"{entry}.o"
 
 
-def found(entry: str, sources: str) -> Object | None:
+def found(entry: str, sources: str) -> CompiledObject | None:
     """Return the object of a kernel for this processor, if there is one.
 
     `entry` is the folder and entry of the kernel, `sources` a digest of its sources.
@@ -89,15 +89,15 @@ def _checked(content: Any) -> dict[str, Any]:
         ValueError: It has another format; TypeError, KeyError and AttributeError: it is damaged.
     """
     if content["format"] != FORMAT:
-        raise ValueError("the format is another one")
+        raise ValueError(f"the manifest has format {content['format']}, not {FORMAT}")
     for entry, listed in content["kernels"].items():
         told = [one[name] for one in listed["targets"].values() for name in ("symbol", "digest")]
         if not all(isinstance(part, str) for part in (entry, listed["sources"], *told)):
-            raise TypeError("names and digests are text")
+            raise TypeError("the names and digests in the manifest must be text")
     return content["kernels"]
 
 
-def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Object | None:
+def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> CompiledObject | None:
     """Return an object of the manifest; None if its file does not match the manifest.
 
     `listed` is the entry of the manifest.
@@ -108,4 +108,4 @@ def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Objec
     except OSError:
         return None
     is_whole = hashlib.sha256(code).hexdigest() == listed["digest"]
-    return Object(code, listed["symbol"]) if is_whole else None
+    return CompiledObject(code, listed["symbol"]) if is_whole else None

@@ -24,7 +24,7 @@ from scipy import stats
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
-    Summary,
+    ColumnSummary,
     level_of,
     needs_likelihood,
     needs_order,
@@ -73,7 +73,7 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
         found = LIKELIHOODS[method].at_once
         assert found is not None
         likeliest[method] = found(Asked(dtype, [(name, given_params)]), array, 1)
-    return function.finalize(Summary(dtype, moments, order, powers, likeliest), given_params)
+    return function.finalize(ColumnSummary(dtype, moments, order, powers, likeliest), given_params)
 
 
 def chunked_array(values: list[Any], dtype: DType) -> pa.ChunkedArray:
@@ -256,7 +256,7 @@ def test_points_at_equal_distances_do_not_overflow_or_vanish_on_the_way() -> Non
 
 def test_box_cox_takes_values_above_0() -> None:
     for values in ([2.0, 0.0], [1.0, -3.0]):
-        with pytest.raises(InvalidData, match="and the smallest is"):
+        with pytest.raises(InvalidData, match="but the smallest is"):
             learn("box_cox_lambda", values)
 
 
@@ -291,11 +291,11 @@ def test_type_of_the_value(name: str, dtype: DType, params: Params, expected: DT
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("sum", dtypes.UTF8, r"needs a number or a duration, got utf8\. Text that spells numbers"),
-        ("mean", dtypes.DATE32, r"needs a number or a duration, got date32\. Take a number of it"),
-        ("std", dtypes.duration("us"), r"needs a number, got duration\[us\]\. Take a number of it"),
+        ("sum", dtypes.UTF8, r"needs a number or a duration, got utf8\. For text that spells"),
+        ("mean", dtypes.DATE32, r"needs a number or a duration, got date32\. Convert it to a"),
+        ("std", dtypes.duration("us"), r"needs a number, got duration\[us\]\. Convert it to a"),
         ("min", dtypes.UTF8, r"needs a number, date or time, got utf8"),
-        ("quantile", dtypes.timestamp("us"), r"nothing between two values of timestamp\[us\]\. .*"),
+        ("quantile", dtypes.timestamp("us"), r"cannot interpolate .* of timestamp\[us\]"),
         ("quantiles", dtypes.DATE32, r"needs a number, got date32"),
         ("even_quantiles", dtypes.UTF8, r"needs a number, got utf8"),
         ("evenly_spaced", dtypes.DATE32, r"needs a number, got date32"),

@@ -29,7 +29,7 @@ from fastfeat.ir.node import GROUPS_AND_MISSING, Params, params_of
 from fastfeat.ir.parameters import MAX_MEMORY, Parameters, are_valid
 from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.operators.aggregates import OPERATORS
-from fastfeat.operators.keys import code_of, group_of
+from fastfeat.operators.keys import encode_keys, group_by_keys
 from fastfeat.operators.windows import over_window
 from fastfeat.plan.lower.lower import stored_type
 from fastfeat.steps.registry import STEPS
@@ -197,7 +197,7 @@ def by_key(x: Expr, *, alone: bool = False) -> dict[str, Made]:
         function = AGGREGATES[name]
         for params in with_params(function.parameters):
             key = col("k") + len(found) if alone else col("k")
-            made = group_aggregate(name, x, group_of([key]), **dict(params))
+            made = group_aggregate(name, x, group_by_keys([key]), **dict(params))
             of = partial(result_per_key, function, params=params)
             found[f"{name} {dict(params)}"] = made, of
     return found
@@ -205,7 +205,7 @@ def by_key(x: Expr, *, alone: bool = False) -> dict[str, Made]:
 
 def of_target(x: Expr) -> dict[str, Made]:
     """Return what is learnt of a target in each category, but the odds of two classes."""
-    codes, folds = code_of(col("k"), "", n_unseen=1), call("fold", n_folds=2)
+    codes, folds = encode_keys(col("k"), "", n_unseen=1), call("fold", n_folds=2)
     return {
         f"{name} {dict(params)}": (
             group_aggregate(name, x, codes, GROUPS_AND_MISSING, folds, **dict(params)),
@@ -296,7 +296,8 @@ def test_the_rule_of_types_says_what_binds(scope: str) -> None:
         for told, (feature, _) in SCOPES[scope](col(name)).items():
             if f"{told} of {name}" not in accepted(scope):
                 with pytest.raises(
-                    TypeMismatch, match=r"got|nothing between|cannot compute|are no keys"
+                    TypeMismatch,
+                    match=r"got|cannot interpolate between|cannot compute|cannot be keys",
                 ):
                     plan_of(scope, {"f": feature}).schema(schema, **beside)
 

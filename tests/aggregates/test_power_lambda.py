@@ -18,11 +18,11 @@ from scipy import stats
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.power import Field, bounds, likeliest
+from fastfeat.aggregates.power import PowerRange, bounds, find_most_likely_power
 from fastfeat.engine.cpu.likelihood import MOST_POWERS
 from fastfeat.ir.dtypes import FLOAT64
 
-FIELD = Field("yeo-johnson", 0.5, 20.0)
+FIELD = PowerRange("yeo-johnson", 0.5, 20.0)
 CONVEX: list[tuple[Callable[[float], float], float]] = [
     (lambda x: (x - 1.25) ** 2, 1.25),
     (lambda x: math.exp(x / 8) - 3 * x, 8 * math.log(24)),
@@ -37,13 +37,13 @@ def test_the_search_finds_the_minimum_of_a_smooth_function(
     function: Callable[[float], float], minimum: float
 ) -> None:
     least, most = bounds(FIELD)
-    found = likeliest(FIELD, lambda powers: [function(power) for power in powers])
+    found = find_most_likely_power(FIELD, lambda powers: [function(power) for power in powers])
     assert least <= found <= most
     assert found == pytest.approx(minimum, rel=1e-9, abs=1e-9)
 
 
 def test_where_no_power_is_possible_it_is_1() -> None:
-    assert likeliest(FIELD, lambda powers: [math.inf for _ in powers]) == 1.0
+    assert find_most_likely_power(FIELD, lambda powers: [math.inf for _ in powers]) == 1.0
 
 
 def test_no_grid_has_more_powers_than_a_state_has_room_for() -> None:
@@ -53,7 +53,7 @@ def test_no_grid_has_more_powers_than_a_state_has_room_for() -> None:
         sizes.append(len(powers))
         return [abs(power - 0.123) for power in powers]
 
-    likeliest(FIELD, costs_of)
+    find_most_likely_power(FIELD, costs_of)
     assert max(sizes) <= MOST_POWERS
     assert len(sizes) <= 6
 

@@ -19,7 +19,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import compiled, kernels
 from fastfeat.engine.cpu.kernels import sources_of_written
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observe_kernels
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
 from fastfeat.trust.quality.counting import LEAST_ROWS
 from fastfeat.trust.selfcheck.plans import contract_plans
@@ -89,7 +89,7 @@ def keys_of(call: Callable[[], object]) -> dict[str, UsedKernel]:
     """Return the kernels that a call asks for, those of this process too."""
     kernels.forget_kernels()
     compiled.forget_loops()
-    with observing() as used:
+    with observe_kernels() as used:
         call()
     return used
 
@@ -210,10 +210,10 @@ def test_a_fitted_plan_knows_how_many_columns_there_are() -> None:
     plan = ff.Plan({"k": col("k").one_hot_encode(), "x": col("x") + 0.5}, keep=["id"])
     rows = {"k": ["a", "b", "c", "d", "e"], "x": [1.0] * 5, "id": [*range(5)]}
     (note,) = plan.compile({"k": "utf8", "x": "float64", "id": "int64"}).notes
-    assert "one_hot_encode has a column a category, as many as fit learns" in note
+    assert "one_hot_encode has one column per category that fit learns" in note
     small = ff.Plan({"k": col("k").ordinal_encode()}, codes="smallest")
     (note,) = small.compile({"k": "utf8"}).notes
-    assert "codes='smallest' has types as wide as fit learns categories" in note
+    assert "codes='smallest' has types that depend on the number of categories" in note
     fitted = plan.fit(rows)
     ready = keys_of(lambda: fitted.compile())
 
@@ -290,7 +290,7 @@ def test_what_could_not_run_is_told() -> None:
     made = plan.compile({"x": "float64", "k": "int64", "t": "timestamp[us]"})
     (note,) = made.notes
     assert note.startswith("fit could not run on made-up rows (")
-    assert note.endswith("what it needs beyond this is compiled when it first runs")
+    assert note.endswith("its other kernels are compiled when it first runs")
     assert f"\nnote: {note}" in str(made)
 
 
@@ -305,7 +305,7 @@ def test_a_kernel_whose_file_is_gone_is_made_again(
     assert made.n_compiled == len(made.kernels) == len(list(tmp_path.glob("*.kernel"))) == 5
     rows = tuple(f"rows.{entry}" for entry in ("blocks", "into_arrow", "into_matrix", "release"))
     assert made.kernels == ("features", *rows)
-    assert str(made).startswith("5 kernels compiled, 0 there already, in ")
+    assert str(made).startswith("5 kernels compiled, 0 already in the cache, in ")
 
 
 def test_a_plan_that_does_not_fit_the_schema_is_an_error() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 
 ROWS = pa.table({"x": [1.0, None, 3.0], "k": [1, 1, 2]})
 BACKENDS = [
@@ -29,11 +29,11 @@ def test_what_runs_on_a_device_is_made_ready(
     assert "device" in made.kernels
     assert made.n_not_kept == 0
     (note,) = made.notes
-    assert "what more rows or keys ask for" in note
+    assert "kernels for more rows or keys" in note
 
     def use() -> Any:
         return plan.fit_transform(ROWS, backend=backend)[0].transform(ROWS, backend=backend)
 
-    with observing() as used:
+    with observe_kernels() as used:
         use()
     assert not any(kernel.is_compiled for kernel in used.values())

@@ -158,7 +158,7 @@ def test_a_smoke_run_writes_all_three_reports(smoke: Path) -> None:
     assert entry["peak_bytes"]["fastfeat"] > 0
     page = (smoke / "results.md").read_text()
     assert "A smoke run" in page
-    assert "≥ 10× pandas" in page
+    assert "≥ 15× pandas" in page
     ElementTree.fromstring((smoke / "results.svg").read_text())
 
 

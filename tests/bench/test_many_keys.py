@@ -38,4 +38,4 @@ def test_a_feature_is_measured(work: str, rows: Path, monkeypatch: pytest.Monkey
 def test_a_budget_that_does_not_do_is_told(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_keys, "BUDGET", "1MiB")
     told = many_keys.measure(next(iter(many_keys.FEATURES)), "fit", str(rows), rows.parent)
-    assert "refused: memory=1 MiB has too little room" in told
+    assert "refused: memory=1 MiB is too small" in told

@@ -9,19 +9,19 @@ from typing import assert_never
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.ir.parameters import (
     REQUIRED,
-    Constant,
+    BoolChoice,
+    ConstantValue,
     Either,
-    Flag,
-    Pair,
+    FreeText,
     Parameter,
     Parameters,
+    ParameterType,
     Real,
     Several,
-    Text,
-    Type,
+    TextChoice,
     TypeName,
+    ValuePair,
     Whole,
-    Words,
 )
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
@@ -67,7 +67,7 @@ def _table(functions: Mapping[str, Parameters]) -> str:
     for names, parameters in _alike(functions):
         listed = ", ".join(f"`{name}`" for name in names)
         for parameter in parameters:
-            cells = (listed, f"`{parameter.written_as or parameter.name}`", *_told(parameter))
+            cells = (listed, f"`{parameter.user_name or parameter.name}`", *_told(parameter))
             lines.append(f"| {' | '.join(cells)} |")
             listed = ""
     return "\n".join(lines) + "\n"
@@ -77,7 +77,7 @@ def _alike(functions: Mapping[str, Parameters]) -> Iterator[tuple[list[str], Par
     """Yield the functions that have the same parameters, and these."""
     alike: dict[Parameters, list[str]] = {}
     for name, parameters in sorted(functions.items()):
-        written = tuple(one for one in parameters if one.written_as is not None)
+        written = tuple(one for one in parameters if one.user_name is not None)
         if written:
             alike.setdefault(written, []).append(name)
     for parameters, names in alike.items():
@@ -93,7 +93,7 @@ def _told(parameter: Parameter) -> tuple[str, str, str]:
     return takes, default, parameter.about
 
 
-def text_of(kind: Type) -> str:
+def text_of(kind: ParameterType) -> str:
     """Return the values of a type in words.
 
     Example:
@@ -106,24 +106,24 @@ def text_of(kind: Type) -> str:
             return f"a whole number{low}{'' if most is None else f' to {_whole(most)}'}"
         case Real():
             return f"a number{_limits(kind)}"
-        case Words(words):
+        case TextChoice(words):
             return ", ".join(f"`{word!r}`" for word in words)
-        case Flag():
+        case BoolChoice():
             return "True or False"
-        case Text(may_be_empty):
+        case FreeText(may_be_empty):
             return "a text" if may_be_empty else "a text that is not empty"
         case TypeName():
             return "a type, such as `'int64'`"
-        case Constant(may_miss):
+        case ConstantValue(may_miss):
             return "a constant, or None" if may_miss else "a constant"
-        case Several(Pair(first, second)):
+        case Several(ValuePair(first, second)):
             return f"a mapping from {text_of(first)} to {text_of(second)}"
         case Several(of, least, most):
             order = " in rising order" if kind.rising else ""
             noun, _, limits = text_of(of).removeprefix("a ").partition(" ")
             count = "two" if least == most == 2 else "a list of"
             return f"{count} {noun}s{f' {limits}' if limits else ''}{order}"
-        case Pair(first, second):
+        case ValuePair(first, second):
             return f"{text_of(first)} and {text_of(second)}"
         case Either(types):
             return " or ".join(map(text_of, types))

@@ -136,7 +136,9 @@ def test_a_file_that_git_does_not_ignore_is_found(demo_folder: Path) -> None:
 def test_the_schedule_of_the_plan_of_the_readme_is_shown(demo_folder: Path) -> None:
     names = run_blocks(README, blocks(README, "python")[:1])
     page = ROOT / "docs" / "how_it_works.md"
-    (shown,) = [block for block in blocks(page, "text") if block.startswith("fit, ")]
+    (shown,) = [
+        block for block in blocks(page, "text") if block.startswith("fit over data in parts: ")
+    ]
     told = names["fitted"].explain("schedule") + "\n"
     assert told.startswith("fit: ")
     assert told.endswith(f"\n\n{shown}")

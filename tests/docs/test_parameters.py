@@ -24,14 +24,14 @@ def test_every_parameter_is_told_of() -> None:
         names = [parameter.name for parameter in row.parameters]
         assert len(set(names)) == len(names), name
         for parameter in row.parameters:
-            assert parameter.about or parameter.written_as is None, (name, parameter.name)
+            assert parameter.about or parameter.user_name is None, (name, parameter.name)
             assert not parameter.about.endswith("."), (name, parameter.name)
 
 
 def test_defaults_of_functions_are_values_that_they_take() -> None:
     for name, row in ROWS.items():
         for parameter in row.parameters:
-            if parameter.default is not REQUIRED and not parameter.may_lack:
+            if parameter.default is not REQUIRED and not parameter.is_optional:
                 assert is_valid(parameter, parameter.default), (name, parameter.name)
 
 
@@ -40,7 +40,7 @@ def test_defaults_of_operators_are_those_of_their_signatures() -> None:
     for name, operator in OPERATORS.items():
         given = inspect.signature(operator.define).parameters
         for parameter in [*operator.parameters, *getattr(ROWS.get(name), "parameters", ())]:
-            written = parameter.written_as or parameter.name
+            written = parameter.user_name or parameter.name
             if written not in given or parameter.default is REQUIRED:
                 continue
             default = given[written].default

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
-from fastfeat.trust.quality.thresholds import SECTIONS, Flag, Number, Word, Words
+from fastfeat.trust.quality.thresholds import SECTIONS, FlagKey, GateKey, NumberKey, TextListKey
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
 BEGIN, END = "<!-- written by: python tests/docs/thresholds.py -->\n\n", "\n<!-- end -->\n"
@@ -37,15 +37,15 @@ def rows() -> Iterator[str]:
             yield f"| {place} | `{word}` | {told} | {' | '.join(takes(kind))} |"
 
 
-def takes(kind: Word) -> tuple[str, str]:
+def takes(kind: GateKey) -> tuple[str, str]:
     """Return what a word takes, and its default."""
     match kind:
-        case Number(_, low, high, default):
+        case NumberKey(_, low, high, default):
             bounds = f"from {low:g} on" if math.isinf(high) else f"{low:g} to {high:g}"
             return f"a number, {bounds}", "no limit" if default is None else f"{default:g}"
-        case Flag(_, default):
+        case FlagKey(_, default):
             return "true or false", str(default).lower()
-        case Words(_, known, default):
+        case TextListKey(_, known, default):
             names = ", ".join(f"`{one}`" for one in known) or "names"
             return f"a list of {names}", ", ".join(f"`{one}`" for one in default) or "none"
         case _:

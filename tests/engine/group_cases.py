@@ -12,7 +12,7 @@ from fastfeat.engine.storage import storage
 from fastfeat.io.columns.types import dtype_of, storage_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params, params_of
-from fastfeat.steps.keys.cpu_group_states import CODES, VALUES, Spec
+from fastfeat.steps.keys.cpu_group_states import CODES, VALUES, GroupsSpec
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat_tests.engine.learner_cases import TYPES, Case, columns, exactly
 
@@ -65,7 +65,7 @@ def groups(draw: st.DrawFn) -> Case:
     n_groups = draw(st.sampled_from([1, 3, 20, 300]))
     some = draw(st.lists(st.sampled_from(aggregates(kind)), min_size=1, max_size=4, unique=True))
     column, dtype = draw(values(kind, n_rows))
-    spec = Spec(some, dtype, n_groups, draw(st.sampled_from([0, 1])))
+    spec = GroupsSpec(some, dtype, n_groups, draw(st.sampled_from([0, 1])))
     return Case(spec, {VALUES: column, CODES: draw(codes(n_groups, n_rows))}, n_rows)
 
 
@@ -94,7 +94,7 @@ def targets(draw: st.DrawFn) -> Case:
     read = {VALUES: column, CODES: draw(codes(n_codes, n_rows))}
     if draw(st.booleans()):
         read[cpu_states.FOLDS] = draw(codes(n_folds, n_rows))
-    return Case(cpu_states.Spec(function, params, dtype, n_codes, n_folds), read, n_rows)
+    return Case(cpu_states.TargetSpec(function, params, dtype, n_codes, n_folds), read, n_rows)
 
 
 def shown_target(learnt: Any) -> Any:
@@ -110,7 +110,7 @@ def times(draw: st.DrawFn) -> Case:
     n_rows, n_folds = draw(st.sampled_from([0, 1, 2, 7, 30, 200])), draw(st.integers(2, 9))
     column, dtype = draw(values(kind, n_rows))
     plain = pa.chunked_array([one.view(storage_type(dtype)) for one in column.chunks])
-    spec = cpu_time_folds.Spec(storage(dtype), n_folds, draw(st.booleans()))
+    spec = cpu_time_folds.TimeFoldsSpec(storage(dtype), n_folds, draw(st.booleans()))
     return Case(spec, {cpu_time_folds.TIMES: plain}, n_rows)
 
 

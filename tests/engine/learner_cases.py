@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.engine.cpu.learn import Spec
+from fastfeat.engine.cpu.learn import StatisticsSpec
 from fastfeat.engine.learner import (
-    Again,
     Learner,
-    Learnt,
+    LearntResult,
+    NextRound,
     hint_of_bytes,
     hint_to_bytes,
     of_bytes,
@@ -151,7 +151,7 @@ def task_of(features: Mapping[str, Expr], table: pa.Table) -> Case:
     named = [("", argument) for argument in wanted]
     program = program_of(outputs_of(named, batch.types, argument_output, hoist=True, training=True))
     functions = [[(a.function, a.params) for a in group] for group in wanted.values()]
-    spec = Spec(program, functions, bind(program, {}))
+    spec = StatisticsSpec(program, functions, bind(program, {}))
     return Case(spec, slot_columns(program, batch.table, {}), table.num_rows)
 
 
@@ -245,10 +245,10 @@ def keys_shown(values: Any) -> Any:
 def most_rounds(spec: Any) -> int:
     """Return in how many rounds a task is learnt, at most."""
     match spec:
-        case Spec():
+        case StatisticsSpec():
             rows = [AGGREGATES[name] for functions in spec.wanted for name, _ in functions]
             return max(row.n_rounds for row in rows)
-        case cpu_time_folds.Spec():
+        case cpu_time_folds.TimeFoldsSpec():
             return 2
         case _:
             return 1
@@ -261,9 +261,9 @@ def learnt_at_once(learner: Learner[Any, Any], case: Case) -> Sequence[Any]:
         state = learner.start(case.spec, hint)
         learner.add(state, case.columns, range(case.n_rows))
         match learner.next(state):
-            case Learnt(values):
+            case LearntResult(values):
                 return values
-            case Again(hint):
+            case NextRound(hint):
                 pass
     raise AssertionError("too many rounds")
 
@@ -277,9 +277,9 @@ def learnt_in_parts(
         state = _state_of(learner, case, hint, draw(splits(case.n_rows)))
         assert learner.size(state) <= learner.bound(case.spec, case.n_rows)
         match learner.next(state):
-            case Learnt(values):
+            case LearntResult(values):
                 return values
-            case Again(hint):
+            case NextRound(hint):
                 if draw(st.booleans()):
                     hint = hint_of_bytes(hint_to_bytes(hint))
     raise AssertionError("too many rounds")

@@ -23,8 +23,8 @@ from fastfeat import col
 from fastfeat.engine.cpu import learn
 from fastfeat.engine.cpu import ranks as part_of_ranks
 from fastfeat.engine.learner import (
-    Again,
-    Learnt,
+    LearntResult,
+    NextRound,
     hint_of_bytes,
     hint_to_bytes,
     of_bytes,
@@ -34,7 +34,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.io.unnamed import UnnamedFile
+from fastfeat.io.temporary_files import UnnamedFile
 from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered, cpu_sorted_runs
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat_tests.engine.group_cases import (
@@ -160,7 +160,7 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
             if data.draw(st.booleans()):
                 spill(state, Path(folder))
 
-        def end(state: Any) -> Learnt | Again:
+        def end(state: Any) -> LearntResult | NextRound:
             spill(state, Path(folder))
             return kind.learner.next(state)
 
@@ -199,7 +199,7 @@ def test_spilled_keys_are_found_again(tmp_path: Path, monkeypatch: pytest.Monkey
         through_bytes = of_bytes(learner, case.spec, hint, to_bytes(learner, whole))
         found = learner.next(whole)
         assert exactly(_plain(learner.next(through_bytes))) == exactly(_plain(found))
-        if isinstance(found, Learnt):
+        if isinstance(found, LearntResult):
             break
         hint = found.hint
     assert sum(written) > 8 * 100
@@ -216,7 +216,7 @@ def test_a_spill_that_fails_leaves_no_file_and_loses_no_row(name: str, data: st.
     case = data.draw(kind.cases)
     expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
 
-    def end(state: Any) -> Learnt | Again:
+    def end(state: Any) -> LearntResult | NextRound:
         with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
             patched.setattr(UnnamedFile, "put", _full_disk)
             with suppress(OSError):
@@ -241,9 +241,9 @@ def _full_disk(self: UnnamedFile, first: int, content: Any) -> None:
     raise OSError("no space left")
 
 
-def _plain(found: Learnt | Again) -> Any:
+def _plain(found: LearntResult | NextRound) -> Any:
     """Return what a round gives; a hint as bytes."""
-    return found.values if isinstance(found, Learnt) else hint_to_bytes(found.hint)
+    return found.values if isinstance(found, LearntResult) else hint_to_bytes(found.hint)
 
 
 def test_a_hint_is_no_state() -> None:
@@ -252,11 +252,11 @@ def test_a_hint_is_no_state() -> None:
     assert exactly(hint_of_bytes(content)) == exactly(hint)
     case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
     state = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
-    with pytest.raises(InvalidData, match="the hint of a round is wanted"):
+    with pytest.raises(InvalidData, match="not the hint that a round"):
         hint_of_bytes(state)
-    with pytest.raises(InvalidData, match="of kind 'hint', and 'statistics' is wanted"):
+    with pytest.raises(InvalidData, match="of kind 'hint', but the task is of kind 'statistics'"):
         of_bytes(learn.LEARNER, case.spec, None, content)
-    with pytest.raises(InvalidData, match="cut or changed"):
+    with pytest.raises(InvalidData, match="truncated or changed"):
         hint_of_bytes(content[:-1])
 
 
@@ -264,5 +264,5 @@ def test_states_of_other_kinds_and_damaged_ones_are_refused() -> None:
     case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
     content = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
     for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
-        with pytest.raises(InvalidData, match="cut or changed"):
+        with pytest.raises(InvalidData, match="truncated or changed"):
             of_bytes(learn.LEARNER, case.spec, None, damaged)

@@ -63,7 +63,7 @@ def test_the_file_stands_behind_the_row_and_not_behind_what_to_do(files: str) ->
     of_all, early, hint = str(error.value).split("\n")
     assert "that is" not in of_all
     assert f" (that is bad/1.{files}, row 1)" in early
-    assert hint == "mend the rows, or give other rules: contract="
+    assert hint == "fix the rows, or pass other rules with contract="
 
 
 def test_an_infinite_value_is_told_with_its_file(files: str) -> None:

@@ -49,5 +49,5 @@ def test_files_are_one_table(folder: Path) -> None:
     assert scaled.fit(paths).transform(folder).equals(scaled.fit(ROWS).transform(ROWS))
     assert plan().schema(folder) == plan().schema(whole)
     assert artifact_bytes(scaled.fit(paths).record) == artifact_bytes(scaled.fit(ROWS).record)
-    with pytest.raises(UnknownColumn, match=r"the data lacks the column 'year'.* There are: 'x', "):
+    with pytest.raises(UnknownColumn, match=r"the data lacks the column 'year'.* are: 'x', "):
         plan().fit(paths)

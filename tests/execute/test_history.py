@@ -196,7 +196,7 @@ def test_history_later_than_the_data_shows_its_moment_as_text() -> None:
 
 
 def test_one_row_has_no_past() -> None:
-    told = r"feature .mean. reads earlier ones\. Keep them in a live state: live = fitted\.online\("
+    told = r"feature .mean. reads earlier rows\. Keep them in a live state: live = fitted\.online\("
     with pytest.raises(InvalidPlan, match=told):
         PLAN.fit(events(50)).transform_row({"t": 1, "card": "a", "x": 1.0, "device": "w"})
 

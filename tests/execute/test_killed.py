@@ -174,7 +174,7 @@ def test_a_folder_is_whole_or_not_there_and_resumed(
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        ("windows", r"^OutputError: shares of the rows cannot be written to .*: File too large"),
+        ("windows", r"^OutputError: parts of the rows cannot be written to .*: File too large"),
         ("fit_transform_to", r"^OutputError: cannot write full_fit_transform_to: File too large"),
     ],
 )

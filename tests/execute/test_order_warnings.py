@@ -35,12 +35,12 @@ def told(call: Any) -> list[str]:
 
 def test_rows_of_the_history_that_the_data_has_are_told() -> None:
     fitted = PLAN.fit(ROWS)
-    with pytest.warns(RowsRepeated, match=r"^history=: 2 rows of it, first row 1, equal rows of "):
+    with pytest.warns(RowsRepeated, match=r"^history= repeats 2 rows of the data \(first: row 1 "):
         fitted.transform(ROWS.slice(1, 2), history=ROWS.slice(0, 3))
     assert told(lambda: fitted.transform(ROWS.slice(1, 2), history=ROWS.slice(0, 3))) == []
     again = pickle.loads(pickle.dumps(fitted))
     (message,) = told(lambda: again.transform(ROWS.slice(3), history=ROWS))
-    assert "1 row of it, first row 3, equal" in message
+    assert "repeats 1 row of the data (first: row 3 " in message
     assert "Plan(row_id='id')" in message
     (message,) = told(lambda: PLAN.fit_transform(ROWS.slice(3), history=ROWS))
     by_id = ff.Plan({"sum": X.sum(over=WEEK)}, row_id="x")

@@ -51,8 +51,8 @@ def misaligned() -> Any:
         (np.empty((N_ROWS, 3), np.float32), InvalidData, "got .* and float32"),
         (np.empty((N_ROWS, 3), ">f8"), InvalidData, "got .* and >f8"),
         (np.empty((N_ROWS, 3), object), InvalidData, "got .* and object"),
-        (read_only(), InvalidData, "must be writeable and aligned"),
-        (misaligned(), InvalidData, "must be writeable and aligned"),
+        (read_only(), InvalidData, "is read-only. Pass a writeable array"),
+        (misaligned(), InvalidData, "must be aligned: .* multiples of 8 bytes"),
         (np.broadcast_to(np.empty((1, 3)), (N_ROWS, 3)), InvalidData, "writeable"),
         (
             np.lib.stride_tricks.as_strided(np.empty(3), (N_ROWS, 3), (0, 8)),

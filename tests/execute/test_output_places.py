@@ -96,17 +96,20 @@ def test_an_output_among_the_history_or_tables_is_refused(fitted: ff.FittedPlan)
 @pytest.mark.parametrize(
     ("out", "options", "kind", "told"),
     [
-        (None, {}, TypeMismatch, r"^out=None: takes the path of a file"),
-        (3, {}, TypeMismatch, r"^out=3: takes"),
-        (b"out", {}, TypeMismatch, r"^out=b'out': takes"),
-        ("", {}, InvalidPlan, r"^out='': names no place"),
+        (None, {}, TypeMismatch, r"^out=None: must be the path of a file"),
+        (3, {}, TypeMismatch, r"^out=3: must be the path of a file"),
+        (b"out", {}, TypeMismatch, r"^out=b'out': must be the path of a file"),
+        ("", {}, InvalidPlan, r"^out='': the path is empty"),
         ("s3://key:secret@bucket/out", {}, InvalidPlan, r"^out='s3://bucket/out': .*an address"),
-        ("out", {"format": 3}, InvalidPlan, r"^format=3: is none of parquet"),
-        ("out", {"format": ["ipc"]}, InvalidPlan, r"^format=\['ipc'\]: is none of parquet"),
-        ("out", {"partition_by": 3}, TypeMismatch, r"^partition_by=3: takes a column"),
-        ("out", {"partition_by": None}, TypeMismatch, r"^partition_by=None: takes a column"),
-        ("out", {"partition_by": ["k", 3]}, TypeMismatch, r"^partition_by=\['k', 3\]: takes"),
-        ("out", {"part_rows": True}, InvalidPlan, r"^part_rows=True: takes a number"),
+        ("out", {"format": 3}, InvalidPlan, r"^format=3: must be one of parquet"),
+        ("out", {"format": ["ipc"]}, InvalidPlan, r"^format=\['ipc'\]: must be one of parquet"),
+        ("out", {"partition_by": 3}, TypeMismatch, r"^partition_by=3: must be a column"),
+        ("out", {"partition_by": None}, TypeMismatch, r"^partition_by=None: must be a column"),
+        (
+            *("out", {"partition_by": ["k", 3]}, TypeMismatch),
+            r"^partition_by=\['k', 3\]: must be a column name, or a list of column names",
+        ),
+        ("out", {"part_rows": True}, InvalidPlan, r"^part_rows=True: must be a number"),
     ],
 )
 def test_what_names_no_place_is_told(

@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.progress import rate_told
+from fastfeat.progress import rate_text
 
 
 def test_an_output_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_an_output_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monke
         told.append(text)
         yield told.append
 
-    monkeypatch.setattr("fastfeat.execute.to_files.doing", doing)
+    monkeypatch.setattr("fastfeat.execute.to_files.show_progress", doing)
     fitted = ff.Plan({"y": col("x") * 2.0}).fit({"x": [1.0]})
     fitted.transform_to({"x": [0.5] * 3_000}, tmp_path / "out", part_rows=1_000)
     out = tmp_path / "out"
@@ -42,4 +42,4 @@ def test_an_output_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_rate_is_told_of_what_was_done_now(arguments: Any, told: str) -> None:
-    assert rate_told(*arguments) == told
+    assert rate_text(*arguments) == told

@@ -261,7 +261,7 @@ def test_data_that_changes_while_it_is_read_is_a_named_error():
     error = failed_row(program, 0, columns, FITTED.record.matrix_constants, table)
     assert isinstance(error, InvalidData)
     assert "features 'half', 'double', 'byte': row 0" in str(error)
-    assert "Was the data changed" in str(error)
+    assert "Did another thread change the data" in str(error)
 
 
 SUMMED = pa.table({"k": ["a"] * 10, "t": range(10), "x": [0] * 7 + [2**62, 2**62, 0]})

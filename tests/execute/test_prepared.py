@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch, UnknownColumn
+from fastfeat.execute import transform as execution
 from fastfeat_tests.plan.plan_tables import cut, cut_differently, table_of
 
 N_CALLS = 60
@@ -50,9 +51,11 @@ WITH_TIMES = ff.Plan(SMALL | TIMES, keep=["s", "i"], dtype="float32").fit(
 
 
 def general(fitted: Any, table: Any, **options: Any) -> Any:
-    """Return features by the general way."""
+    """Return features by the general way, which the first batch of a schema does not take."""
     fitted.record.prepared.clear()
-    return fitted.transform(table, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "prepare", lambda *_: None)
+        return fitted.transform(table, **options)
 
 
 def n_calls(call: Any) -> int:

@@ -405,7 +405,7 @@ def test_categories_of_a_plan_without_codes_change_nothing():
 
 def test_what_a_form_does_not_have_is_refused(monkeypatch):
     for to in ("numpy", "cupy"):
-        with pytest.raises(InvalidPlan, match=r"categories=True is for|memory of a device"):
+        with pytest.raises(InvalidPlan, match=r"categories=True is for|is in device memory"):
             CODES.fit(ROWS).transform(ROWS, to=to, categories=True)
     with pytest.raises(InvalidPlan, match="categories=True is for to='arrow'"):
         CODES.fit_transform(ROWS, to="numpy", categories=True)

@@ -192,15 +192,15 @@ BAD: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "missing": ([0, None], [0, 1], InvalidData, r"^data, row 1: col\(.id.\) is missing"),
     "missing_before": ([0], [0, None], InvalidData, r"^history=, row 1: col\(.id.\) is missing"),
     "nan": ([0.0, float("nan")], [0], InvalidData, r"^data, row 1: .* is missing"),
-    "twice": ([5, 6, 5], [1], InvalidData, r"^data, row 2: col\(.id.\) = 5 is that of row 0 too"),
+    "twice": ([5, 6, 5], [1], InvalidData, r"^data, row 2: col\(.id.\) = 5 is also the id of row"),
     "unlike": (
         *([0], [3, 4, 3]),
-        *(InvalidData, r"^history=, row 2: col\(.id.\) = 3 is that of row 0 too, and col\(.t.\) "),
+        *(InvalidData, r"^history=, row 2: col\(.id.\) = 3 is also .* row 0, but col\(.t.\) "),
     ),
     "other_type": ([0], ["a"], TypeMismatch, r"^history=, row_id='id': .*id"),
     "half": ([1], [0.5], InvalidData, r"^history=, row_id='id': .*0\.5"),
-    "list": ([[1]], [1], TypeMismatch, r"row_id='id': an id is text.* got list"),
-    "struct": ([{"a": 1}], [1], TypeMismatch, r"row_id='id': an id is text.* got struct"),
+    "list": ([[1]], [1], TypeMismatch, r"row_id='id': ids must be text.* got list"),
+    "struct": ([{"a": 1}], [1], TypeMismatch, r"row_id='id': ids must be text.* got struct"),
 }
 
 
@@ -226,7 +226,7 @@ def test_twins_in_the_history_are_compared_by_what_windows_read() -> None:
     found = FITTED.transform(table_of(EVENTS[2:]), history=history)
     assert found["own"].to_pylist() == [7]
     gone = table_of([EVENTS[0] | {"y": None}] * 2 + [EVENTS[0]])
-    with pytest.raises(InvalidData, match=r"row 2: .* and col\(.y.\) is 1 here and None there"):
+    with pytest.raises(InvalidData, match=r"row 2: .*, but col\(.y.\) is 1 here and None there"):
         FITTED.transform(table_of(EVENTS[2:]), history=gone)
     floats = ff.Plan({"sum": X.sum(over=PAST)}, row_id="id")
     nan = {"id": [1, 1], "t": [0, 0], "card": ["c"] * 2, "x": [float("nan"), None]}
@@ -284,7 +284,7 @@ def test_an_id_is_the_name_of_a_column(row_id: Any) -> None:
 
 
 def test_a_late_column_is_no_id() -> None:
-    with pytest.raises(InvalidPlan, match="row_id='y' names a late column"):
+    with pytest.raises(InvalidPlan, match="row_id='y' is known only after the prediction"):
         ff.Plan({"x": X}, label="y", row_id="y")
 
 
@@ -322,7 +322,7 @@ def test_the_data_alone_has_each_id_once() -> None:
     once = {"t": [1, 1, 2], "i": [0, 1, 2], "x": [1.0, 1.0, 5.0]}
     fitted, found = plan.fit_transform(once)
     assert found["s"].to_pylist() == [0.0, 0.0, 2.0]
-    for ids, told in (([0, 0, 1], r'"i"\) = 0 is that of row 0'), ([0, None, 1], "is missing")):
+    for ids, told in (([0, 0, 1], r'"i"\) = 0 is also the id'), ([0, None, 1], "is missing")):
         data = {**once, "i": ids}
         for call in (
             lambda data=data: plan.fit(data),

@@ -44,10 +44,10 @@ def test_rows_are_small_integers_ranges_and_unsigned_too() -> None:
 
 
 BAD = [
-    ([True, False], InvalidData, "2 flags, and the data 3 rows"),
-    ([0, 3], InvalidData, "value 1 is 3, and the data has 3 rows"),
-    ([0, -1], InvalidData, "value 1 is -1.*from 0 on"),
-    ([2**70], TypeMismatch, "rows= is list"),
+    ([True, False], InvalidData, "2 flags, but the data has 3 rows"),
+    ([0, 3], InvalidData, "value 1 is 3, but the data has 3 rows"),
+    ([0, -1], InvalidData, "value 1 is -1.*from 0, not"),
+    ([2**70], TypeMismatch, "rows= must hold .* got list"),
     (np.array([2**63], np.uint64), InvalidData, "value 0 is 9223372036854775808"),
     ([None, True, False], InvalidData, "value 0 is missing"),
     (pa.array([1, None]), InvalidData, "value 1 is missing"),
@@ -57,9 +57,9 @@ BAD = [
     ([[0], [1]], TypeMismatch, "type list"),
     (np.zeros((3, 1), bool), TypeMismatch, r"shape \(3, 1\)"),
     (np.int64(1), TypeMismatch, r"shape \(\)"),
-    (1, TypeMismatch, "rows= is int"),
-    ("x", TypeMismatch, "rows= is str"),
-    (slice(2), TypeMismatch, "rows= is slice"),
+    (1, TypeMismatch, "rows= must hold .* got int"),
+    ("x", TypeMismatch, "rows= must hold .* got str"),
+    (slice(2), TypeMismatch, "rows= must hold .* got slice"),
     (pd.DataFrame({"m": [True, False, True]}), TypeMismatch, "type struct"),
 ]
 
@@ -80,7 +80,7 @@ def test_no_row_is_an_error_of_fit_and_no_row_out_of_transform() -> None:
     fitted = plan.fit(data)
     for none in ([], [False, False]):
         for fit in (plan.fit, plan.fit_transform):
-            with pytest.raises(InvalidData, match="rows= chooses no row"):
+            with pytest.raises(InvalidData, match="rows= selects no row"):
                 fit(data, rows=none)
         assert fitted.transform(data, rows=none).equals(fitted.transform(data).slice(0, 0))
         assert fitted.transform(data, rows=none, to="numpy").shape == (0, 1)

@@ -263,7 +263,7 @@ def test_rows_of_data_on_a_device_are_an_error() -> None:
     there = plan.fit({"x": [1.0]}).transform(
         {"x": [1.0, 2.0]}, to="cupy_columns", backend="emulated"
     )
-    with pytest.raises(InvalidData, match="rows= beside data in the memory of a device"):
+    with pytest.raises(InvalidData, match="rows= cannot be combined with data in device memory"):
         plan.fit(there, rows=[1], backend="emulated")
 
 
@@ -343,7 +343,7 @@ def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> N
 def test_what_looks_at_rows_takes_such_dictionaries_too(entries: str) -> None:
     data = pa.table({"s": coded_in_pieces(entries), "t": [0] * 200, "id": [*range(200)]})
     seen = ff.Plan({"n": col("s").count(over=ff.window(time="t"))})
-    with pytest.warns(RowsRepeated, match="51 rows of it"):
+    with pytest.warns(RowsRepeated, match="history= repeats 51 rows of the data"):
         seen.fit(data.slice(99), history=data.slice(0, 150))
     labelled = ff.Plan({"t": col("t") + 1}, label="s")
     with warnings.catch_warnings():
@@ -446,7 +446,7 @@ def test_warnings_are_of_the_rows_that_are_wanted() -> None:
     with pytest.warns(HistoryMissing, match=": 1 row of"):
         fitted.transform(data, rows=[3, 1])
     fitted = ff.Plan({"s": X.sum(over=ff.window(7, time="t"))}).fit(data)
-    with pytest.warns(RowsRepeated, match="1 row of it, first row 0"):
+    with pytest.warns(RowsRepeated, match=r"1 row of the data \(first: row 0"):
         fitted.transform(data, rows=[3], history={"t": [0], "x": [1.0]})
 
 

@@ -33,7 +33,7 @@ def test_a_plan_is_scheduled_once_for_all_calls(name: str, monkeypatch: pytest.M
     def again(*args: Any, **named: Any) -> Any:
         raise AssertionError("scheduled again")
 
-    monkeypatch.setattr(scheduling, "drafted", again)
+    monkeypatch.setattr(scheduling, "draft_schedule", again)
     refitted, train_again = case.plan.fit_transform(data, **side(case))
     assert train_again.equals(train)
     assert refitted.transform(data, history="batch", **side(case)).equals(before)

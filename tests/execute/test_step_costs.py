@@ -12,8 +12,8 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine import kernel_cache
-from fastfeat.engine.kernel_cache import spending
-from fastfeat.execute.step_costs import FEATURES, is_measured, measuring, step_measured
+from fastfeat.engine.kernel_cache import measure_kernels
+from fastfeat.execute.step_costs import FEATURES, is_measured, measure_step, measure_steps
 
 ROWS = pa.table(
     {
@@ -36,7 +36,7 @@ def test_each_step_is_measured_over_all_pieces() -> None:
     fitted = PLAN.fit(ROWS)
     expected = fitted.transform(ROWS, history="batch")
     for _ in range(2):  # the second time a small batch would run through in one call
-        with measuring() as costs:
+        with measure_steps() as costs:
             assert is_measured()
             assert fitted.transform(ROWS, history="batch").equals(expected)
             fitted.transform(ROWS.slice(0, 7), history="batch")
@@ -51,16 +51,16 @@ def test_each_step_is_measured_over_all_pieces() -> None:
 
 
 def test_a_step_within_a_step_is_a_part_of_it() -> None:
-    with measuring() as costs, step_measured("step", [], 3):
+    with measure_steps() as costs, measure_step("step", [], 3):
         assert not is_measured()
-        with step_measured("program", [], 3):
+        with measure_step("program", [], 3):
             pass
     assert [step.kind for step in costs.steps] == ["step"]
 
 
 def test_a_step_that_fails_leaves_the_next_one_measured() -> None:
-    with measuring() as costs:
-        with suppress(ValueError), step_measured("step", [], 1):
+    with measure_steps() as costs:
+        with suppress(ValueError), measure_step("step", [], 1):
             raise ValueError
         assert is_measured()
     assert costs.steps == []
@@ -70,7 +70,7 @@ def test_nothing_is_measured_in_other_threads() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     fitted = PLAN.fit(ROWS)
-    with measuring() as costs, ThreadPoolExecutor(1) as pool:
+    with measure_steps() as costs, ThreadPoolExecutor(1) as pool:
         pool.submit(fitted.transform, ROWS, history="batch").result()
     assert costs.steps == []
 
@@ -78,15 +78,15 @@ def test_nothing_is_measured_in_other_threads() -> None:
 def test_kernels_that_are_made_ready_meanwhile_do_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kernel_cache, "_spent", kernel_cache.Spent())
+    monkeypatch.setattr(kernel_cache, "_spent", kernel_cache.KernelSeconds())
     clock = [0.0]
     for name in ("perf_counter", "process_time"):
         monkeypatch.setattr(time, name, lambda: clock[0])
-    with measuring() as costs, step_measured("step", [], 1):
+    with measure_steps() as costs, measure_step("step", [], 1):
         clock[0] += 1
-        with spending():
+        with measure_kernels():
             clock[0] += 100
-            with spending():  # a kernel that another one asks for
+            with measure_kernels():  # a kernel that another one asks for
                 clock[0] += 10
         clock[0] += 2
     (step,) = costs.steps

@@ -22,9 +22,9 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.layout import layout_of
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.to_files import write_later_rows
-from fastfeat.io import budget
+from fastfeat.io import budget, host_memory
 from fastfeat.io.budget import is_bounded
-from fastfeat.io.sinks.parts import regrouped
+from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.steps.keys import cpu_vocabulary
 
 N_ROWS = 10_000
@@ -208,7 +208,7 @@ def test_a_budget_that_features_exceed_is_told_and_more_goes_on(
 ) -> None:
     fitted.transform_to(table, tmp_path / "expected", part_rows=500)
     taken = [1 << 30]
-    monkeypatch.setattr(budget, "resident_memory", lambda: taken[-1])
+    monkeypatch.setattr(host_memory, "resident_memory", lambda: taken[-1])
     n_bytes = iter([1 << 12] * 2 + [1 << 40] * 99)
 
     def features_of(one: Any, *arguments: Any, **options: Any) -> Any:
@@ -219,11 +219,11 @@ def test_a_budget_that_features_exceed_is_told_and_more_goes_on(
     transformed = pieces.transform
     monkeypatch.setattr(pieces, "transform", features_of)
     monkeypatch.setattr(budget, "MOST_TABLE", 1 << 14)
-    told = r"memory=8 GiB is exceeded by computing features: the process has 9 GiB in memory.*"
+    told = r"memory=8 GiB is exceeded by computing features: the process uses 9 GiB of memory.*"
     with pytest.raises(ff.errors.OutOfMemory, match=told + 'Give memory="10548MiB"'):
         fitted.transform_to(table, tmp_path / "out", part_rows=500, memory="8GiB")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ff.errors.OutOfMemory, match="work on rows, however few at a time,"):
+    with pytest.raises(ff.errors.OutOfMemory, match="processing even a few rows at a time"):
         fitted.transform_batches(table, memory="8GiB")
     taken.append(1 << 30)
     batches = fitted.transform_batches(table, memory="8GiB")
@@ -337,14 +337,14 @@ def test_a_column_that_lacks_is_told_before_anything_is_read(
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("out", {"format": "parqet"}, "format='parqet': is none of .* Did you mean 'parquet'"),
-        ("out.pqt", {}, "'.pqt' is the suffix of no format"),
+        ("out", {"format": "parqet"}, "format='parqet': must be one of .* Did you mean 'parquet'"),
+        ("out.pqt", {}, "no format has the suffix '.pqt'"),
         ("out.csv", {"partition_by": "city"}, "are for folders"),
         ("out.csv", {"format": "ipc"}, "format=, .* are for folders"),
-        ("out", {"part_rows": 0}, "part_rows=0: takes a number of rows, from 1"),
-        ("out", {"partition_by": "citi"}, "no kept column 'citi'. Did you mean 'city'"),
+        ("out", {"part_rows": 0}, "part_rows=0: must be a number of rows, at least 1"),
+        ("out", {"partition_by": "citi"}, "kept column is named 'citi'. Did you mean 'city'"),
         ("out", {"partition_by": ["city", "city"]}, "names 'city' twice"),
-        ("out", {"partition_by": "x"}, "'x' is float. Folders are named by"),
+        ("out", {"partition_by": "x"}, "'x' is float. Partition by text"),
     ],
 )
 def test_odd_options_are_told(
@@ -363,7 +363,7 @@ def test_odd_options_are_told(
 def test_partitions_of_too_many_values_are_refused(
     fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
 ) -> None:
-    with pytest.raises(ff.errors.InvalidData, match="more than 1,000 folders of 10,000 rows"):
+    with pytest.raises(ff.errors.InvalidData, match="more than 1,000 folders for 10,000 rows"):
         fitted.transform_to(table, tmp_path / "out", partition_by="id")
 
 
@@ -383,9 +383,9 @@ def test_a_file_of_the_data_is_not_replaced(
     pq.write_table(table, source)
     (tmp_path / "link.parquet").symlink_to(source)
     plan = ff.Plan({"x": col("x")})
-    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, and the features"):
         fitted.transform_to(source, tmp_path / out)
-    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, and the features"):
         plan.fit_transform_to([source], tmp_path / out)
     assert pq.read_table(source).equals(table)
 
@@ -438,13 +438,13 @@ def test_no_group_of_rows_is_kept_while_the_next_one_is_made(
 
     def groups_of(tables: Any, n_rows: int, part_rows: int) -> Any:
         groups: list[weakref.ref[Any]] = []
-        made = regrouped(tables, n_rows, part_rows)
+        made = regroup_rows(tables, n_rows, part_rows)
         while (waiting := [next(made, None)])[0] is not None:
             groups.append(weakref.ref(waiting[0]))
             yield waiting.pop()
             kept.append(sum(group() is not None for group in groups))
 
-    monkeypatch.setattr(to_files, "regrouped", groups_of)
+    monkeypatch.setattr(to_files, "regroup_rows", groups_of)
     monkeypatch.setattr(to_files, "group_rows_of", lambda schema: 500)
     monkeypatch.setattr(to_files, "part_rows_of", lambda schema: 2_000)
     fitted.transform_to(table, tmp_path / out)

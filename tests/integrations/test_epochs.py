@@ -15,7 +15,7 @@ from fastfeat.integrations.batches.blocks import Block
 from fastfeat.integrations.batches.epochs import (
     Division,
     Even,
-    Segment,
+    PieceSegment,
     Worker,
     order_of,
     permutation,
@@ -33,11 +33,11 @@ SMALL = st.integers(1, 5)
 EVEN = st.sampled_from([None, "pad", "drop"])
 
 
-def reader(sizes: Sequence[int]) -> Callable[[Sequence[Segment]], Block]:
+def reader(sizes: Sequence[int]) -> Callable[[Sequence[PieceSegment]], Block]:
     """Return what gives the number that each row has among all."""
     starts = [0, *accumulate(sizes)]
 
-    def read(parts: Sequence[Segment]) -> Block:
+    def read(parts: Sequence[PieceSegment]) -> Block:
         rows = [np.arange(starts[k] + a, starts[k] + b) for k, a, b in parts]
         assert all(0 <= part.start < part.stop <= sizes[part.piece] for part in parts)
         return {ROW: np.concatenate(rows)}

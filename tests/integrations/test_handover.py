@@ -12,7 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import TypeMismatch
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import hand_over
+from fastfeat.integrations.library_data import hand_over
 
 DATA = {"x": np.arange(4.0)}
 FITTED = ff.Plan({"a": col("x") * 2}).fit(DATA)
@@ -30,7 +30,7 @@ FITTED = ff.Plan({"a": col("x") * 2}).fit(DATA)
 def test_features_come_without_rows_history_and_tables(beside: dict[str, Any]) -> None:
     features = FITTED.transform(DATA)
     assert hand_over(FITTED, CallRows(None), features, False, None).features.equals(features)
-    with pytest.raises(TypeMismatch, match="are for data, and features= is given"):
+    with pytest.raises(TypeMismatch, match="are for data, not for features="):
         hand_over(FITTED, CallRows(None, **beside), features, False, None)
-    with pytest.raises(TypeMismatch, match="pass either rows"):
+    with pytest.raises(TypeMismatch, match="pass either data or features="):
         hand_over(FITTED, CallRows(DATA), features, False, None)

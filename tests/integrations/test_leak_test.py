@@ -178,7 +178,7 @@ def test_report_says_what_it_cannot_find() -> None:
     assert "'x', 'k'" in said
     assert "tables" in said
     assert said.splitlines()[0] in repr(report)
-    assert "a leak is more than 0.03 from it, and more than 4 errors" in repr(report)
+    assert "a leak deviates from it by more than 0.03, and by more than 4 stand" in repr(report)
 
 
 def test_folds_are_given_as_to_cross_fit() -> None:
@@ -195,13 +195,13 @@ def test_folds_are_given_as_to_cross_fit() -> None:
 
 def test_what_cannot_be_tested_is_an_error() -> None:
     table = events(100)
-    with pytest.raises(InvalidPlan, match="the plan has no label"):
+    with pytest.raises(InvalidPlan, match="the plan names no label, so leakage"):
         ff.leak_test(ff.Plan({"x": col("x")}), table)
     untyped: Any = ff.Plan({"x": col("x")}, label="y").fit(table)
     with pytest.raises(TypeMismatch, match=r"pass fitted\.plan"):
         ff.leak_test(untyped, table)
-    with pytest.raises(InvalidPlan, match="at least 2, got 1"):
+    with pytest.raises(InvalidPlan, match="at least 2 for a standard error, got 1"):
         ff.leak_test(ff.Plan({"x": col("x")}, label="y"), table, n_permutations=1)
     same = table.set_column(table.column_names.index("y"), "y", pa.array([1] * 100))
-    with pytest.raises(InvalidData, match="the same, 1"):
+    with pytest.raises(InvalidData, match="the same label, 1"):
         ff.leak_test(ff.Plan({"x": col("x")}, label="y"), same)

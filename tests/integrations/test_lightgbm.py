@@ -166,7 +166,7 @@ def test_a_dictionary_does_not_reach_lightgbm() -> None:
         [sys.executable, "-c", DICTIONARY], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "the feature 'city' is a dictionary of categories. Give its codes" in done.stdout
+    assert "the feature 'city' is a dictionary of categories. Pass its codes" in done.stdout
 
 
 def test_kept_columns_are_no_features() -> None:
@@ -186,7 +186,7 @@ def test_kept_columns_are_no_features() -> None:
         (
             lambda: ours.dataset(ff.Plan({"a:b": col("age")}, label="spent").fit(TRAIN), TRAIN),
             InvalidPlan,
-            "LightGBM takes no feature whose name has one of",
+            "LightGBM refuses feature names that contain one of",
         ),
         (
             lambda: ours.dataset(ff.Plan({"a\nb": col("age")}, label="spent").fit(TRAIN), TRAIN),

@@ -360,11 +360,11 @@ T = pa.table({"street": ["street 1"], "n": [1]})
     ("call", "kind", "told"),
     [
         (lambda to: ours.save_model(PLAN, linear_model(1), to), TypeMismatch, "fit(data) first"),
-        (lambda to: ours.save_model(FITTED, 3, to), TypeMismatch, "a builtins.int, which is none"),
+        (lambda to: ours.save_model(FITTED, 3, to), TypeMismatch, "a builtins.int, not a model"),
         (
             lambda to: ours.save_model(FITTED, linear_model(2), to),
             InvalidPlan,
-            "the model was trained on 2 features, and the plan gives 10",
+            "the model was trained on 2 features, but the plan has 10",
         ),
         (
             lambda to: ours.save_model(FITTED, of_sklearn_and_a_frame()[0], to, method="score_all"),
@@ -376,22 +376,22 @@ T = pa.table({"street": ["street 1"], "n": [1]})
                 FITTED.select([*FITTED.feature_names[1:], "size"]), of_lightgbm()[0], to
             ),
             InvalidPlan,
-            "in another order: 'size' stands where the plan gives 'age'",
+            "in another order: it has 'size' where the plan has 'age'",
         ),
         (
             lambda to: ours.save_model(LOOKING_UP.fit(TRAIN, tables={"t": T}), linear_model(1), to),
             InvalidPlan,
-            "the plan looks up in the table 't'. Pass it: tables={'t': ...}",
+            "the plan looks up values in the table 't'. Pass it: tables={'t': ...}",
         ),
         (
             lambda to: ours.save_model(FITTED, linear_model(10), to, tables=T),
             TypeMismatch,
-            "tables= is a dict of tables by name, got a Table",
+            "tables= must be a dict of tables by name, got a Table",
         ),
         (
             lambda to: ours.save_model(OF_PAST.fit(TRAIN), linear_model(1), to),
             InvalidPlan,
-            "Pass history=, which is kept with the model, or history='batch'",
+            "Pass history=, which is saved with the model, or history='batch'",
         ),
         (
             lambda to: ours.save_model(FITTED, linear_model(10), to, not_missing="city"),
@@ -406,7 +406,7 @@ T = pa.table({"street": ["street 1"], "n": [1]})
         (
             lambda to: ours.save_model(FITTED, of_torch()[0].train(), to),
             InvalidPlan,
-            "model.eval() first",
+            "call model.eval() before",
         ),
         (
             lambda to: ours.save_model(FITTED, to),

@@ -157,8 +157,8 @@ def test_an_event_is_of_attrs_classes_that_hold_text_alone(fitted: ff.FittedPlan
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"state": "DONE"}, "state='DONE': is one of START"),
-        ({"run_id": "7"}, "run_id='7': is a UUID"),
+        ({"state": "DONE"}, "state='DONE': must be one of START"),
+        ({"run_id": "7"}, "run_id='7': must be a UUID"),
         ({"time": datetime(2026, 1, 1)}, "has no time zone"),
         ({"trained_on": 3}, "trained_on= takes a path"),
         ({"tables": {"planes": b"x"}}, r"tables\['planes'\]= takes a path"),

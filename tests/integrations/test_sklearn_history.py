@@ -111,13 +111,13 @@ def test_new_rows_come_after_the_history() -> None:
 
 
 def test_a_split_that_would_thin_windows_is_refused() -> None:
-    with pytest.raises(InvalidData, match=r"mean\(over=.* sees earlier rows, and a split of"):
+    with pytest.raises(InvalidData, match=r"mean\(over=.* sees earlier rows, but a split of"):
         Features(PLAN).fit(X, Y)
-    with pytest.raises(ValueError, match="say history='batch'"):
+    with pytest.raises(ValueError, match="Pass history='batch' only"):
         make_pipeline(Features(PLAN), DecisionTreeClassifier()).fit(X, Y)
-    with pytest.raises(InvalidPlan, match=r"count twice, .* Plan\(row_id='id'\)"):
+    with pytest.raises(InvalidPlan, match=r"count twice.* Plan\(row_id='id'\)"):
         Features(NO_ID, history=ALL).fit(X)
-    with pytest.raises(InvalidData, match="history= lacks 200 rows of X, and is to have all rows"):
+    with pytest.raises(InvalidData, match="history= lacks 200 rows of X, but must have all rows"):
         Features(PLAN, history=ALL[:100]).fit(X, Y)
     with pytest.raises(UnknownColumn, match=r"^the data lacks the column 'id'"):
         Features(PLAN, history=ALL).fit(X.drop(columns="id"), Y)
@@ -144,7 +144,7 @@ def test_windows_over_a_label_need_it_in_the_data_or_the_history() -> None:
     made = Features(PLAN, history="batch", output="pandas").fit_transform(ALL, Y)
     pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(slice(None)))
     with pytest.raises(
-        UnknownColumn, match="windows see 'is_late' of earlier rows, and X lacks it"
+        UnknownColumn, match="windows see 'is_late' of earlier rows, but X lacks it"
     ):
         Features(PLAN, history="batch").fit(X, Y)
 
@@ -159,7 +159,7 @@ def test_windows_keep_the_labels_of_the_data_where_y_is_another() -> None:
 
 def test_a_history_that_is_passed_must_be_held() -> None:
     with pytest.raises(
-        TypeMismatch, match=r"slices where it is as long as X\. Hold it: history=Held"
+        TypeMismatch, match=r"slices if it is as long as X\. Protect it: history=Held"
     ):
         Features(PLAN).fit(X, Y, history=ALL)
     held = Held(ALL)
@@ -277,12 +277,12 @@ def test_rows_after_those_of_fit_do_not_hold_their_own_past() -> None:
     step.transform(frame)  # with the rows of fit
     step.transform(frame[:10])
     step.transform(frame[10:].assign(k="c"))  # of others
-    with pytest.warns(HistoryMissing, match="rows of 2 entities of 'k' begin after"):
+    with pytest.warns(HistoryMissing, match="rows of 2 entities of 'k' begin later than"):
         step.transform(frame[10:])
     step.transform(frame[10:])  # told once
     alone = Features(ff.Plan({"m": col("x").mean(over=ff.window(time="t"))}), history="batch")
     alone.fit_transform(frame[:10])
-    with pytest.warns(HistoryMissing, match="the rows of X begin after"):
+    with pytest.warns(HistoryMissing, match="the rows of X begin later than"):
         pickle.loads(pickle.dumps(alone)).transform(frame[10:])
 
 

@@ -35,7 +35,7 @@ def scores(X: Any, y: Any, cv: Any, groups: Any = None) -> Any:
 
 def test_a_splitter_that_splits_rows_of_one_id_is_refused() -> None:
     X, y = rows_of(np.random.default_rng(1).integers(0, N, N))
-    with pytest.raises(InvalidData, match=r"rows of X have a 'id' that fit has .*GroupKFold"):
+    with pytest.raises(InvalidData, match=r"rows of X have the 'id' of a training row.*GroupKFold"):
         scores(X, y, KFold(4))
 
 

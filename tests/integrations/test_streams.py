@@ -25,13 +25,18 @@ from fastfeat.integrations.batches.blocks import (
     DENSE,
     contents_of,
     features_block,
-    joined,
+    join_blocks,
 )
 from fastfeat.integrations.batches.columns import LABEL, Block, label_array
 from fastfeat.integrations.batches.epochs import Division, Worker
 from fastfeat.integrations.batches.options import resolve_state
 from fastfeat.integrations.batches.pieces import pieces_of
-from fastfeat.integrations.batches.streams import Mixing, Ready, Stream, rows_of
+from fastfeat.integrations.batches.streams import (
+    BatchStream,
+    ShuffleOptions,
+    TransformedBlock,
+    rows_of,
+)
 
 N = 300
 ID = ("keep", "id")
@@ -77,23 +82,23 @@ def stream(
     history: Any = None,
     tables: Any = None,
     **contents: Any,
-) -> Stream:
+) -> BatchStream:
     """Return a stream of a plan over data."""
     given: dict[str, Any] = {
         "codes": None, "bags": (), "label": None, "keep": None, "dtype": "float32",
         "as_matrix": False,
     }  # fmt: skip
     made = contents_of(fitted, **given | contents)
-    columns = [*made.columns, *made.columns_if_there]
+    columns = [*made.columns, *made.optional_columns]
     found = rows_of(
         made, pieces_of(data, columns, piece_rows), CallRows(data, history=history, tables=tables)
     )
-    return Stream(found, Division(found.n_rows, batch_size), Mixing(shuffle, 0, mix))
+    return BatchStream(found, Division(found.n_rows, batch_size), ShuffleOptions(shuffle, 0, mix))
 
 
-def whole(given: Stream, epoch: int = 0) -> Block:
+def whole(given: BatchStream, epoch: int = 0) -> Block:
     """Return all batches of an epoch as one block, in the order of the ids."""
-    block = joined(list(given.batches(epoch, Worker(), 0)))
+    block = join_blocks(list(given.batches(epoch, Worker(), 0)))
     order = np.argsort(block[ID])
     return {key: of[order] for key, of in block.items() if isinstance(of, np.ndarray)}
 
@@ -172,7 +177,7 @@ def test_a_reader_keeps_the_order_of_its_pieces() -> None:
 
 def test_pickled_streams_give_the_same_batches() -> None:
     made = stream()
-    other: Stream = pickle.loads(pickle.dumps(made))
+    other: BatchStream = pickle.loads(pickle.dumps(made))
     for batch, same in zip(
         made.batches(2, Worker(), 0), other.batches(2, Worker(), 0), strict=True
     ):
@@ -232,7 +237,7 @@ WINDOWS = ff.Plan(
 
 def test_windows_need_history_and_see_all_rows() -> None:
     fitted = WINDOWS.fit(EVENTS)
-    with pytest.raises(InvalidPlan, match=r"50 of each user, which see rows of other pieces"):
+    with pytest.raises(InvalidPlan, match=r"\(50 of each user\), which see rows of other pieces"):
         stream(EVENTS, fitted=fitted)
     expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
     block = whole(stream(EVENTS, fitted=fitted, history="batch"))
@@ -256,7 +261,7 @@ def test_pieces_that_hold_the_past_of_their_rows_are_transformed_by_themselves(
     expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
     for shuffle in (True, False):
         made = stream(path, fitted=fitted, history="piece", shuffle=shuffle)
-        assert not isinstance(made.rows, Ready)
+        assert not isinstance(made.rows, TransformedBlock)
         np.testing.assert_array_equal(whole(made)[DENSE], expected)
 
 
@@ -266,7 +271,7 @@ def test_rows_without_a_label_ahead_are_left_out_and_counted() -> None:
     with pytest.warns(ff.errors.RowsWithoutLabel):
         fitted = plan.fit(EVENTS)
     made = stream(EVENTS, fitted=fitted)
-    assert isinstance(made.rows, Ready)
+    assert isinstance(made.rows, TransformedBlock)
     label = fitted.label(EVENTS)
     assert made.rows.n_left_out == label.null_count > 0
     block = whole(made)
@@ -292,9 +297,11 @@ def test_features_that_are_computed_are_taken_as_they_are() -> None:
     contents = stream(fitted=fitted, label=False).rows.contents
     block = features_block(contents, features, TABLE["y"])
     check_bits(block, fitted)
-    made = Stream(Ready(contents, block), Division(N, 32), Mixing(True, 0, 1))
+    made = BatchStream(
+        TransformedBlock(contents, block), Division(N, 32), ShuffleOptions(True, 0, 1)
+    )
     check_bits(whole(made), fitted)
-    with pytest.raises(InvalidData, match="the label has 3 values, and the features 300 rows"):
+    with pytest.raises(InvalidData, match="the label has 3 values, but the features have 300 rows"):
         features_block(contents, features, [1, 2, 3])
 
 
@@ -359,7 +366,7 @@ def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
     ("label", "kind", "told"),
     [
         ("y", TypeMismatch, "got str, which is not a column"),
-        (np.ones((2, 2)), InvalidData, "has shape (2, 2), and 'label' is one: pass that column"),
+        (np.ones((2, 2)), InvalidData, "has shape (2, 2), but 'label' is one column: pass only"),
         ([1, None], InvalidData, "the label is missing in 1 row"),
         (np.ma.masked_equal([1, 0], 0), InvalidData, "the label is missing in 1 row"),
     ],
@@ -379,11 +386,11 @@ MISSING = [None, *range(N - 1)]
 @pytest.mark.parametrize(
     ("make", "kind", "told"),
     [
-        (lambda: stream(TABLE.drop(["y"])), UnknownColumn, "lacks 'y', of which the label is"),
+        (lambda: stream(TABLE.drop(["y"])), UnknownColumn, "lacks 'y', which the label is"),
         (lambda: stream(TABLE.drop(["id"])), UnknownColumn, "lacks the column 'id'"),
         (lambda: stream(TABLE.drop(["x"])), UnknownColumn, "lacks the column 'x'"),
-        (lambda: stream(label="z"), UnknownColumn, "lacks 'z', of which the label is made"),
-        (lambda: stream(label="city"), TypeMismatch, "the label is string, and tensors hold"),
+        (lambda: stream(label="z"), UnknownColumn, "lacks 'z', which the label is computed"),
+        (lambda: stream(label="city"), TypeMismatch, "the label is string, but tensors hold"),
         (lambda: stream(replaced("y", MISSING)), InvalidData, "label is missing in 1 row"),
         (lambda: stream(label="x"), InvalidData, "label is missing in 1 row"),
         (lambda: stream(replaced("id", MISSING)), InvalidData, "keep='id' is int64 and missing"),
@@ -391,21 +398,21 @@ MISSING = [None, *range(N - 1)]
         (lambda: stream(label=3), InvalidPlan, "label=3: takes the name of a column"),
         (lambda: stream(label=TABLE), InvalidPlan, "label=<Table>: takes the name of a column"),
         (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
-        (lambda: stream(codes={"city": 0}), InvalidPlan, "takes how many codes there are, from 1"),
-        (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),
-        (lambda: stream(bags=["tags"]), InvalidPlan, "named so. Did you mean 'tag'?"),
-        (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix holds features"),
-        (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, and codes= says"),
-        (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, and a code"),
+        (lambda: stream(codes={"city": 0}), InvalidPlan, "takes the number of codes, from 1"),
+        (lambda: stream(bags=["x"]), InvalidPlan, "these columns of it have none: 'x'"),
+        (lambda: stream(bags=["tags"]), InvalidPlan, "has this name. Did you mean 'tag'?"),
+        (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix has only features"),
+        (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, but codes= allows"),
+        (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, but a code"),
         (lambda: stream(TABLE.to_reader()), TypeMismatch, "RecordBatchReader can be read once"),
-        (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, and each epoch"),
+        (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, but each epoch"),
         (lambda: stream("nowhere/"), InvalidData, "no such file: nowhere"),
         (lambda: stream(["nowhere.parquet"]), InvalidData, "no such file: nowhere.parquet"),
         (lambda: stream(3), TypeMismatch, "int, which is not a table"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_once(
-    make: Callable[[], Stream], kind: type[Exception], told: str
+    make: Callable[[], BatchStream], kind: type[Exception], told: str
 ) -> None:
     """Values of later pieces are seen as they are read; here the first row is the wrong one."""
     with pytest.raises(kind, match=re.escape(told)):
@@ -418,14 +425,14 @@ def test_files_are_refused_that_change_vanish_or_lack_a_column(tmp_path: Path) -
     (whole_epoch,) = made.batches(0, Worker(), 0)
     assert len(whole_epoch[ID]) == N
     pq.write_table(TABLE.slice(0, 7), folder / "b.parquet")
-    with pytest.raises(InvalidData, match=r"b\.parquet was written anew since it was first read"):
+    with pytest.raises(InvalidData, match=r"b\.parquet was rewritten after it was first read"):
         list(made.batches(1, Worker(), 0))
     (folder / "b.parquet").unlink()
     with pytest.raises(InvalidData, match=r"no such file: .*b\.parquet") as caught:
         list(made.batches(1, Worker(), 0))
     assert any("in piece" in note for note in caught.value.__notes__)
     pq.write_table(TABLE.drop(["x"]), folder / "b.parquet")
-    with pytest.raises(UnknownColumn, match=r"b\.parquet lacks 'x', which is read"):
+    with pytest.raises(UnknownColumn, match=r"b\.parquet lacks 'x', which the plan reads"):
         stream(folder)
     (folder / "b.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InvalidData, match=r"b\.parquet: cannot be read as Parquet"):
@@ -453,7 +460,7 @@ def test_a_folder_is_read_with_those_below_and_without_what_is_hidden(tmp_path: 
     pq.write_table(TABLE.slice(0, 10), below / "c.parquet")
     assert stream(tmp_path).division.n_rows == N + 10
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidData, match="no file in it whose name ends in"):
+    with pytest.raises(InvalidData, match="has no files that end in"):
         stream(tmp_path / "empty")
 
 
@@ -473,11 +480,11 @@ def test_patterns_and_addresses_are_files_of_a_folder(tmp_path: Path) -> None:
 
 def test_a_function_must_open_the_same_reader_each_time() -> None:
     once = parts_of(TABLE)
-    with pytest.raises(InvalidData, match=r"5 pieces at first, and 0 now: it was read before"):
+    with pytest.raises(InvalidData, match=r"5 pieces at first, but 0 now: it was already read"):
         stream(lambda: once)
     sizes = iter([300, 300, 200, 200])
     made = stream(lambda: TABLE.slice(0, next(sizes)).to_batches(max_chunksize=150))
-    with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, and has 50 now"):
+    with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, but has 50 now"):
         list(made.batches(0, Worker(), 0))
 
 
@@ -507,7 +514,7 @@ def test_kept_columns_have_the_type_of_the_first_piece(
 ) -> None:
     fitted = ff.Plan({"n": col("x").is_null()}, keep=[name]).fit(TABLE)
     made = stream(pieces_with(name, first, later), fitted=fitted)
-    found = joined([*made.batches(0, Worker(), 0)])["keep", name]
+    found = join_blocks([*made.batches(0, Worker(), 0)])["keep", name]
     assert (found.dtype if isinstance(found, np.ndarray) else found.type) == kind
     assert len(found) == N
 
@@ -515,9 +522,9 @@ def test_kept_columns_have_the_type_of_the_first_piece(
 @pytest.mark.parametrize(
     ("name", "first", "later", "told"),
     [
-        ("id", [*range(N)], ["a"] * N, "keep='id' is string here, and int64 in the first piece"),
-        ("id", [None] * N, [1.5] * N, "keep='id' is float64 here, and null in the first piece"),
-        ("y", [0] * N, [0.5] * N, "the label is float32 here, and int64 in the first piece"),
+        ("id", [*range(N)], ["a"] * N, "keep='id' is string in this piece of the data, but int64"),
+        ("id", [None] * N, [1.5] * N, "keep='id' is float64 in this piece of the data, but null"),
+        ("y", [0] * N, [0.5] * N, "the label is float32 in this piece of the data, but int64"),
     ],
 )
 def test_pieces_of_other_types_are_told_of(name: str, first: Any, later: Any, told: str) -> None:
@@ -534,27 +541,27 @@ def test_a_csv_is_read_into_memory(tmp_path: Path) -> None:
 
 
 def test_states_are_of_one_plan_data_and_order() -> None:
-    def other_plan() -> Stream:
+    def other_plan() -> BatchStream:
         return stream(fitted=ff.Plan({"x": col("x")}, label="y").fit(TABLE))
 
     settings = stream().settings()
     state = {"epoch": 2, "batches": 3, "of": settings}
     assert resolve_state(state, stream().settings(), 10) == (2, 3)
     told = {
-        "of another plan": other_plan().settings(),
-        "of other data": stream(rows(seed=1)).settings(),
-        "n_rows was 300, and is 299": settings | {"n_rows": 299},
-        "batch_size was 32, and is 33": stream(batch_size=33).settings(),
-        "mix was 2, and is 3": stream(mix=3).settings(),
-        "shuffle was True, and is False": stream(shuffle=False).settings(),
+        "it has another plan": other_plan().settings(),
+        "it has other data": stream(rows(seed=1)).settings(),
+        "n_rows was 300, and is now 299": settings | {"n_rows": 299},
+        "batch_size was 32, and is now 33": stream(batch_size=33).settings(),
+        "mix was 2, and is now 3": stream(mix=3).settings(),
+        "shuffle was True, and is now False": stream(shuffle=False).settings(),
     }
     for text, others in told.items():
         with pytest.raises(InvalidData, match=f"another loader: {text}.*set_epoch\\(3\\)"):
             resolve_state(state, others, 10)
     for wrong in (None, {}, {"epoch": -1, "batches": 0, "of": settings}, {"epoch": 0}):
-        with pytest.raises(InvalidData, match="no state of a FeatureLoader"):
+        with pytest.raises(InvalidData, match="not a state of a FeatureLoader"):
             resolve_state(wrong, settings, 10)
-    with pytest.raises(InvalidData, match="after 3 of 2 batches"):
+    with pytest.raises(InvalidData, match="after batch 3, but an epoch has 2"):
         resolve_state(state, settings, 2)
 
 

@@ -188,11 +188,11 @@ def test_a_state_of_another_loader_is_refused() -> None:
     state = batches().loader().state_dict()
     with pytest.raises(InvalidData, match="num_workers was 0, and is 1"):
         batches().loader(num_workers=1).load_state_dict(state)
-    with pytest.raises(InvalidData, match="world_size was 1, and is 2"):
+    with pytest.raises(InvalidData, match="world_size was 1, and is now 2"):
         batches(rank=0, world_size=2).loader().load_state_dict(state)
-    with pytest.raises(InvalidData, match="seed was 0, and is 1"):
+    with pytest.raises(InvalidData, match="seed was 0, and is now 1"):
         batches(seed=1).loader().load_state_dict(state)
-    with pytest.raises(InvalidData, match="no state of a FeatureLoader"):
+    with pytest.raises(InvalidData, match="not a state of a FeatureLoader"):
         batches().loader().load_state_dict({"epoch": 1})
 
 
@@ -202,7 +202,7 @@ def test_a_later_pass_ends_an_earlier_one() -> None:
     next(earlier)
     later = iter(loader)
     next(later)
-    with pytest.raises(RuntimeError, match="a later pass over this loader has begun"):
+    with pytest.raises(RuntimeError, match="a later pass over the loader has started"):
         next(earlier)
     assert len([*later]) == len(loader) - 1
 
@@ -239,13 +239,13 @@ def test_pinned_memory_is_for_cards() -> None:
         (lambda: batches(even="odd"), InvalidPlan, "takes 'pad' or 'drop'"),
         (lambda: batches(keep="id"), InvalidPlan, "keep must be a list of column names, got 'id'"),
         (lambda: batches(bags="tag"), InvalidPlan, "bags must be a list of column names"),
-        (lambda: batches(codes=["city"]), TypeMismatch, "codes= takes how many codes each column"),
-        (lambda: batches(tables=TABLE), TypeMismatch, "tables= is a dict of tables by name, got a"),
+        (lambda: batches(codes=["city"]), TypeMismatch, "codes= takes the number of codes"),
+        (lambda: batches(tables=TABLE), TypeMismatch, "tables= must be a dict of tables by name"),
         (lambda: batches(seed=-1), InvalidPlan, "seed=-1"),
         (lambda: batches(mix=0), InvalidPlan, "mix=0"),
         (lambda: batches(shuffle="no"), InvalidPlan, "shuffle='no'"),
         (lambda: FeatureBatches(FITTED, TABLE, 0), InvalidPlan, "batch_size=0"),
-        (lambda: batches(rank=1), InvalidPlan, "give both"),
+        (lambda: batches(rank=1), InvalidPlan, "pass both"),
         (lambda: batches(rank=2, world_size=2), InvalidPlan, "from 0 to 1"),
         (lambda: batches().loader(num_workers=-1), InvalidPlan, "num_workers=-1"),
         (lambda: batches().loader(num_workers=1, context="thread"), InvalidPlan, "'forkserver'"),
@@ -256,7 +256,7 @@ def test_pinned_memory_is_for_cards() -> None:
         (
             lambda: FeatureBatches(FITTED, lambda: [TABLE]).loader(num_workers=1, context="spawn"),
             InvalidPlan,
-            "Write it at the top of a module",
+            "Define it at the top of a module",
         ),
     ],
 )

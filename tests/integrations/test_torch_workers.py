@@ -212,7 +212,7 @@ def test_an_error_in_a_worker_keeps_its_kind(path: Path) -> None:
     loader = FeatureBatches(FITTED, path, 64).loader(num_workers=2, context="fork")
     ids(loader)
     pq.write_table(TABLE.slice(0, 100), path)
-    with pytest.raises(InvalidData, match=r"rows\.parquet was written anew"):
+    with pytest.raises(InvalidData, match=r"rows\.parquet was rewritten"):
         ids(loader)
 
 

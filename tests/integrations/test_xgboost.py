@@ -299,8 +299,8 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
 @pytest.mark.parametrize(
     ("call", "kind", "told"),
     [
-        (lambda: ours.dmatrix(PLAN, TRAIN), TypeMismatch, "got Plan, which is no fitted plan"),
-        (lambda: ours.dmatrix(FITTED), TypeMismatch, "pass either rows, as data, or features="),
+        (lambda: ours.dmatrix(PLAN, TRAIN), TypeMismatch, "got Plan, not a fitted plan"),
+        (lambda: ours.dmatrix(FITTED), TypeMismatch, "pass either data or features="),
         (lambda: ours.dmatrix(FITTED, features=FEATURES), TypeMismatch, "pass label= too"),
         (
             lambda: ours.dmatrix(FITTED, TEST.drop_columns("spent")),
@@ -312,21 +312,21 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
             InvalidData,
             "2 of 1,000 labels are missing. Leave those rows out",
         ),
-        (lambda: ours.dmatrix(FITTED, TEST, label=[1, 0]), InvalidData, "has 2 values, and there"),
+        (lambda: ours.dmatrix(FITTED, TEST, label=[1, 0]), InvalidData, "has 2 values, but the"),
         (
             lambda: ours.dmatrix(FITTED, TEST, label=[2**53 + 1] * 1_000),
             InvalidData,
-            "integers beyond 2**53, which no float is",
+            "integers beyond 2**53, which floats cannot",
         ),
         (
             lambda: ours.dmatrix(FITTED, TEST, label=["a"] * 1_000),
             TypeMismatch,
-            "the label is string, and a number is needed",
+            "the label is string, but must be a number",
         ),
         (
             lambda: ours.dmatrix(FITTED, TEST, categories=["cty"]),
             InvalidPlan,
-            "Did you mean 'city'? Those of ordinal_encode() have: 'city', 'street'",
+            "Did you mean 'city'? Features of ordinal_encode() have codes: 'city', 'street'",
         ),
         (
             lambda: ours.dmatrix(FITTED, TEST, categories="city"),
@@ -336,7 +336,7 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
         (
             lambda: ours.dmatrix(FITTED, TEST, label=TEST.select(["age", "spent"])),
             InvalidData,
-            "the label has shape (1000, 2), and 'label' is one: pass that column",
+            "the label has shape (1000, 2), but 'label' is one column: pass only",
         ),
         (
             lambda: ours.dmatrix_by_pieces(FITTED, TRAIN.slice(0, 0)),
@@ -352,12 +352,12 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
         (
             lambda: ours.dmatrix(ff.Plan({"size[m]": col("size")}).fit(TRAIN), TRAIN),
             InvalidPlan,
-            "XGBoost takes no feature whose name has one of [ ] <: 'size[m]'",
+            "XGBoost refuses feature names that contain one of [ ] <: 'size[m]'",
         ),
         (
             lambda: ours.dmatrix(CLOCK, TRAIN),
             TypeMismatch,
-            "'at' is timestamp[us], and trees take numbers: encode it in the plan",
+            "'at' is timestamp[us], but trees need numbers: encode it in the plan",
         ),
         (lambda: ours.dmatrix(FITTED, TEST, weights=[1.0]), TypeError, "weights"),
         (lambda: ours.dmatrix(), TypeMismatch, "Write xgboost.dmatrix(fitted=plan.fit(data))"),
@@ -365,7 +365,7 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
         (
             lambda: ours.dmatrix_by_pieces(FITTED, TRAIN.to_reader()),
             TypeMismatch,
-            "Pass a function that opens it anew",
+            "Pass a function that opens it each",
         ),
         (lambda: ours.dmatrix_by_pieces(FITTED, "nowhere.parquet"), InvalidData, "no such file"),
         (lambda: ours.dmatrix_by_pieces(FITTED, TRAIN, weight="wt"), UnknownColumn, "'wt'"),
@@ -430,5 +430,5 @@ def test_what_a_piece_raises_comes_through() -> None:
 
 def test_a_function_that_returns_a_used_reader_is_told() -> None:
     reader = iter(TRAIN.to_batches(max_chunksize=1_000))
-    with pytest.raises(InvalidData, match="Make a new one at each call of the function"):
+    with pytest.raises(InvalidData, match="The function must open a new one each time"):
         ours.dmatrix_by_pieces(UNTAUGHT, lambda: reader)

@@ -122,8 +122,8 @@ def test_a_file_that_changes_between_passes_is_named(
 
     monkeypatch.setattr(passes, "next_round", changing)
     plan = ff.Plan({"x": col("x").impute("mean").standard_scale()})
-    told = "is gone" if change == "gone" else "was written anew"
-    with pytest.raises(InvalidData, match=rf"b\.parquet {told} since it was first looked at"):
+    told = "removed" if change == "gone" else "rewritten"
+    with pytest.raises(InvalidData, match=rf"b\.parquet was {told} after it was first read"):
         plan.fit(tmp_path, memory="8GiB")
 
 

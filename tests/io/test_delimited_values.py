@@ -62,11 +62,11 @@ def test_whole_numbers_have_one_type_over_all_files(texts: Any, arrow: Any, tmp_
     ("texts", "first"),
     [
         ((f"id,v\n1,2\n{2**64},2\n",), str(2**64)),
-        ((f"id,v\n{2**63},2\n-5,2\n",), "-5 beside numbers of"),
-        (("id,v\n-7,2\n", f"id,v\n{2**63},2\n"), "-7 beside numbers of"),
+        ((f"id,v\n{2**63},2\n-5,2\n",), "-5 and numbers of"),
+        (("id,v\n-7,2\n", f"id,v\n{2**63},2\n"), "-7 and numbers of"),
         (("id,v\n1,2\n", f"id,v\n-{2**64},2\n"), f"-{2**64}"),
         ((f"id,v\n{-(2**63) - 1},2\n1,2\n",), f"{-(2**63) - 1}"),
-        ((f"id,v\n+{2**63},2\n1,2\n",), rf"\+{2**63}, whose plus sign"),
+        ((f"id,v\n+{2**63},2\n1,2\n",), rf"\+{2**63}, but .* a plus sign"),
     ],
 )
 def test_whole_numbers_of_no_type_are_an_error_where_they_are_read(
@@ -114,7 +114,7 @@ def test_an_empty_text_comes_back_from_a_file_that_was_written(tmp_path: Path):
 def test_a_folder_and_a_column_of_one_name_are_an_error_where_they_are_read(tmp_path: Path):
     (tmp_path / "x=5").mkdir()
     (tmp_path / "x=5" / "a.csv").write_text("x,v\n6,1\n")
-    with pytest.raises(InvalidData, match=r'col\("x"\): .*a\.csv has a column .* folder x='):
+    with pytest.raises(InvalidData, match=r'col\("x"\): .*a\.csv has this column, .* folder x='):
         ff.Plan({"x": col("x") + 0}).fit(tmp_path).transform(tmp_path)
     assert ff.Plan({"v": col("v") + 0}).fit(tmp_path).transform(tmp_path)["v"].to_pylist() == [1]
     of_file = ff.Plan({"x": col("x") + 0}).fit_transform([tmp_path / "x=5" / "a.csv"])[1]

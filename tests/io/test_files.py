@@ -167,7 +167,7 @@ def test_csv_text_that_is_not_utf8_is_no_text(tmp_path):
 def test_a_missing_file_and_a_folder_are_errors(tmp_path):
     with pytest.raises(InvalidData, match=r"^no such file: .*nowhere\.csv"):
         read_table(tmp_path / "nowhere.csv")
-    with pytest.raises(InvalidData, match="there is no file in it"):
+    with pytest.raises(InvalidData, match="has no files"):
         read_table(tmp_path)
     with pytest.raises(InvalidData, match="too long"):
         read_table("x" * 5000 + ".csv")
@@ -176,7 +176,7 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("nowhere://bucket/t.csv", r"^nowhere://bucket/t\.csv: no file system for nowhere:// here"),
+        ("nowhere://bucket/t.csv", r"^nowhere://bucket/t\.csv: no installed .* nowhere://\. "),
         ("part-*.csv", r"^no file matches part-\*\.csv"),
     ],
 )
@@ -214,7 +214,7 @@ def test_a_folder_that_is_missing_or_is_a_file_is_an_error_that_names_the_path(t
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".csv"])
 def test_a_path_with_a_nul_is_an_error_that_says_so(tmp_path, suffix):
-    with pytest.raises(FastfeatError, match=r"cannot write .*its name holds a NUL character"):
+    with pytest.raises(FastfeatError, match=r"cannot write .*its name contains a NUL character"):
         write_table(TABLE, tmp_path / f"a\0b{suffix}")
     assert list(tmp_path.iterdir()) == []
 

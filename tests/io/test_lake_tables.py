@@ -43,7 +43,7 @@ def test_a_table_with_a_log_is_refused(kind: str, given: str, tmp_path: Path):
     (tmp_path / log).parent.mkdir()
     (tmp_path / log).write_text("{}")
     for call in (plan.fit, plan.schema, lambda d: plan.fit(d, memory="64GiB")):
-        with pytest.raises(InvalidData, match=rf"is a table of {kind}, whose log .*{instead}"):
+        with pytest.raises(InvalidData, match=rf"is a table of {kind}: only its log .*{instead}"):
             call(data)
 
 
@@ -59,7 +59,7 @@ def test_data_files_of_iceberg_are_refused(given: str, tmp_path: Path):
     plan.fit(data)
     (tmp_path / log).parent.mkdir()
     (tmp_path / log).write_text("{}")
-    with pytest.raises(InvalidData, match=rf"is a table of Iceberg, whose log .*{instead}"):
+    with pytest.raises(InvalidData, match=rf"is a table of Iceberg: only its log .*{instead}"):
         plan.fit(data)
 
 
@@ -68,5 +68,5 @@ def test_a_pattern_in_a_partition_is_refused(kind: str, tmp_path: Path):
     (tmp_path / "day=1").mkdir()
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "day=1" / "a.parquet")
     (tmp_path / LOGS[kind][0]).parent.mkdir()
-    with pytest.raises(InvalidData, match=f"is a table of {kind}, whose log"):
+    with pytest.raises(InvalidData, match=f"is a table of {kind}: only its log"):
         ff.Plan({"x": col("x") + 1}).fit(str(tmp_path / "day=1" / "*.parquet"))

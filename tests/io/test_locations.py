@@ -65,7 +65,7 @@ def test_links_are_followed(folder: Path) -> None:
 def test_links_that_lead_back_are_refused(folder: Path, data: str) -> None:
     for name in ("up", "again"):  # with two of them pyarrow would list for ever
         (folder / "data" / name).symlink_to(folder / "data")
-    with pytest.raises(InvalidData, match=r"is a link to a folder that it is in, .*data: its"):
+    with pytest.raises(InvalidData, match=r"is a link to a folder that contains it, .*data, so"):
         dataset_of(data)
     assert n_rows("data/*.parquet") == 3
 
@@ -76,7 +76,7 @@ def test_a_link_to_nothing_is_told(folder: Path, data: str) -> None:
     assert n_rows(data) == 3
     (folder / "data" / "b.parquet").symlink_to("nowhere")
     with pytest.raises(
-        InvalidData, match=r"^data/b\.parquet is a link to a file that is not there"
+        InvalidData, match=r"^data/b\.parquet is a link to a file that does not exist"
     ):
         dataset_of(data)
     assert n_rows("data/a*") == 3
@@ -108,7 +108,7 @@ def test_a_name_that_is_no_text_is_told(folder: Path) -> None:
     with open(b"bytes/k\xe4se.parquet", "wb") as file:
         file.write((folder / "data" / "a.parquet").read_bytes())
     for data in ("bytes", "bytes/*", os.fsdecode(b"bytes/k\xe4se.parquet")):
-        with pytest.raises(InvalidData, match="a name of a file is no text in UTF-8") as raised:
+        with pytest.raises(InvalidData, match="the name of a file is not valid UTF-8") as raised:
             dataset_of(data)
         assert str(raised.value).isprintable()
 
@@ -127,6 +127,6 @@ def test_a_partition_that_is_above_is_told(folder: Path, data: Any) -> None:
         lambda: fitted.transform(data),
         lambda: fitted.transform_to(data, "out"),
     ):
-        with pytest.raises(UnknownColumn, match=told + r".* or a pattern, 'logs/year=\*'"):
+        with pytest.raises(UnknownColumn, match=told + r".* or 'logs/year=\*'"):
             call()
     assert fitted.transform("logs/year=*").equals(fitted.transform("logs"))

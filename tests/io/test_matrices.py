@@ -13,7 +13,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.io.sources.read import read_table
-from fastfeat.io.sources.strided import ROWS_PER_TASK, contiguous_columns, in_turn
+from fastfeat.io.sources.strided import ROWS_PER_TASK, contiguous_columns, run_in_turn
 
 TYPES = ["bool", "int8", "int64", "uint16", "float32", "float64", "M8[ns]", "m8[s]", ">f8"]
 
@@ -48,7 +48,7 @@ def test_strided_columns_are_what_they_were(data: st.DataObject) -> None:
 def test_long_columns_are_copied_on_threads() -> None:
     matrix = matrix_of("float32", 3 * ROWS_PER_TASK + 17, 3)
     columns = [matrix[:, k] for k in (2, 0, 1)]
-    for run in (in_turn, run_tasks):
+    for run in (run_in_turn, run_tasks):
         for column, copy in zip(columns, contiguous_columns(columns, run), strict=True):
             np.testing.assert_array_equal(copy, column)
 

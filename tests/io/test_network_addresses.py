@@ -113,7 +113,7 @@ def test_a_bucket_that_lets_nobody_in_is_told(bucket: str) -> None:
     with pytest.raises(InvalidData, match="ACCESS_DENIED") as raised:
         dataset_of(f"s3://other:secret@bucket/logs{bucket}")
     told = str(raised.value)
-    assert told.startswith("s3://bucket/logs: cannot be looked at: When getting information")
+    assert told.startswith("s3://bucket/logs: cannot be inspected: When getting information")
     assert told.endswith(
         "the network, and the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws"
     )
@@ -131,7 +131,7 @@ def test_a_network_that_is_not_there_is_told() -> None:
     told = str(raised.value)
     assert "Could not connect to server" in told
     assert "error_info" not in told
-    assert told.endswith("GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... takes none")
+    assert told.endswith("GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... needs none")
 
 
 def test_a_network_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_a_network_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch)
     ("address", "told"),
     [
         ("s3://key:secret@bucket/x?sort=up", "cannot be reached: Unexpected query parameter in S3"),
-        ("s4://key:secret@bucket/x", "no file system for s4:// here. pyarrow: Unrecognized "),
+        ("s4://key:secret@bucket/x", "no installed library reads s4://. pyarrow: Unrecognized "),
     ],
 )
 def test_addresses_that_are_none_are_told_without_their_secrets(address: str, told: str) -> None:
@@ -189,7 +189,7 @@ def test_any_error_of_a_library_for_a_network_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "fsspec", ModuleType("fsspec"))
     monkeypatch.setitem(sys.modules, "fsspec.core", module)
     monkeypatch.setattr(fs, "FSSpecHandler", lambda _: Failing())
-    told = r"^failing://denied: cannot be looked at: no token\. Check the address, the network$"
+    told = r"^failing://denied: cannot be inspected: no token\. Check the address and the network$"
     with pytest.raises(InvalidData, match=told):
         dataset_of("failing://denied")
     for name in ("rows", "rows.parquet", "rows.csv"):

@@ -162,7 +162,7 @@ def test_file_that_is_written_anew_is_told_though_a_copy_has_its_rows(tmp_path: 
         dataset = copied(folder, scratch)
         list(scan(dataset, ["n"], keep=["n"]))
         pq.write_table(ROWS, folder / "1.parquet")
-        with pytest.raises(InvalidData, match=r"1\.parquet was written anew"):
+        with pytest.raises(InvalidData, match=r"1\.parquet was rewritten"):
             list(scan(dataset, ["n"]))
 
 

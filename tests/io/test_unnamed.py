@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastfeat.io import unnamed
-from fastfeat.io.unnamed import unnamed_file
+from fastfeat.io import temporary_files
+from fastfeat.io.temporary_files import unnamed_file
 
 
 def test_bytes_are_read_from_any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unnamed, "_MOST", 3)
+    monkeypatch.setattr(temporary_files, "_MOST", 3)
     file = unnamed_file(tmp_path)
     assert [file.append(b"abcde"), file.append(np.arange(2)), file.append(b"")] == [0, 5, 21]
     assert file.read(1, 4) == b"bcde"
     assert np.frombuffer(file.read(5, 16), np.int64).tolist() == [0, 1]
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OSError, match="ends after 21 bytes"):
+    with pytest.raises(OSError, match="a temporary file was cut off after 21 bytes"):
         file.read(20, 2)
 
 

@@ -136,7 +136,7 @@ def test_a_list_is_no_feature_of_as_many_rows_as_it_has_elements() -> None:
     document = json.loads(PLAN.to_json())
     exploded = place(document["nodes"], call="list.explode")
     document["features"][0][1][0] = exploded
-    with pytest.raises(ArtifactError, match="a row an element"):
+    with pytest.raises(ArtifactError, match="a value per element"):
         ff.Plan.from_json(json.dumps(document))
 
 
@@ -214,5 +214,5 @@ def test_codes_by_another_rule_than_the_vocabulary_are_refused() -> None:
     params = dict(codes["params"])
     assert params["missing"] == "value"
     codes["params"] = [[name, "key" if name == "missing" else params[name]] for name in params]
-    with pytest.raises(ArtifactError, match="the arguments of 'encode' do not belong together"):
+    with pytest.raises(ArtifactError, match="the arguments of 'encode' do not fit together"):
         ff.Plan.from_json(json.dumps(text))

@@ -233,10 +233,10 @@ def test_the_values_are_told_as_they_are_given_again() -> None:
         ({"xyz": 1}, TypeMismatch, "It has low, top, last, rows"),
         ({"smooth": -1}, InvalidPlan, "target_encode(smooth=-1): takes a number from 0 to 1e+300"),
         ({"smooth": "no"}, InvalidPlan, "target_encode(smooth='no', stat='mean'): takes "),
-        ({"last": "2mo"}, InvalidPlan, "window(last='2mo'): 'mo' is not the same length"),
+        ({"last": "2mo"}, InvalidPlan, "window(last='2mo'): 'mo' has no fixed length"),
         ({"q": 1}, InvalidPlan, "qcut(q=1): takes a whole number from 2 to 100,000"),
         ({"dtype": "int8"}, InvalidPlan, "'float64', got 'int8'"),
-        ({"label_delay": "2mo"}, InvalidPlan, "Plan(label_delay='2mo'): 'mo' is not the same"),
+        ({"label_delay": "2mo"}, InvalidPlan, "Plan(label_delay='2mo'): 'mo' has no fixed"),
         ({"smooth": col("x")}, TypeMismatch, "param('smooth', a value of type Expr): takes a"),
         ({"smooth": PLAN}, TypeMismatch, "param('smooth', a value of type Plan): takes a number"),
         ({"edges": [col("x")]}, TypeMismatch, "param('edges', a value of type Expr): takes a"),
@@ -252,7 +252,7 @@ def test_values_are_checked_as_if_they_were_written(
 
 
 def test_a_plan_without_parameters_says_how_one_is_written() -> None:
-    told = r"the plan has no parameters\. Write one where a value stands, such as ff.param\('smoo"
+    told = r"the plan has no parameters\. Write one in place of a value, such as ff.param\('smoo"
     with pytest.raises(TypeMismatch, match=told):
         ff.Plan({"x": col("x")}).with_params(smooth=1)
 
@@ -260,7 +260,7 @@ def test_a_plan_without_parameters_says_how_one_is_written() -> None:
 def test_one_name_has_one_value() -> None:
     top, same, other = (col("x").clip(0, ff.param("top", value)) for value in (5, 5, 5.0))
     assert ff.Plan({"a": top, "b": same}).params() == {"top": 5}
-    told = r"ff.param\('top', ...\) has two values, 5 and 5.0. Give both the same one"
+    told = r"ff.param\('top', ...\) has two values, 5 and 5.0. Give both the same value"
     for wrong in ({"a": top, "b": other}, {"a": top + other}):
         with pytest.raises(InvalidPlan, match=told):
             ff.Plan(wrong)
@@ -268,7 +268,7 @@ def test_one_name_has_one_value() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "1", "a__b", "x-y", 3, None])
 def test_a_name_is_one_that_a_search_can_write(name: Any) -> None:
-    with pytest.raises(InvalidPlan, match="takes a name such as 'smooth'"):
+    with pytest.raises(InvalidPlan, match="takes a name that can be a keyword, such as 'smooth'"):
         ff.param(name, 1)
 
 
@@ -405,10 +405,10 @@ def nested(depth: int) -> str:
     [
         ({"more": 1}, "parameters of the plan are damaged"),
         ({"values": {}}, "damaged|not a value"),
-        ({"values": {"top": 5, "other": 1}}, "not those that stand in it"),
+        ({"values": {"top": 5, "other": 1}}, "differ from those of its recorded calls"),
         ({"steps": []}, "is not in list|not those|damaged"),
         ({"steps": STEPS[:1]}, "damaged"),
-        ({"steps": [*STEPS, STEPS[1]]}, "not those that stand in it"),
+        ({"steps": [*STEPS, STEPS[1]]}, "differ from those of its recorded calls"),
         ({"steps": [{"call": "eval", "args": [], "named": {}}, STEPS[1]]}, "no function 'eval'"),
         ({"steps": [STEPS[0] | {"code": 1}, STEPS[1]]}, "not a call"),
         ({"steps": [STEPS[1], STEPS[1]]}, "not a value"),
@@ -427,9 +427,9 @@ def test_parameters_that_were_altered_are_refused(parts: dict[str, Any], told: s
 @pytest.mark.parametrize(
     ("depth", "told"),
     [
-        (MAX_DEPTH + 1, "more than 100 lists or mappings within one another"),
-        (900, "within one another"),
-        (200_000, "more lists and objects within one another than Python reads"),
+        (MAX_DEPTH + 1, "lists or mappings nested more than 100 deep"),
+        (900, "nested more than 100 deep"),
+        (200_000, "nested too deeply for Python"),
     ],
 )
 def test_parameters_that_nest_too_deep_are_refused(depth: int, told: str) -> None:
@@ -448,7 +448,7 @@ def test_a_value_that_nests_too_deep_is_refused_as_it_is_given(within: Any) -> N
     for _ in range(MAX_DEPTH):
         value = within(value)
     assert ff.param("k", value) is not None
-    with pytest.raises(TypeMismatch, match="more than 100 lists or mappings within one another"):
+    with pytest.raises(TypeMismatch, match="more than 100 lists or mappings inside each other"):
         ff.param("k", within(value))
 
 
@@ -463,7 +463,7 @@ def test_a_value_that_nests_too_deep_is_refused_as_it_is_given(within: Any) -> N
 def test_a_record_of_another_plan_is_refused_when_it_is_used(step: Any) -> None:
     plan = ff.Plan.from_json(altered(steps=[step, STEPS[1]]))
     assert plan.params() == {"top": 5}
-    with pytest.raises(ArtifactError, match=r"makes another plan\. Write it anew"):
+    with pytest.raises(ArtifactError, match=r"makes another plan\. Write it again"):
         plan.with_params(top=6)
 
 

@@ -84,7 +84,7 @@ def test_a_plan_that_leaks_is_refused_from_json_too():
         ("[" * 100_000, "not the JSON of a plan"),
         ('{"format": 2}', "format 2; this version reads 1. Update fastfeat"),
         ('{"format": true}', "format True"),
-        ('{"format": 1}', "lacks"),
+        ('{"format": 1}', "its entry 'dtype' is missing"),
         ("\ud800", "not the JSON of a plan"),
     ],
 )
@@ -105,15 +105,15 @@ COLUMN = {"column": "x"}
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"more": 1}, "does not know, 'more'"),
+        ({"more": 1}, "the plan cannot be read: its entry 'more' is unknown"),
         ({"nodes": 5}, "list of nodes"),
         ({"nodes": [5]}, "not a node"),
         ({"nodes": [COLUMN | {"code": "import os"}]}, "not a node"),
         ({"nodes": [{"call": "exec", "args": [], "params": []}]}, "no function 'exec'"),
         ({"nodes": [{"aggregate": "eval", "args": [0], "params": []}]}, "no aggregate 'eval'"),
-        ({"nodes": [{"call": "neg", "args": [0], "params": []}]}, "before their user"),
-        ({"nodes": [COLUMN, {"call": "neg", "args": [-1], "params": []}]}, "before their user"),
-        ({"nodes": [COLUMN, {"call": "neg", "args": [True], "params": []}]}, "before their user"),
+        ({"nodes": [{"call": "neg", "args": [0], "params": []}]}, "earlier nodes"),
+        ({"nodes": [COLUMN, {"call": "neg", "args": [-1], "params": []}]}, "earlier nodes"),
+        ({"nodes": [COLUMN, {"call": "neg", "args": [True], "params": []}]}, "earlier nodes"),
         ({"nodes": [{"literal": 1.5}]}, "not a value"),
         ({"nodes": [{"literal": {"float": "one"}}]}, "damaged"),
         ({"nodes": [{"literal": {"float": "0x1p9999999"}}]}, "damaged"),
@@ -124,12 +124,12 @@ COLUMN = {"column": "x"}
         ({"nodes": [{"literal": {"dtype": ["int8", None, "UTC"]}}]}, "not a type"),
         (
             {"nodes": [COLUMN, {"call": "neg", "args": [0], "params": [["b", 1], ["a", 1]]}]},
-            "order",
+            "pairs in order of name",
         ),
-        ({"features": [["a", [0], [""]], ["a", [0], [""]]]}, "second of its name"),
+        ({"features": [["a", [0], [""]], ["a", [0], [""]]]}, "two features have the name 'a'"),
         ({"features": [["a", [0, 0], [""]]]}, "has 2 columns"),
-        ({"features": [["a", [9], [""]]]}, "node that is not there"),
-        ({"features": [["a", [0], [None]]]}, "has 1 columns"),
+        ({"features": [["a", [9], [""]]]}, "node that does not exist"),
+        ({"features": [["a", [0], [None]]]}, "has 1 column,"),
         ({"features": [["a", [], []]]}, "not a feature"),
         ({"features": {"a": [0]}}, "not a feature"),
     ],
@@ -146,7 +146,7 @@ def test_an_altered_part_is_refused(parts, message):
         ({"dtype": "float8"}, InvalidPlan, "one of 'float16', 'bfloat16'"),
         ({"keep": "a"}, InvalidPlan, "list of column names"),
         ({"keep": ["a"]}, InvalidPlan, "name of another output"),
-        ({"keep": ["y"], "outcomes": ["y"]}, Leakage, "keep='y' would put beside the features"),
+        ({"keep": ["y"], "outcomes": ["y"]}, Leakage, "keep='y' is known only after the moment"),
         ({"label": 5}, InvalidPlan, "label must be"),
         ({"label": {"y": 0}}, InvalidPlan, "label must be"),
         ({"label": "x"}, Leakage, "known only after the prediction"),
@@ -202,7 +202,7 @@ ODD_AGGREGATES = [
 @pytest.mark.parametrize(("function", "params"), ODD_AGGREGATES)
 def test_parameters_that_no_operator_gives_to_an_aggregate_are_refused(function, params):
     odd = {"aggregate": function, "args": [0], "params": params}
-    with pytest.raises(ArtifactError, match="are no parameters of"):
+    with pytest.raises(ArtifactError, match="cannot take the parameters"):
         ff.Plan.from_json(altered(nodes=[{"column": "x"}, odd]))
 
 
@@ -216,7 +216,7 @@ def test_parameters_that_no_operator_gives_to_an_aggregate_are_refused(function,
 def test_numbers_that_no_operator_takes_are_an_error_of_the_plan(call, params, more):
     nodes = [COLUMN, *more]
     made = {"call": call, "args": list(range(len(nodes))), "params": params}
-    with pytest.raises(ArtifactError, match=f"the arguments of '{call}' do not belong together"):
+    with pytest.raises(ArtifactError, match=f"the arguments of '{call}' do not fit together"):
         ff.Plan.from_json(altered(nodes=[*nodes, made], features=[["f", [len(nodes)], [""]]]))
 
 

@@ -28,15 +28,15 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir import dtypes
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import (
+    BoolChoice,
     Either,
-    Flag,
+    FreeText,
     Parameter,
+    ParameterType,
     Real,
     Several,
-    Text,
-    Type,
+    TextChoice,
     Whole,
-    Words,
     is_of_type,
     is_valid,
 )
@@ -209,7 +209,7 @@ def has_valid_parameters(node: Any) -> bool:
     return all(is_valid(parameters[name], value) for name, value in given.items())
 
 
-def edges(kind: Type) -> list[Any]:
+def edges(kind: ParameterType) -> list[Any]:
     """Return values of a type at its bounds, and others just beyond them."""
     match kind:
         case Whole(least, most):
@@ -219,11 +219,11 @@ def edges(kind: Type) -> list[Any]:
             ends = [least, most, *([] if kind.other_than is None else [kind.other_than])]
             near = [math.nextafter(end, far) for end in ends for far in (-math.inf, math.inf)]
             return [*ends, *near]
-        case Words(words):
+        case TextChoice(words):
             return [*words, *(f"{word} " for word in words), words[0].upper()]
-        case Flag():
+        case BoolChoice():
             return [True, False]
-        case Text():
+        case FreeText():
             return ["", "a"]
         case Several(of):
             return [(), *((value,) for value in edges(of))]
@@ -238,7 +238,7 @@ def refused(node: Any, parameters: tuple[Parameter, ...]) -> Iterator[Any]:
     known = {one.name: one for one in parameters}
     for place, (name, _) in enumerate(node["params"]):
         others = [*node["params"][:place], *node["params"][place + 1 :]]
-        if not known[name].may_lack:
+        if not known[name].is_optional:
             yield {**node, "params": others}
         yield {**node, "params": sorted([*others, ["zz", node["params"][place][1]]], key=str)}
         yield {**node, "params": [*node["params"], node["params"][place]]}

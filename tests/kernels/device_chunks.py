@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.column import TEXT
 
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.runtime import Buffer, Geometry, Runtime
 
-ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 WORD_BYTES = 8
 
 
@@ -31,7 +31,7 @@ class Placed(NamedTuple):
 
 
 @cache
-def runtime_of(order: Order) -> EmulatedRuntime:
+def runtime_of(order: ThreadOrder) -> EmulatedRuntime:
     """Return a device with small blocks, several of which share the rows."""
     return EmulatedRuntime(order, geometry=Geometry(block=64, most_blocks=3, rows_per_thread=1))
 

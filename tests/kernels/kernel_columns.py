@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.column import CallRunner, KernelRowCall
+from fastfeat_kernels.load import LoadedKernel
 from hypothesis import strategies as st
 
 from fastfeat.engine.cpu.kernels import written_kernel
@@ -88,28 +88,28 @@ def _bits(flags: Sequence[bool], offset: int) -> np.ndarray[Any, Any]:
     return np.packbits(bits, bitorder="little")
 
 
-def kernel_of(folder: str, entry: str) -> Kernel:
+def kernel_of(folder: str, entry: str) -> LoadedKernel:
     """Return a compiled entry, from the cache of kernels where it is in there."""
     return written_kernel(folder, entry)
 
 
-def compiled(folder: str, n_threads: int = 1) -> Run:
+def compiled(folder: str, n_threads: int = 1) -> CallRunner:
     """Return what runs calls of the compiled kernel."""
     return partial(_run, lambda entry: kernel_of(folder, entry), n_threads)
 
 
-def reference(entries: Mapping[str, Kernel]) -> Run:
+def reference(entries: Mapping[str, LoadedKernel]) -> CallRunner:
     """Return what runs calls of the reference."""
     return partial(_run, entries.__getitem__, 1)
 
 
 def _run(
-    kernel: Callable[[str], Kernel],
+    kernel: Callable[[str], LoadedKernel],
     n_threads: int,
     entry: str,
-    sequences: Sequence[Sequence[Call]],
+    sequences: Sequence[Sequence[KernelRowCall]],
 ) -> None:
-    def run_in_order(calls: Sequence[Call]) -> None:
+    def run_in_order(calls: Sequence[KernelRowCall]) -> None:
         for call in calls:
             assert kernel(entry)(call.table.ctypes.data, call.first, call.n) == 0
 

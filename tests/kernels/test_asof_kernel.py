@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.asof import state
-from fastfeat_kernels.asof.reference import Moment
+from fastfeat_kernels.asof.reference import RowMoment
 from fastfeat_kernels.asof.reference import find as find_by_definition
-from fastfeat_kernels.asof.state import Rule, find, in_order, rows_in_place
+from fastfeat_kernels.asof.state import MatchRule, find, in_order, rows_in_place
 from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
 from hypothesis import example, given, settings
@@ -33,14 +33,14 @@ LENGTHS = [0, 1, 5, 9, 10, 11, 1000, 1005, MOST - 1, MOST]
 
 
 @st.composite
-def moments(draw: st.DrawFn, n_keys: int, most_times: int) -> list[Moment]:
+def moments(draw: st.DrawFn, n_keys: int, most_times: int) -> list[RowMoment]:
     few = draw(st.lists(st.tuples(st.integers(-1, n_keys - 1), TIMES), max_size=20))
     return few * draw(st.sampled_from([1, 1, 2, most_times]))
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> Rule:
-    return Rule(
+def rules(draw: st.DrawFn) -> MatchRule:
+    return MatchRule(
         draw(st.sampled_from(TICKS)),
         draw(st.sampled_from(TICKS)),
         draw(st.sampled_from(LENGTHS)),
@@ -49,7 +49,7 @@ def rules(draw: st.DrawFn) -> Rule:
     )
 
 
-def codes_of(rows: Sequence[Moment]) -> np.ndarray[Any, Any]:
+def codes_of(rows: Sequence[RowMoment]) -> np.ndarray[Any, Any]:
     return np.array([code for code, _ in rows], np.int32)
 
 
@@ -64,7 +64,7 @@ def rows_found(found: state.FoundRows) -> list[int | None]:
 
 @given(data=st.data(), n_keys=st.sampled_from([1, 2, 5]), rule=rules())
 def test_what_is_found_is_what_the_reference_finds(
-    data: st.DataObject, n_keys: int, rule: Rule
+    data: st.DataObject, n_keys: int, rule: MatchRule
 ) -> None:
     left, right = data.draw(moments(n_keys, 20)), data.draw(moments(n_keys, 5))
     chunks = data.draw(chunked("int64", [time for _, time in left]))
@@ -78,7 +78,7 @@ def test_what_is_found_is_what_the_reference_finds(
 
 
 @given(data=st.data(), rule=rules())
-def test_without_keys_all_rows_have_one(data: st.DataObject, rule: Rule) -> None:
+def test_without_keys_all_rows_have_one(data: st.DataObject, rule: MatchRule) -> None:
     left = [(0, time) for _, time in data.draw(moments(1, 20))]
     right = [(0, time) for _, time in data.draw(moments(1, 5))]
     chunks = data.draw(chunked("int64", [time for _, time in left]))
@@ -128,7 +128,7 @@ def test_tables_of_any_size_and_order(n_keys: int, n_right: int, how: str) -> No
     for n_threads in (1, 2):
         run = compiled("asof", n_threads)
         numbers = None if n_keys == 1 else codes.astype(np.int32)
-        found = find(table, numbers, [numpy_chunk(times)], Rule(), run, 2 * n_threads)
+        found = find(table, numbers, [numpy_chunk(times)], MatchRule(), run, 2 * n_threads)
         rows = [-1 if row is None else row for row in rows_found(found)]
         assert rows == by_search(codes, times, right, known).tolist()
 
@@ -148,7 +148,7 @@ def test_rows_in_order_some_of_them_missing(n: int, seed: int, tolerance: int | 
     right = [(0, int(time)) for time in random.integers(0, 300, random.choice([50, 400]))]
     chunk = chunk_of([time for _, time in left])
     table = in_order(codes_of(right), [chunk_of([t for _, t in right])], 1, RUN_WINDOWS)
-    rule = Rule(tolerance=tolerance)
+    rule = MatchRule(tolerance=tolerance)
     found = find(table, None, [chunk], rule, RUN)
     assert rows_found(found) == find_by_definition(left, right, rule)
 
@@ -190,7 +190,9 @@ def test_rows_nearly_in_order(how: str, n_right: int, n_values: int, seed: int, 
     expected = by_search(here, times + n_values, there, known + n_values)
     around = np.full(n + 64, -7)
     memory = around[32 : n + 32]
-    found = find(table, None, pieces_of(times, random), Rule(), RUN, seed % 3 + 1, memory=memory)
+    found = find(
+        table, None, pieces_of(times, random), MatchRule(), RUN, seed % 3 + 1, memory=memory
+    )
     assert [-1 if row is None else row for row in rows_found(found)] == expected.tolist()
     assert (around[:32] == -7).all()
     assert (around[n + 32 :] == -7).all()
@@ -239,8 +241,8 @@ def test_a_key_without_rows_between_others_finds_none() -> None:
     left, right = [(1, 5)] + [(2, 5)] * 200, [(0, 1), (2, 4), (2, 6)]
     table = in_order(codes_of(right), [chunk_of([t for _, t in right])], 3, RUN_WINDOWS)
     for rows in (left, left[::-1], [(1, 5)] * 130 + left):
-        found = find(table, codes_of(rows), [chunk_of([t for _, t in rows])], Rule(), RUN)
-        assert rows_found(found) == find_by_definition(rows, right, Rule())
+        found = find(table, codes_of(rows), [chunk_of([t for _, t in rows])], MatchRule(), RUN)
+        assert rows_found(found) == find_by_definition(rows, right, MatchRule())
 
 
 def test_a_key_without_rows_finds_none_near_those_of_the_next() -> None:
@@ -249,7 +251,7 @@ def test_a_key_without_rows_finds_none_near_those_of_the_next() -> None:
     rows = [(1, 1000 * row) for row in range(173, 301)]
     for low in range(40, 56):
         left = rows + [(0, 1000 * low + 500 - row) for row in range(128)]
-        found = find(table, codes_of(left), [chunk_of([t for _, t in left])], Rule(), RUN)
+        found = find(table, codes_of(left), [chunk_of([t for _, t in left])], MatchRule(), RUN)
         assert rows_found(found) == [*range(174, 302), *[None] * 128]
 
 
@@ -257,12 +259,12 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
         in_order(codes, times, 0, RUN_WINDOWS)
-    with pytest.raises(ValueError, match="2 codes are not one for each of 3 times"):
-        find(in_order(codes, times, 1, RUN_WINDOWS), codes[:2], times, Rule(), RUN)
+    with pytest.raises(ValueError, match="needs one code per time, got 2 codes and 3 times"):
+        find(in_order(codes, times, 1, RUN_WINDOWS), codes[:2], times, MatchRule(), RUN)
     monkeypatch.setattr(state, "MAX_ROWS", 2)
-    with pytest.raises(ValueError, match="3 rows are more than 2"):
+    with pytest.raises(ValueError, match="3 rows are more than the limit of 2"):
         in_order(codes, times, 1, RUN_WINDOWS)
-    with pytest.raises(ValueError, match="3 rows are more than 2"):
+    with pytest.raises(ValueError, match="3 rows are more than the limit of 2"):
         rows_in_place(times, RUN)
 
 

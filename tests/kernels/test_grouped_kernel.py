@@ -18,7 +18,7 @@ from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
 from fastfeat_kernels.grouped.order import (
-    Ordered,
+    SortedGroups,
     modes_of,
     n_unique_of,
     order,
@@ -39,7 +39,7 @@ from fastfeat_kernels.grouped.state import (
     sum_over_keys,
     take,
 )
-from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
+from fastfeat_kernels.grouped.statistics import GroupStatistic, level_of, statistics_in
 from fastfeat_kernels.grouped.summarize import split_task, summarize
 from fastfeat_kernels.grouped.tables import SERIAL_BELOW, side_by_side
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
@@ -272,7 +272,7 @@ def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) ->
         finalize.variances_of(moments, 0, RUN),
         finalize.deviations_of(moments, 1, RUN),
     ]
-    wanted = [Statistic("mean"), Statistic("var", 0), Statistic("std")]
+    wanted = [GroupStatistic("mean"), GroupStatistic("var", 0), GroupStatistic("std")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
         for run in (compiled("grouped", 2), reference(ENTRIES)):
@@ -420,7 +420,7 @@ def test_sums_at_the_ends_of_int64_fit() -> None:
 def test_least_and_greatest_are_refused_where_they_are_not_known() -> None:
     chunk, groups = numpy_chunk(np.ones(3)), np.zeros(3, np.int32)
     moments = summarize("float64", [chunk], groups, 1, 1, RUN)
-    with pytest.raises(ValueError, match="not known"):
+    with pytest.raises(ValueError, match="extremes are unknown"):
         finalize.minima_of(subtract(moments, moments))
 
 
@@ -460,7 +460,7 @@ def test_whole_quantiles_lose_no_bit(pairs: list[tuple[int, int, float]]) -> Non
     assert whole_quantile_between(low, high, 0.0).tolist() == low.tolist()
 
 
-def keys_of(ordered: Ordered, group: int) -> list[int]:
+def keys_of(ordered: SortedGroups, group: int) -> list[int]:
     start = ordered.starts[group]
     return ordered.keys[start : start + ordered.counts[group]].tolist()
 

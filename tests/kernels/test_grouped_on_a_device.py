@@ -23,14 +23,14 @@ from fastfeat_kernels.moments.state import summarize as summarize_column
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.pieces.column_groups import over_rows
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
-from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, Search, find_keys, find_quantile
+from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, RankSearch, find_keys, find_quantile
 from fastfeat.steps.keys.gpu.groups import group_moments
 from fastfeat_tests.kernels.kernel_columns import (
     Value,
@@ -43,7 +43,7 @@ from fastfeat_tests.kernels.kernel_columns import (
 )
 
 pytestmark = pytest.mark.emulator
-ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 SMALL = Geometry(block=64, most_blocks=3, rows_per_thread=1)
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 SHARED = st.sampled_from([0, 100, 400, 48 << 10])
@@ -51,7 +51,7 @@ SHARED = st.sampled_from([0, 100, 400, 48 << 10])
 
 
 @cache
-def runtime_of(order: Order) -> EmulatedRuntime:
+def runtime_of(order: ThreadOrder) -> EmulatedRuntime:
     """Return a device with small blocks, several of which share the rows."""
     return EmulatedRuntime(order, geometry=SMALL)
 
@@ -91,7 +91,7 @@ def found_on(
     extremes: bool = True,
 ) -> GroupedMoments:
     """Return the moments that a device finds."""
-    task = cuda.Task(element, n_groups, level, extremes, len(groups))
+    task = cuda.DeviceMomentsRequest(element, n_groups, level, extremes, len(groups))
     given_columns = {"values": (column, DType(element)), "codes": (groups, INT32)}
     return group_moments(runtime, task, given_columns)
 
@@ -111,7 +111,12 @@ def group_numbers(draw: st.DrawFn, n_rows: int) -> tuple[Any, int]:
 @pytest.mark.parametrize("element", ELEMENTS)
 @given(st.data(), st.sampled_from(ORDERS), LEVELS, st.booleans(), SHARED)
 def test_a_device_finds_what_the_reference_does(
-    element: str, data: st.DataObject, order: Order, level: Level, extremes: bool, n_bytes: int
+    element: str,
+    data: st.DataObject,
+    order: ThreadOrder,
+    level: Level,
+    extremes: bool,
+    n_bytes: int,
 ) -> None:
     values = data.draw(columns(element, 30))
     groups, n_groups = data.draw(group_numbers(len(values)))
@@ -134,12 +139,14 @@ def test_a_device_finds_what_the_reference_does(
 
 @given(st.data(), st.sampled_from(ORDERS), st.integers(1, 4), st.integers(1, 5), LEVELS)
 def test_cells_are_folds_times_codes(
-    data: st.DataObject, order: Order, n_folds: int, n_codes: int, level: Level
+    data: st.DataObject, order: ThreadOrder, n_folds: int, n_codes: int, level: Level
 ) -> None:
     values = data.draw(columns("float64", 20))
     random = np.random.default_rng(len(values))
     codes, folds = (random.integers(0, n, len(values), np.int32) for n in (n_codes, n_folds))
-    task = partial(cuda.Task, "float64", level=level, extremes=False, n_rows=len(values))
+    task = partial(
+        cuda.DeviceMomentsRequest, "float64", level=level, extremes=False, n_rows=len(values)
+    )
     given_columns = {
         "values": (pa.chunked_array([pa.array(values, pa.float64())]), DType("float64")),
         "codes": (int32(codes), INT32),
@@ -178,7 +185,7 @@ class Noting(EmulatedRuntime):
 @pytest.mark.parametrize("n_bytes", [50_000, 80_000, 400_000])
 @pytest.mark.parametrize("deferred", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
-def test_pieces_find_what_the_whole_does(n_bytes: int, deferred: bool, order: Order) -> None:
+def test_pieces_find_what_the_whole_does(n_bytes: int, deferred: bool, order: ThreadOrder) -> None:
     n, n_groups = 3000, 20
     x = wild(n)
     groups = np.random.default_rng(1).integers(0, n_groups, n, np.int32)
@@ -218,7 +225,7 @@ def test_values_and_codes_of_a_device_are_read_in_place() -> None:
         held = runtime.allocate(array.nbytes)
         runtime.upload(array, held)
         given_columns[name] = DeviceArray(dtype, 500, held.address, owner=held), dtype
-    task = cuda.Task("float64", 9, 2, True, 500)
+    task = cuda.DeviceMomentsRequest("float64", 9, 2, True, 500)
     found = group_moments(runtime, task, given_columns)
     expected = summarize("float64", [numpy_chunk(x)], codes, 9, 2, compiled("grouped"))
     assert all_of(found) == all_of(expected)
@@ -240,7 +247,7 @@ def test_the_highest_limb_has_room_for_all_rows(level: Level) -> None:
 
 @pytest.mark.parametrize("n_rows", [0, 1, (1 << 21) - 1, 1 << 21, 1 << 31, 1 << 40])
 def test_headroom_is_for_so_many_rows(n_rows: int) -> None:
-    headroom = cuda.Task("float64", 1, 2, False, n_rows).headroom
+    headroom = cuda.DeviceMomentsRequest("float64", 1, 2, False, n_rows).headroom
     assert n_rows << layout.LIMB_BITS <= 1 << (61 + headroom)
     assert headroom == 0 or n_rows >= layout.MOST_AT_TOP
 
@@ -249,7 +256,7 @@ def test_headroom_is_for_so_many_rows(n_rows: int) -> None:
 @pytest.mark.parametrize("n_groups", [0, 1, 3, 400, 558, 559, 1228, 10**7])
 def test_lines_in_shared_memory_are_within_its_limit(n_groups: int, level: Level) -> None:
     for extremes in (False, True):
-        task = cuda.Task("float64", n_groups, level, extremes, 100)
+        task = cuda.DeviceMomentsRequest("float64", n_groups, level, extremes, 100)
         shared = cuda.shared_of(n_groups, cuda.line_bytes(task))
         assert 0 <= shared.n_bytes <= 48 << 10
         assert shared.n_copies.bit_count() == 1
@@ -268,7 +275,11 @@ LEFT_OUT = st.none() | st.builds(ExcludedRows, st.integers(0, 2), st.booleans())
 @pytest.mark.parametrize("element", ELEMENTS)
 @given(st.data(), st.sampled_from(ORDERS), SHARED, LEFT_OUT)
 def test_keys_are_found_by_rank(
-    element: str, data: st.DataObject, order: Order, n_bytes: int, left_out: ExcludedRows | None
+    element: str,
+    data: st.DataObject,
+    order: ThreadOrder,
+    n_bytes: int,
+    left_out: ExcludedRows | None,
 ) -> None:
     values = data.draw(columns(element, 30))
     groups, n_groups = data.draw(group_numbers(len(values)))
@@ -286,7 +297,7 @@ def test_keys_are_found_by_rank(
         "codes": (int32(groups), INT32),
         "folds": (int32(folds), INT32),
     }
-    runtime, search = runtime_of(order), Search(element, counts, is_whole, left_out)
+    runtime, search = runtime_of(order), RankSearch(element, counts, is_whole, left_out)
     with shaped(n_bytes):
         found = over_rows(
             runtime, given_columns, 0, lambda each: find_keys(runtime, search, each, wanted)
@@ -301,7 +312,7 @@ def test_quantiles_of_pieces_are_those_of_the_whole(n_bytes: int, interpolation:
     n, n_groups, q = 3000, 20, 0.3
     x, groups = wild(n), np.random.default_rng(1).integers(0, n_groups - 1, n, np.int32)
     runtime = EmulatedRuntime("random", n_bytes=n_bytes, geometry=SMALL)
-    search = Search("float64", np.bincount(groups, minlength=n_groups))
+    search = RankSearch("float64", np.bincount(groups, minlength=n_groups))
     given_columns = {
         "values": (pa.chunked_array([pa.array(x)]), DType("float64")),
         "codes": (int32(groups), INT32),

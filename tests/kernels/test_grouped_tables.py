@@ -96,7 +96,7 @@ def test_groups_can_become_more() -> None:
 
 
 def test_tables_of_other_types_do_not_join() -> None:
-    with pytest.raises(ValueError, match="do not join"):
+    with pytest.raises(ValueError, match="cannot join"):
         join_tables(new_table("float64", 5, 2), new_table("int64", 5, 2), RUN)
 
 

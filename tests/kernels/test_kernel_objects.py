@@ -24,7 +24,7 @@ from fastfeat_kernels.intrinsics import (
     swap_float_environment,
 )
 from fastfeat_kernels.llvm import NotCacheable
-from fastfeat_kernels.load import Kernel, load_object
+from fastfeat_kernels.load import LoadedKernel, load_object
 from fastfeat_kernels.moments.state import make_table, new_state, read_state, summarize
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
@@ -73,7 +73,7 @@ def _raise(table: int, first: int, n: int) -> int:
 
 
 @cache
-def loaded(entry: Any) -> Kernel:
+def loaded(entry: Any) -> LoadedKernel:
     return load_object(*compile_entry(entry))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.column import Call
+from fastfeat_kernels.column import KernelRowCall
 from fastfeat_kernels.lists import reference
 from fastfeat_kernels.lists.state import (
-    Sums,
+    ListSums,
     elements_of,
     extremes_of,
     integer_sums_of,
@@ -28,12 +28,12 @@ WORDS = st.integers(-9, 9) | st.integers(-(2**63), 2**63 - 1)
 PARTS = st.integers(1, 4)
 
 
-def _by_reference(element: str, sequences: Sequence[Sequence[Call]]) -> None:
+def _by_reference(element: str, sequences: Sequence[Sequence[KernelRowCall]]) -> None:
     for call in (call for calls in sequences for call in calls):
         getattr(reference, element)(call.table.ctypes.data, call.first, call.n)
 
 
-def _sums(lists: list[list[float]], run: Any, n_parts: int = 1) -> Sums:
+def _sums(lists: list[list[float]], run: Any, n_parts: int = 1) -> ListSums:
     return sums_of(*_column(lists, np.float64), run, n_parts)
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from fastfeat_kernels.column import ELEMENTS, Columns, key_of, value_of_key
+from fastfeat_kernels.column import ELEMENTS, EqualChunks, key_of, value_of_key
 from fastfeat_kernels.moments import entry_of, exact
 from fastfeat_kernels.moments.many import (
     counts_of,
@@ -201,9 +201,9 @@ def test_many_columns_read_out_as_each_alone(seed: int, n: int, spread: int) -> 
     assert list(map(repr, deviations_of(found, 0))) == list(map(repr, deviations))
 
 
-def in_columns(chunks: Sequence[Chunk]) -> Columns:
+def in_columns(chunks: Sequence[Chunk]) -> EqualChunks:
     """Return chunks of one length as columns."""
     words = np.array([chunk[:4] for chunk in chunks], np.int64)
     values, value_bit_offset, validity, bit_offset = words.T
     length = chunks[0].length
-    return Columns(values, value_bit_offset, validity, bit_offset, length, chunks)
+    return EqualChunks(values, value_bit_offset, validity, bit_offset, length, chunks)

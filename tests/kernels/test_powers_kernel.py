@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels import powers as layout
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.grouped.order import Ordered, order
+from fastfeat_kernels.grouped.order import SortedGroups, order
 from fastfeat_kernels.powers import options_of
 from fastfeat_kernels.powers import state as exact
 from fastfeat_kernels.powers.reference import ENTRIES, kurtosis_of, skew_of
@@ -48,7 +48,9 @@ def defined(values: list[Any], shape: str, bias: bool, fisher: bool) -> float | 
     return skew_of(known, bias) if shape == "skew" else kurtosis_of(known, bias, fisher)
 
 
-def grouped(element: str, values: Sequence[Value], groups: np.ndarray[Any, Any], n: int) -> Ordered:
+def grouped(
+    element: str, values: Sequence[Value], groups: np.ndarray[Any, Any], n: int
+) -> SortedGroups:
     return order(element, [make_chunk(element, values)], groups, n, compiled("grouped"))
 
 

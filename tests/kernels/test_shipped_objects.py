@@ -22,7 +22,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled, kernels, ship
 from fastfeat.engine.cpu.kernels import sources_of_written
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64",
@@ -56,7 +56,7 @@ def copy(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def find(name: str = ONE) -> objects.Object | None:
+def find(name: str = ONE) -> objects.CompiledObject | None:
     return objects.found(name, sources_of_written(*name.split(".")))
 
 
@@ -81,7 +81,7 @@ def test_kernels_of_the_package_are_run_and_no_folder_keeps_them(
     monkeypatch.setattr(cache, "_loaded", {})
     kernels.forget_kernels()
     compiled.forget_loops()
-    with observing() as used:
+    with observe_kernels() as used:
         kernels.written_kernel(*SMALL[0])
     assert [(kernel.name, kernel.is_compiled, kernel.is_kept) for kernel in used.values()] == [
         (ONE, False, True)
@@ -244,7 +244,7 @@ def test_a_symbol_of_constants_is_no_function(shipped: Path) -> None:
     (start,), (size, n) = struct.unpack_from("<Q", code, 40), struct.unpack_from("<HH", code, 58)
     for place in range(start + 8, start + 8 + n * size, size):  # the flags of each section
         code[place] &= ~4  # of code
-    with pytest.raises(elf.UnknownObject, match="no function"):
+    with pytest.raises(elf.UnknownObject, match="is not a function"):
         elf.load(bytes(code), listed["x86-64-v3"]["symbol"])
 
 
@@ -277,7 +277,7 @@ def test_a_system_that_allows_no_new_code_is_named(is_compiled: bool, tmp_path: 
     found = output("refused")
     if "not known here" in found:
         pytest.skip("the system cannot forbid new code to a process")
-    assert "lets this process run no new code" in found
+    assert "does not let this process run new code" in found
 
 
 @given(st.data())
@@ -305,14 +305,14 @@ from pathlib import Path
 from fastfeat_kernels import objects
 objects.FOLDER = Path("none")
 from fastfeat.errors import FastfeatWarning
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 from fastfeat.trust.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past
 from fastfeat.trust.selfcheck.digests import golden_digests
 from fastfeat.trust.selfcheck.past_plans import live_plan, past_plans
 from fastfeat.trust.selfcheck.tables import past_tables
 warnings.simplefilter("ignore", FastfeatWarning)
 past, golden = past_tables(), golden_digests(FILE_OF_PAST)
-with observing() as used:
+with observe_kernels() as used:
     found = {name: digests_of_past(plan, past) for name, plan in past_plans().items()}
     found["live"] = digests_of_live(live_plan(), past)
 assert found == golden, [n for n in golden if found.get(n) != golden[n]]

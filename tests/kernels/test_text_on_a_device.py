@@ -203,7 +203,7 @@ def test_hashes_are_xxh64_of_the_bytes(n_bytes: int, n_buckets: int | None, seed
 def test_rows_that_do_not_fit_at_all_are_an_error() -> None:
     runtime = EmulatedRuntime(n_bytes=SMALL)
     column = column_of([b"a" * 2 * SMALL], [slice(0, 1)])
-    with pytest.raises(OutOfDeviceMemory, match="1 row of text, or of lists, needs"):
+    with pytest.raises(OutOfDeviceMemory, match="1 row of text or lists needs"):
         made(runtime, "len_chars", column, ())
 
 

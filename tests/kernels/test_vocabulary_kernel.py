@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.vocabulary import ordering, partitions, spans, tables
 from fastfeat_kernels.vocabulary.growing import (
@@ -20,14 +21,7 @@ from fastfeat_kernels.vocabulary.growing import (
     drop_slots,
     growing,
 )
-from fastfeat_kernels.vocabulary.keys import (
-    NumberKeys,
-    TextKeys,
-    number_keys,
-    numbers_of,
-    text_keys,
-    values_of,
-)
+from fastfeat_kernels.vocabulary.keys import TextKeys, number_keys, numbers_of, text_keys, values_of
 from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.reference import ENTRIES
 from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
@@ -96,7 +90,7 @@ def small_tables(deals_out: bool, are_narrow: bool = False) -> Iterator[None]:
         yield
 
 
-def numbers(final: OrderedKeys) -> NumberKeys:
+def numbers(final: OrderedKeys) -> Int64Array:
     assert not isinstance(final.keys, TextKeys)
     return final.keys
 
@@ -133,7 +127,7 @@ def check(element: str, values: Sequence[Any], chunks: Any, run: Any, n_parts: i
 
 
 def numbers_are_checked(
-    element: str, keys: NumberKeys, of_rows: Sequence[int], chunks: Any, run: Any, n_parts: int
+    element: str, keys: Int64Array, of_rows: Sequence[int], chunks: Any, run: Any, n_parts: int
 ) -> None:
     """Check that the numbers of rows are told from others, one of which is wrong."""
     start = 5

@@ -24,7 +24,7 @@ assert str(objects.FOLDER).startswith(sys.argv[1]), objects.FOLDER
 import numpy as np
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 warnings.simplefilter("ignore")
 rows = {
     "k": ["a", "b", "a", "c"], "t": np.arange(4).astype("M8[h]"), "x": [1.0, None, 4.0, 2.0],
@@ -39,7 +39,7 @@ plan = ff.Plan(
     },
     label="y",
 )
-with observing() as used:
+with observe_kernels() as used:
     plan.fit_transform(rows)
 print(*sorted({kernel.name for kernel in used.values() if kernel.is_compiled}))
 """

@@ -12,7 +12,7 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.windows import slices, state
 from fastfeat_kernels.windows.programs import passes
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds, WindowInput
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,12 +51,12 @@ def cut(patch: pytest.MonkeyPatch, long: int, size: int) -> None:
 
 
 @st.composite
-def open_windows(draw: st.DrawFn) -> Window:
+def open_windows(draw: st.DrawFn) -> WindowBounds:
     """Return a window that mostly has no beginning, and mostly ends not after its row."""
     low, rows = draw(st.sampled_from([(NO_BOUND, 0)] * 4 + [(-3, 0), (NO_BOUND, 2), (-9, 3)]))
     high = draw(st.sampled_from([0, -1, -2, -5, *BOUNDS]))
     own, least = draw(st.booleans()), draw(st.sampled_from([0, 0, 1, 2, 5]))
-    return Window(low, high, own, rows, least)
+    return WindowBounds(low, high, own, rows, least)
 
 
 @st.composite
@@ -90,12 +90,12 @@ def test_slices_equal_the_reference(element: str, data: st.DataObject) -> None:
     )
     names = data.draw(st.sampled_from([CARRIED, CARRIED, SUMS, NAMES]))
     wanted, n_parts = data.draw(requests(2, names, open_windows())), data.draw(st.integers(1, 5))
-    chunks = [Column(element, data.draw(chunked(element, values)))]
-    chunks.append(Column("int64", data.draw(chunked("int64", other))))
+    chunks = [WindowInput(element, data.draw(chunked(element, values)))]
+    chunks.append(WindowInput("int64", data.draw(chunked("int64", other))))
     with pytest.MonkeyPatch.context() as patch:
         cut(patch, data.draw(st.sampled_from([1, 3, 8])), data.draw(st.sampled_from([1, 2, 5])))
         run = compiled("windows", data.draw(st.sampled_from([1, 2])))
-        order = None if ties is None else Column("int64", [make_chunk("int64", ties)])
+        order = None if ties is None else WindowInput("int64", [make_chunk("int64", ties)])
         rows = ordered(codes, [make_chunk("int64", times)], order, n_entities, run, n_parts)
         found = over(rows, chunks, wanted, run, n_parts, first_row)
     by_definition = [(element, values), ("int64", other)]
@@ -118,8 +118,8 @@ def test_an_entity_that_is_cut_has_the_same_values(kind: str) -> None:
         element = {"integers": "int64", "unsigned": "uint64"}[kind]
         values = np.nan_to_num(values * 1e16).astype(element)
     wanted = everything()
-    wanted += [Wanted(Window(high=-700), 0, name, n=2) for name in CARRIED]
-    column = Column(element, [numpy_chunk(values)])
+    wanted += [WantedStatistic(WindowBounds(high=-700), 0, name, n=2) for name in CARRIED]
+    column = WindowInput(element, [numpy_chunk(values)])
     rows = ordered(codes, [numpy_chunk(times)], None, 2, RUN)
     found = over(rows, [column], wanted, RUN)
     with pytest.MonkeyPatch.context() as patch:
@@ -137,11 +137,14 @@ def test_all_that_came_before_is_exact_in_an_entity_of_many_rows(kind: str) -> N
     values[random.random(n_rows) < 0.01] = np.nan
     if kind == "wide":
         values[n_rows // 2] = 1e-300
-    times, wanted = np.arange(n_rows), [Wanted(Window(own=True), 0, name) for name in CARRIED]
+    times, wanted = (
+        np.arange(n_rows),
+        [WantedStatistic(WindowBounds(own=True), 0, name) for name in CARRIED],
+    )
     rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(times)], None, 1, RUN)
     n_carried: list[int] = []
 
-    def keep(*args: Any) -> list[slices.Unit]:
+    def keep(*args: Any) -> list[slices.WorkUnit]:
         units = slices.units(*args)
         n_carried.append(sum(unit.n_carried > 0 for unit in units))
         return units
@@ -149,7 +152,7 @@ def test_all_that_came_before_is_exact_in_an_entity_of_many_rows(kind: str) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "units", keep)
         run = compiled("windows", 2)
-        found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, run, 4)
+        found = over(rows, [WindowInput("float64", [numpy_chunk(values)])], wanted, run, 4)
     assert n_carried == ([9, 0, 9] if kind == "wide" else [9, 9])  # of two passes
     results = dict(zip(CARRIED, found, strict=True))
     for row in [0, 32_767, 32_768, 65_536, 200_000, n_rows - 1]:
@@ -172,9 +175,9 @@ def test_a_slice_begins_with_what_no_window_reaches_by_row() -> None:
     rows = ordered(
         np.repeat(np.array([0, 1], "i4"), [1500, 500]), [numpy_chunk(times)], None, 2, RUN
     )
-    whole_past, delayed = Window(own=True), Window(high=-100)
+    whole_past, delayed = WindowBounds(own=True), WindowBounds(high=-100)
 
-    def units_of(*wanted: Wanted) -> list[slices.Unit]:
+    def units_of(*wanted: WantedStatistic) -> list[slices.WorkUnit]:
         with pytest.MonkeyPatch.context() as patch:
             cut(patch, 200, 100)
             return [
@@ -183,21 +186,29 @@ def test_a_slice_begins_with_what_no_window_reaches_by_row() -> None:
                 if unit.first_place == 300
             ]
 
-    (unit,) = units_of(Wanted(whole_past, 0, "sum"))
+    (unit,) = units_of(WantedStatistic(whole_past, 0, "sum"))
     assert (unit.bounds, unit.n_carried) == ((299, 400), 300)
-    (unit,) = units_of(Wanted(whole_past, 0, "max"), Wanted(Window(-20, own=True), 0, "sum"))
+    (unit,) = units_of(
+        WantedStatistic(whole_past, 0, "max"),
+        WantedStatistic(WindowBounds(-20, own=True), 0, "sum"),
+    )
     assert (unit.bounds, unit.n_carried) == ((289, 400), 290)
-    (unit,) = units_of(Wanted(whole_past, 0, "first"), Wanted(whole_past, 0, "lag", n=40))
+    (unit,) = units_of(
+        WantedStatistic(whole_past, 0, "first"), WantedStatistic(whole_past, 0, "lag", n=40)
+    )
     assert (unit.bounds, unit.n_carried) == ((260, 400), 261)
-    (unit,) = units_of(Wanted(whole_past._replace(min_samples=9), 0, "lag", n=40))
+    (unit,) = units_of(WantedStatistic(whole_past._replace(min_samples=9), 0, "lag", n=40))
     assert (unit.bounds, unit.n_carried) == ((260, 400), 261)
-    (unit,) = units_of(Wanted(delayed, 0, "count"))
+    (unit,) = units_of(WantedStatistic(delayed, 0, "count"))
     assert (unit.bounds, unit.n_carried) == ((250, 400), 251)
-    (unit,) = units_of(Wanted(whole_past, 0, "lag", n=40))
+    (unit,) = units_of(WantedStatistic(whole_past, 0, "lag", n=40))
     assert (unit.bounds, unit.n_carried) == ((261, 400), 0)
-    (unit,) = units_of(Wanted(whole_past, 0, "sum"), Wanted(Window(-1000, own=True), 0, "sum"))
+    (unit,) = units_of(
+        WantedStatistic(whole_past, 0, "sum"),
+        WantedStatistic(WindowBounds(-1000, own=True), 0, "sum"),
+    )
     assert (unit.bounds, unit.n_carried) == ((0, 450), 0)
-    assert not units_of(Wanted(whole_past, 0, "quantile"))
+    assert not units_of(WantedStatistic(whole_past, 0, "quantile"))
 
 
 def test_an_entity_of_few_of_all_rows_is_not_cut_where_a_slice_begins_with_more() -> None:
@@ -206,17 +217,20 @@ def test_an_entity_of_few_of_all_rows_is_not_cut_where_a_slice_begins_with_more(
     asked = np.diff(rows.partition_starts)
     with pytest.MonkeyPatch.context() as patch:
         cut(patch, 200, 100)
-        near = slices.units(rows, [Wanted(Window(-9, own=True), 0, "sum")], asked)
-        far = slices.units(rows, [Wanted(Window(own=True), 0, "sum")], asked)
+        near = slices.units(rows, [WantedStatistic(WindowBounds(-9, own=True), 0, "sum")], asked)
+        far = slices.units(rows, [WantedStatistic(WindowBounds(own=True), 0, "sum")], asked)
     assert all(unit.bounds for unit in near)
     assert not any(unit.bounds for unit in far)
 
 
 def test_what_keeps_entities_whole_has_passes_of_its_own_where_some_are_long() -> None:
-    past, week = Window(own=True), Window(-7, own=True)
+    past, week = WindowBounds(own=True), WindowBounds(-7, own=True)
     wanted = [
-        Wanted(past, 0, "sum"), Wanted(past, 0, "quantile"), Wanted(week, 0, "quantile"),
-        Wanted(past, 1, "max"), Wanted(past, 1, "ewm_mean"),
-    ]  # fmt: skip
+        WantedStatistic(past, 0, "sum"),
+        WantedStatistic(past, 0, "quantile"),
+        WantedStatistic(week, 0, "quantile"),
+        WantedStatistic(past, 1, "max"),
+        WantedStatistic(past, 1, "ewm_mean"),
+    ]
     assert passes(wanted, ["float64"] * 2) == [[0, 1, 2, 3, 4]]
     assert passes(wanted, ["float64"] * 2, is_cut=True) == [[0, 2, 3], [1, 4]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import layout, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds, WindowInput
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,13 +25,13 @@ def check_all(
     times: list[Value],
     column: tuple[str, list[Value]],
     chunks: Any,
-    wanted: list[Wanted],
+    wanted: list[WantedStatistic],
     first_row: int = 0,
 ) -> None:
     """Assert that statistics of one column are those by definition, to the bit."""
     n_entities = int(codes.max(initial=0)) + 1
     rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
-    found = over(rows, [Column(column[0], chunks)], wanted, RUN, 1, first_row)
+    found = over(rows, [WindowInput(column[0], chunks)], wanted, RUN, 1, first_row)
     expected = over_by_definition(codes.tolist(), times, None, [column], wanted, first_row)
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, first_row)
@@ -57,14 +57,18 @@ def test_values_of_few_bits(element: str, data: st.DataObject) -> None:
     codes = np.array(data.draw(st.lists(st.integers(0, 1), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 30), min_size=n_rows, max_size=n_rows))
     names: list[str] = data.draw(st.sampled_from([SUMS, SUMS[:2], ["std", "mean"]]))
-    few = [Window(-5, -1), Window(NO_BOUND, own=True), Window(own=True, rows=2, min_samples=2)]
+    few = [
+        WindowBounds(-5, -1),
+        WindowBounds(NO_BOUND, own=True),
+        WindowBounds(own=True, rows=2, min_samples=2),
+    ]
     wanted = [
-        Wanted(window, 0, name, ddof=data.draw(st.sampled_from([0, 1, 3])))
+        WantedStatistic(window, 0, name, ddof=data.draw(st.sampled_from([0, 1, 3])))
         for window in few
         for name in names
     ]
     if element == "int64":
-        wanted += [Wanted(window, 0, "whole_mean") for window in few]
+        wanted += [WantedStatistic(window, 0, "whole_mean") for window in few]
     chunks = data.draw(chunked(element, values))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
@@ -86,11 +90,11 @@ def test_rows_at_even_times_with_gaps_and_peers(data: st.DataObject) -> None:
     values: list[Value] = np.random.default_rng(3).normal(0, 1, len(codes)).tolist()
     lows, highs = st.sampled_from([NO_BOUND, -40, -9, -3, 0]), st.sampled_from([-28, -1, 0, 2])
     few = [
-        Window(data.draw(lows), data.draw(highs), data.draw(st.booleans()), rows)
+        WindowBounds(data.draw(lows), data.draw(highs), data.draw(st.booleans()), rows)
         for rows in (0, 0, 2)
     ]
     names: list[str] = ["n_rows", "sum", "max", "min", "lag", "first", "last"]
-    wanted = [Wanted(window, 0, name, n=2) for window in few for name in names]
+    wanted = [WantedStatistic(window, 0, name, n=2) for window in few for name in names]
     first_row = data.draw(st.sampled_from([0, 0, len(codes) // 3]))
     order = np.arange(len(codes))
     if data.draw(st.booleans()):
@@ -106,14 +110,18 @@ def test_least_and_greatest_values_of_batches_of_any_size(n_rows: int) -> None:
     values[::700] = np.nan
     lengths = [1, 2, 3, 64, 1000, 4095, n_rows]
     wanted = [
-        Wanted(Window(own=True, rows=length), 0, name)
+        WantedStatistic(WindowBounds(own=True, rows=length), 0, name)
         for length in lengths
         for name in ("min", "max")
     ]
-    wanted += [Wanted(Window(-length + 1, 0), 0, name) for length in lengths for name in ("max",)]
+    wanted += [
+        WantedStatistic(WindowBounds(-length + 1, 0), 0, name)
+        for length in lengths
+        for name in ("max",)
+    ]
     times = numpy_chunk(np.arange(n_rows))
     rows = ordered(np.zeros(n_rows, np.int32), [times], None, 1, RUN)
-    found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
+    found = over(rows, [WindowInput("float64", [numpy_chunk(values)])], wanted, RUN)
     for one, got in zip(wanted, found, strict=True):
         length = one.window.rows or 1 - one.window.low
         sign = -1.0 if one.statistic == "min" else 1.0

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.windows import ordering, slices
-from fastfeat_kernels.windows.requests import Column, Found, Wanted, Window
+from fastfeat_kernels.windows.requests import (
+    StatisticColumn,
+    WantedStatistic,
+    WindowBounds,
+    WindowInput,
+)
 from fastfeat_kernels.windows.state import late_row, ordered, over, permutation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +38,7 @@ def test_permutation_is_the_order_of_windows(seed: int, n_rows: int, is_sorted: 
     times, ties = random.integers(0, 50, n_rows), random.integers(0, 3, n_rows)
     if is_sorted:
         times.sort()
-    column = Column("int64", [numpy_chunk(ties)])
+    column = WindowInput("int64", [numpy_chunk(ties)])
     rows = ordered(codes, [numpy_chunk(times)], column, 40, RUN, 3)
     expected = np.lexsort((np.arange(n_rows), ties, times, codes))
     expected = expected[codes[expected] >= 0]
@@ -67,12 +72,12 @@ def test_rows_that_come_in_order_have_the_same_values(first_row: int, kind: str)
         values = np.nan_to_num(values * 9).astype(np.int64)
     wanted = everything()
 
-    def found(places: Any, first: int, n_parts: int) -> list[Found]:
+    def found(places: Any, first: int, n_parts: int) -> list[StatisticColumn]:
         chunks = [numpy_chunk(instants_of[places])]
         rows = ordered(numbers[places], chunks, None, 60, RUN, n_parts)
         assert rows.is_as_given == (places[0] == 0)
         return over(
-            rows, [Column(kind, [numpy_chunk(values[places])])], wanted, RUN, n_parts, first
+            rows, [WindowInput(kind, [numpy_chunk(values[places])])], wanted, RUN, n_parts, first
         )
 
     everyone = np.arange(9000)
@@ -97,7 +102,7 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
         element, values = "int64", np.nan_to_num(values * 1e17).astype(np.int64)
     wanted = everything()
     rows = ordered(codes, [numpy_chunk(times)], None, len(sizes), RUN, 2)
-    column = Column(element, [numpy_chunk(values)])
+    column = WindowInput(element, [numpy_chunk(values)])
     found = over(rows, [column], wanted, RUN, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", 100)
@@ -113,7 +118,7 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
         own = np.flatnonzero(codes == entity)
         times_alone, values_alone = times[own], values[own]
         alone = ordered(np.zeros(len(own), np.int32), [numpy_chunk(times_alone)], None, 1, RUN)
-        parts = over(alone, [Column(element, [numpy_chunk(values_alone)])], wanted, RUN)
+        parts = over(alone, [WindowInput(element, [numpy_chunk(values_alone)])], wanted, RUN)
         for whole, part in zip(found, parts, strict=True):
             assert whole.values[own].tobytes() == part.values.tobytes()
             if part.present is not None and whole.present is not None:
@@ -125,7 +130,7 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
 def test_history_changes_nothing_but_who_asks(first_row: int, stripe_bits: int) -> None:
     codes, times, values = table(3, 9000, [0.5, *[0.5 / 40] * 40])
     codes[::50] = -1
-    column, wanted = Column("float64", [numpy_chunk(values)]), everything()
+    column, wanted = WindowInput("float64", [numpy_chunk(values)]), everything()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "MIN_STRIPE_BITS", stripe_bits)
         rows = ordered(codes, [numpy_chunk(times)], None, 41, RUN, 3)
@@ -166,8 +171,11 @@ def test_slices_of_a_long_entity_reach_what_its_windows_do() -> None:
         patch.setattr(ordering, "PARTITION_ROWS", 1000)
         patch.setattr(ordering, "FEW_ROWS", 0)
         rows = ordered(codes, [numpy_chunk(times)], None, 3, RUN)
-    near = [Wanted(Window(-50, own=True), 0, "sum"), Wanted(Window(own=True), 0, "lag", n=40)]
-    far = Wanted(Window(own=True), 0, "quantile")
+    near = [
+        WantedStatistic(WindowBounds(-50, own=True), 0, "sum"),
+        WantedStatistic(WindowBounds(own=True), 0, "lag", n=40),
+    ]
+    far = WantedStatistic(WindowBounds(own=True), 0, "quantile")
     asked = np.diff(rows.partition_starts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "LONG", 200)

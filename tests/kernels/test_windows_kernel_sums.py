@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import Column, Wanted, Window
+from fastfeat_kernels.windows.requests import WantedStatistic, WindowBounds, WindowInput
 from fastfeat_kernels.windows.state import ordered, over
 from fastfeat_kernels.words import Interpolation
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
     names: list[str] = ["sum", "mean", "var", "std", "slope", "ewm_mean", "skew", "kurtosis"]
     wanted = data.draw(requests(1, names))
-    column = Column("float64", data.draw(chunked("float64", values)))
+    column = WindowInput("float64", data.draw(chunked("float64", values)))
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
@@ -50,8 +50,8 @@ def test_sums_of_many_rows_are_exact() -> None:
     values[::7] += 2.0**-40
     rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
     names: list[str] = ["sum", "mean", "var", "std"]
-    wanted = [Wanted(Window(own=True), 0, name) for name in names]
-    found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
+    wanted = [WantedStatistic(WindowBounds(own=True), 0, name) for name in names]
+    found = over(rows, [WindowInput("float64", [numpy_chunk(values)])], wanted, RUN)
     for row in [100, 9_000, 20_000, 29_998, 29_999]:
         known = values[: row + 1].tolist()
         total, n = math.fsum(known), row + 1
@@ -68,12 +68,12 @@ def test_sums_of_integers_name_the_first_row_that_overflows() -> None:
     values = np.array([2**62, 1, 2**62, 2**62, -(2**62)])
     codes = np.array([0, 1, 0, 1, 0], np.int32)
     rows = ordered(codes, [numpy_chunk(np.arange(5))], None, 2, RUN)
-    column = Column("int64", [numpy_chunk(values)])
-    window = Window(own=True)
-    (found,) = over(rows, [column], [Wanted(window, 0, "sum")], RUN)
+    column = WindowInput("int64", [numpy_chunk(values)])
+    window = WindowBounds(own=True)
+    (found,) = over(rows, [column], [WantedStatistic(window, 0, "sum")], RUN)
     assert found.overflow_row == 2
     assert found.values.tolist() == [2**62, 1, 0, 2**62 + 1, 2**62]
-    (found,) = over(rows, [column], [Wanted(window, 0, "sum")], RUN, first_row=3)
+    (found,) = over(rows, [column], [WantedStatistic(window, 0, "sum")], RUN, first_row=3)
     assert found.overflow_row == -1
 
 
@@ -82,8 +82,8 @@ def test_sums_of_integers_carry_from_limb_to_limb() -> None:
     values = [limb - 1, 1, 2**61, -1, limb - 1, limb - 1, -(2**61), -limb, 1 - limb, 3, -(2**61)]
     n_rows = len(values)
     rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
-    wanted = [Wanted(Window(own=True, rows=k), 0, "sum") for k in (0, 2, 3, 5)]
-    found = over(rows, [Column("int64", [numpy_chunk(np.array(values))])], wanted, RUN)
+    wanted = [WantedStatistic(WindowBounds(own=True, rows=k), 0, "sum") for k in (0, 2, 3, 5)]
+    found = over(rows, [WindowInput("int64", [numpy_chunk(np.array(values))])], wanted, RUN)
     for one, got in zip(wanted, found, strict=True):
         first = [max(0, k + 1 - one.window.rows) if one.window.rows else 0 for k in range(n_rows)]
         sums = [sum(values[start : k + 1]) for k, start in enumerate(first)]
@@ -106,7 +106,7 @@ def test_whole_means_and_quantiles_are_exact(data: st.DataObject) -> None:
         for one in wanted
     ]
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
-    found = over(rows, [Column("int64", data.draw(chunked("int64", values)))], wanted, RUN)
+    found = over(rows, [WindowInput("int64", data.draw(chunked("int64", values)))], wanted, RUN)
     expected = over_by_definition(codes.tolist(), times, None, [("int64", values)], wanted)
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, 0)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.windows.programs import Dealt, Program, passes_of, prepared, program_of
-from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.programs import Dealt, WindowProgram, passes_of, prepared, program_of
+from fastfeat_kernels.windows.requests import WantedStatistic, WindowBounds
 
 ELEMENTS = ("float64", "uint64", "int64", "bool")
 NAMES: list[str] = ["sum", "std", "min", "first", "last", "lag", "n_unique", "rank", "slope"]
 WANTED = tuple(
-    Wanted(window, column, name)
+    WantedStatistic(window, column, name)
     for column in range(len(ELEMENTS))
-    for window in (Window(), Window(low=-5, own=True))
+    for window in (WindowBounds(), WindowBounds(low=-5, own=True))
     for name in NAMES
 )
 
@@ -29,7 +29,7 @@ def dealt_columns(read: frozenset[int], n_rows: int) -> dict[int, Dealt]:
     return found
 
 
-def fields_of(program: Program) -> dict[str, Any]:
+def fields_of(program: WindowProgram) -> dict[str, Any]:
     values = {field.name: getattr(program, field.name) for field in fields(program)}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.windows.requests import NO_BOUND, Found, Wanted, Window
+from fastfeat_kernels.windows.requests import (
+    NO_BOUND,
+    StatisticColumn,
+    WantedStatistic,
+    WindowBounds,
+)
 from fastfeat_kernels.windows.statistics import STATISTICS
 from fastfeat_kernels.words import Interpolation, RankMethod
 from hypothesis import strategies as st
@@ -23,8 +28,8 @@ INTERPOLATIONS: list[Interpolation] = ["linear", "lower", "higher", "nearest", "
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> Window:
-    return Window(
+def windows(draw: st.DrawFn) -> WindowBounds:
+    return WindowBounds(
         draw(st.sampled_from(BOUNDS)),
         draw(st.sampled_from(BOUNDS)),
         draw(st.booleans()),
@@ -33,7 +38,7 @@ def windows(draw: st.DrawFn) -> Window:
     )
 
 
-def of_all_past(wanted: Wanted) -> Wanted:
+def of_all_past(wanted: WantedStatistic) -> WantedStatistic:
     """Return the same over a window that holds all before its end, where only that is computed."""
     if not STATISTICS[wanted.statistic].of_all_past:
         return wanted
@@ -45,11 +50,11 @@ def requests(
     draw: st.DrawFn,
     n_columns: int,
     names: Sequence[str] = NAMES,
-    window: st.SearchStrategy[Window] = windows(),  # noqa: B008
-) -> list[Wanted]:
+    window: st.SearchStrategy[WindowBounds] = windows(),  # noqa: B008
+) -> list[WantedStatistic]:
     few = draw(st.lists(window, min_size=1, max_size=3))
     one = st.builds(
-        Wanted,
+        WantedStatistic,
         st.sampled_from(few),
         st.integers(0, n_columns - 1),
         st.sampled_from(names),
@@ -89,7 +94,7 @@ def instants(draw: st.DrawFn, n_rows: int) -> list[Value]:
     return times
 
 
-def words_of(found: Found) -> list[tuple[bool, bytes]]:
+def words_of(found: StatisticColumn) -> list[tuple[bool, bytes]]:
     """Return for each row whether there is a value, and its bits."""
     values = found.values
     present = found.present
@@ -111,7 +116,9 @@ def expected_words(values: Sequence[Value]) -> list[tuple[bool, bytes]]:
     return [(value is not None, b"" if value is None else bits_of(value)) for value in known]
 
 
-def check(found: Found, wanted: Wanted, expected: Sequence[Value], first_row: int) -> None:
+def check(
+    found: StatisticColumn, wanted: WantedStatistic, expected: Sequence[Value], first_row: int
+) -> None:
     is_large = [
         wanted.statistic == "sum" and type(x) is int and not -(2**63) <= x < 2**63 for x in expected
     ]
@@ -123,13 +130,17 @@ def check(found: Found, wanted: Wanted, expected: Sequence[Value], first_row: in
     ]
 
 
-def everything(column: int = 0) -> list[Wanted]:
+def everything(column: int = 0) -> list[WantedStatistic]:
     """Return all statistics over windows that are short, long, of rows, of all, with peers."""
     few = [
-        Window(-50, -1), Window(-1000, own=True), Window(NO_BOUND, own=True, rows=3),
-        Window(NO_BOUND, -1), Window(-3000, -900, min_samples=2), Window(-10, 10),
-    ]  # fmt: skip
-    wanted = [Wanted(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
+        WindowBounds(-50, -1),
+        WindowBounds(-1000, own=True),
+        WindowBounds(NO_BOUND, own=True, rows=3),
+        WindowBounds(NO_BOUND, -1),
+        WindowBounds(-3000, -900, min_samples=2),
+        WindowBounds(-10, 10),
+    ]
+    wanted = [WantedStatistic(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
     return [of_all_past(one) for one in wanted]
 
 
@@ -141,7 +152,7 @@ def table(seed: int, n_rows: int, sizes: Sequence[float]) -> tuple[Any, Any, Any
     return codes, np.sort(random.integers(0, 30 * n_rows // len(sizes), n_rows)), values
 
 
-def same(a: Found, b: Found) -> bool:
+def same(a: StatisticColumn, b: StatisticColumn) -> bool:
     """Return whether two results are the same to the bit."""
     if (a.present is None) != (b.present is None) or a.overflow_row != b.overflow_row:
         return False

@@ -266,7 +266,9 @@ def test_rows_without_a_label_are_in_no_fold_and_told_once() -> None:
     data, plan = {**DATA, "y": label}, ff.Plan({"shop": col("shop").target_encode("y")}, label="y")
     known = np.flatnonzero(~np.isnan(label))
     for cv in (3, StratifiedKFold(3), TimeSeriesSplit(3)):
-        with pytest.warns(RowsWithoutLabel, match=re.escape("48 rows of 240 have no")) as caught:
+        with pytest.warns(
+            RowsWithoutLabel, match="is missing in 48 of 240 rows: no fold"
+        ) as caught:
             folds = folds_of(plan, data, cv)
         assert [w.category for w in caught].count(RowsWithoutLabel) == 1
         splitter = KFold(3) if cv == 3 else cv
@@ -331,26 +333,26 @@ def test_folds_are_lazy_and_errors_are_not() -> None:
 @pytest.mark.parametrize(
     ("cv", "kind", "told"),
     [
-        (1, InvalidPlan, "cross_fit(cv=1): takes two folds or more"),
+        (1, InvalidPlan, "cross_fit(cv=1): needs two folds or more"),
         (0, InvalidPlan, "cross_fit(cv=0)"),
-        (True, TypeMismatch, "cross_fit(cv=): takes no bool. Pass how many folds"),
-        (3.0, TypeMismatch, "takes no float"),
-        (None, TypeMismatch, "takes no NoneType"),
-        ({"a": 1}, TypeMismatch, "takes no dict"),
-        (241, InvalidData, "only 240 rows with a label to divide. Take fewer folds"),
-        ("fodl", UnknownColumn, "the data has no column 'fodl' to divide it by. Did you mean 'fo"),
-        ([], InvalidData, "gives no folds. A generator gives its folds once"),
-        (iter([]), InvalidData, "gives no folds"),
-        ([1, 2, 3], InvalidData, "cross_fit(cv=): has 3 values, and the data 240 rows"),
+        (True, TypeMismatch, "cross_fit(cv=): got bool. Pass the number of folds"),
+        (3.0, TypeMismatch, "got float"),
+        (None, TypeMismatch, "got NoneType"),
+        ({"a": 1}, TypeMismatch, "got dict"),
+        (241, InvalidData, "only 240 rows with a label. Use fewer folds"),
+        ("fodl", UnknownColumn, "no column 'fodl', which cv= or groups= names. Did you mean 'fo"),
+        ([], InvalidData, "has no folds. A generator has its folds only once"),
+        (iter([]), InvalidData, "has no folds"),
+        ([1, 2, 3], InvalidData, "cross_fit(cv=): has 3 values, but the data has 240 rows"),
         (np.full(240, 7), InvalidData, "fold 1 of 1 has no row to learn from"),
-        (np.full(240, np.nan), InvalidData, "gives no folds"),
+        (np.full(240, np.nan), InvalidData, "has no folds"),
         ([[0, 1]], TypeMismatch, "fold 1, train: takes an array of row numbers, got 0"),
-        ([([0], [1], [2])], TypeMismatch, "fold 1 is no pair (train, test)"),
+        ([([0], [1], [2])], TypeMismatch, "fold 1 is not a pair (train, test)"),
         (["ab", "cd"], InvalidData, "has 2 values"),
         ([([0, 1], [2]), ([0, 240], [2])], InvalidData, "fold 2, train: has the row number 240"),
-        ([([0, 1], [-1])], InvalidData, "fold 1, test: has the row number -1, and there are 240"),
-        ([([0, 1, 1], [2])], InvalidData, "fold 1, train: row 1 stands in it more than once"),
-        ([([0, 1], [1, 2])], InvalidData, "fold 1: 1 row are both in train and in test, row 1 fi"),
+        ([([0, 1], [-1])], InvalidData, "fold 1, test: has the row number -1, but there are 240"),
+        ([([0, 1, 1], [2])], InvalidData, "fold 1, train: has row 1 more than once"),
+        ([([0, 1], [1, 2])], InvalidData, "fold 1: has 1 row in both train and test, first row 1"),
         ([([], [1])], InvalidData, "fold 1 of 1 has no row to learn from"),
         ([([1], [])], InvalidData, "fold 1 of 1 has no row to test"),
         ([([0.5], [1])], TypeMismatch, "takes an array of row numbers, got an array of float64"),
@@ -358,12 +360,12 @@ def test_folds_are_lazy_and_errors_are_not() -> None:
         (
             [(DATA["y"], ~DATA["y"])],
             TypeMismatch,
-            "fold 1, train: is a mask, and folds are numbers of rows: numpy.flatnonzero(mask)",
+            "fold 1, train: is a mask, but folds are row numbers. Use numpy.flatnonzero(mask)",
         ),
         (pd.DataFrame({"f": [1]}), FastfeatError, "cross_fit(cv=)"),
         (KFold(300), InvalidData, "cross_fit(cv=KFold): Cannot have number of splits n_splits=300"),
         (pa.array([[1]] * 240), TypeMismatch, "its values are list"),
-        ("y", InvalidPlan, "cross_fit(cv=): has the values of the label, so that each fold"),
+        ("y", InvalidPlan, "cross_fit(cv=): has the values of the label, so each fold"),
         (DATA["y"].astype(float), InvalidPlan, "The label is a column of the data"),
     ],
 )
@@ -375,12 +377,12 @@ def test_folds_that_are_none_are_told_at_the_call(cv: Any, kind: Any, told: str)
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"groups": DATA["card"][:9]}, InvalidData, "groups=): has 9 values, and the data 240"),
-        ({"groups": "cart"}, UnknownColumn, "no column 'cart' to divide it by. Did you mean 'card"),
-        ({"groups": "kind"}, InvalidData, "have no group, row "),
-        ({"groups": np.zeros(240)}, InvalidData, "there are only 1 group, which are not divided"),
-        ({"groups": "card", "cv": "fold"}, InvalidPlan, "is read with a number of folds, cv=5, or"),
-        ({"groups": "card", "cv": [([0], [1])]}, InvalidPlan, "these folds say themselves"),
+        ({"groups": DATA["card"][:9]}, InvalidData, "groups=): has 9 values, but the data has"),
+        ({"groups": "cart"}, UnknownColumn, "no column 'cart', which cv= or groups= names. Did"),
+        ({"groups": "kind"}, InvalidData, "has no group for "),
+        ({"groups": np.zeros(240)}, InvalidData, "the data has only 1 group, and each group"),
+        ({"groups": "card", "cv": "fold"}, InvalidPlan, "is only for a number of folds, cv=5, or"),
+        ({"groups": "card", "cv": [([0], [1])]}, InvalidPlan, "these folds already"),
         ({"to": "pd"}, FastfeatError, "to must be one of"),
         ({"backend": "gpuu"}, FastfeatError, "gpuu"),
         ({"data": {"x": [1.0, 2.0]}}, UnknownColumn, "the data lacks the columns"),
@@ -399,14 +401,14 @@ def test_a_splitter_of_all_rows_is_refused_where_some_have_no_label() -> None:
     splitter = PredefinedSplit(np.arange(N_ROWS) % 3)
     with (
         pytest.warns(RowsWithoutLabel),
-        pytest.raises(InvalidData, match="239 rows with a label, which a splitter is given alone"),
+        pytest.raises(InvalidData, match="239 rows with a label, and a splitter gets only these"),
     ):
         plan.cross_fit(data, splitter)
 
 
 def test_a_fold_shows_how_many_rows_it_has() -> None:
     fold = next(PLAN.cross_fit(DATA, 3))
-    assert repr(fold) == "Fold(160 to learn from, 80 test)"
+    assert repr(fold) == "Fold(160 training rows, 80 test rows)"
     with pytest.raises(AttributeError):
         fold.train_rows = fold.test_rows  # type: ignore[misc]
 

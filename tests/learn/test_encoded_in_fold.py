@@ -139,7 +139,7 @@ def test_by_the_id_each_row_is_known() -> None:
         fitted.transform(data.drop_columns(["id"]))
         fitted.transform(rows_of(30, 6))
     one = int(np.flatnonzero(learnt)[0])
-    with warned("from 1 of 1 row that"):
+    with warned("from 1 of 1 row passed"):
         BY_ID.fit(data, rows=mask).transform(data, rows=[one])
     both = pa.concat_tables([rows_of(30, 6), data])
     with warned(f"{np.count_nonzero(learnt)} of 150 rows"):

@@ -101,7 +101,7 @@ def test_windows_of_all_rows_are_refused_before_rows_are_read(folder: Path) -> N
         yield table[:0]
         raise AssertionError("rows were read")
 
-    with pytest.raises(InvalidPlan, match=r"'x' sees all rows, col\('x'\)\.mean\(over="):
+    with pytest.raises(InvalidPlan, match=r"'x' needs all rows at once: col\('x'\)\.mean\(over="):
         plan.fit_transform_to(never, "out")
     plan = ff.Plan({"x": col("x").mean(over=ff.window(7, by="shop", time="row"))})
     expected = plan.fit_transform("data", history="batch")[1]
@@ -126,7 +126,7 @@ def test_later_rows_of_the_same_files_are_of_another_kind(folder: Path) -> None:
     ):
         fitted.transform_to("data", "out")
     again = PLAN.fit("data", memory="64GiB")
-    with pytest.warns(ff.errors.EncodedInFold, match="Train no model on these features"):
+    with pytest.warns(ff.errors.EncodedInFold, match="Do not train a model on these features"):
         again.transform_batches("data")
     for rows, to in ((None, "numpy"), ([1, 2], "arrow")):
         again = PLAN.fit("data", memory="64GiB")
@@ -137,7 +137,7 @@ def test_later_rows_of_the_same_files_are_of_another_kind(folder: Path) -> None:
 
 
 def test_odd_arguments_are_told_before_rows_are_read(folder: Path) -> None:
-    with pytest.raises(ff.errors.InvalidPlan, match="is the suffix of no format"):
+    with pytest.raises(ff.errors.InvalidPlan, match="no format has the suffix"):
         PLAN.fit_transform_to("data", "out.xyz")
     with pytest.raises(ff.errors.OutOfMemory, match="Give memory="):
         PLAN.fit_transform_to("data", "out", memory="1MiB")

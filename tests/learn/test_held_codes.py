@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.aggregates.keys import KeyCounts, with_codes_of, without_rare
+from fastfeat.aggregates.keys import KeyCounts, drop_rare_keys, keep_earlier_codes
 from fastfeat.api.learning import Learning
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
 from fastfeat.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
@@ -68,9 +68,9 @@ def test_new_categories_get_codes_while_there_is_room() -> None:
 def test_other_bounds_may_be_written_and_too_few_are_refused() -> None:
     k = {"k": col("k").ordinal_encode()}
     assert values(refitted(k, k=col("k").ordinal_encode(min_frequency=4)), "k")[:4] == [2, 3, 4, 5]
-    with pytest.raises(InvalidPlan, match="at most 2 categories, and 3 have a code"):
+    with pytest.raises(InvalidPlan, match="max_categories=2, but 3 categories have a code"):
         refitted(k, k=col("k").ordinal_encode(max_categories=2))
-    with pytest.raises(InvalidPlan, match="2 codes of unseen categories, and had 1"):
+    with pytest.raises(InvalidPlan, match="unseen categories is 2, but was 1"):
         refitted(k, k=col("k").ordinal_encode(n_unseen_buckets=2))
 
 
@@ -176,7 +176,7 @@ def test_inspect_tells_of_keys_that_no_row_has(tmp_path: Path) -> None:
     old = CODES.fit(OLD, backend="reference")
     CODES.fit(NEW, backend="reference", stable=old).save(tmp_path / "plan.fastfeat")
     told = [one.told for part in ff.inspect(tmp_path / "plan.fastfeat").parts for one in part.held]
-    assert "1 of 5 keys came in no row, and keep their codes" in told
+    assert "1 of 5 keys occurred in no row, and kept a code" in told
 
 
 OF_TEXT = [
@@ -210,8 +210,8 @@ PARAMS = st.fixed_dictionaries(
 def test_codes_are_those_of_the_definition(
     old: list[str], new: list[str], params: dict[str, Any], before: dict[str, Any]
 ) -> None:
-    held = without_rare(counted(old), tuple(before.items()))
-    found = with_codes_of(counted(new), tuple(params.items()), held)
+    held = drop_rare_keys(counted(old), tuple(before.items()))
+    found = keep_earlier_codes(counted(new), tuple(params.items()), held)
     known = held.parts[0].to_pylist()
     least = params["min_frequency"] or 0
     least = least * len(new) if isinstance(least, float) else least
@@ -223,7 +223,7 @@ def test_codes_are_those_of_the_definition(
     assert found.parts[0].to_pylist() == known + kept
     assert found.counts.tolist() == [new.count(key) for key in known + kept]
     assert found.n_rows == len(new)
-    again = with_codes_of(counted(old), tuple(before.items()), held)
+    again = keep_earlier_codes(counted(old), tuple(before.items()), held)
     assert (again.held, again.parts[0]) == (None, held.parts[0])
 
 

@@ -46,7 +46,7 @@ def fitted_there(plan: ff.Plan, data: dict[str, Any]) -> tuple[Any, int]:
     """Return the plan fitted on a device, and the bytes that left it."""
     runtime = Counting()
     there = {name: put(runtime, values) for name, values in data.items()}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         return plan.fit(there, backend="emulated"), runtime.n_bytes
 
 
@@ -119,7 +119,7 @@ def test_windows_that_begin_before_the_data_are_counted_on_the_device(kind: Any)
         fitted.transform(data)
     runtime, there = Counting(), plan.fit(data)
     table = ArrowDeviceData(runtime, data)
-    with emulated.running_on(runtime), pytest.warns(HistoryMissing) as told_there:
+    with emulated.use_runtime(runtime), pytest.warns(HistoryMissing) as told_there:
         there.transform(table, backend="emulated", to="cupy")
     assert str(told_there[0].message) == str(told[0].message)
     assert runtime.n_bytes < n
@@ -128,7 +128,7 @@ def test_windows_that_begin_before_the_data_are_counted_on_the_device(kind: Any)
 def test_windows_see_no_id_twice() -> None:
     _, n_bytes = fitted_there(OVER_ROWS, rows(1000))
     assert n_bytes < 1000
-    with pytest.raises(InvalidData, match=r"data, row 300: .* is that of row 0 too"):
+    with pytest.raises(InvalidData, match=r"data, row 300: .* is also the id of row 0"):
         fitted_there(OVER_ROWS, twice(rows(300), 1))
 
 
@@ -137,7 +137,7 @@ def test_a_row_without_an_id_is_an_error() -> None:
     table = pa.record_batch({**data, "id": pa.array(data["id"], mask=np.arange(400) == 30)})
     runtime = EmulatedRuntime()
     with (
-        emulated.running_on(runtime),
+        emulated.use_runtime(runtime),
         pytest.raises(InvalidData, match=r"data, row 30: col\(\"id\"\) is missing"),
     ):
         BY_ID.fit(ArrowDeviceData(runtime, table), backend="emulated")
@@ -148,7 +148,7 @@ def test_ids_of_the_host_stand_beside_columns_of_the_device() -> None:
     there = {name: put(runtime, data[name]) for name in ("k", "y")}
     ids = [f"r{k}" for k in data["id"]]
     with (
-        emulated.running_on(runtime),
+        emulated.use_runtime(runtime),
         pytest.warns(RowsRepeated, match="3 of 403 rows have the 'id' of an earlier row"),
     ):
         fitted = BY_ID.fit({"id": ids, **there}, backend="emulated")

@@ -177,9 +177,9 @@ def test_fit_says_how_many_rows_have_no_label() -> None:
     ahead = ff.ahead("5d", by="user", time="ts", gap="1d")
     plan = ff.Plan({"x": col("x").mean()}, label={"y": col("x").last(over=ahead)})
     told = (
-        r"^3 of 4 training rows have no label, and nothing is learnt from them: 1 because their 6d "
-        r"ahead end after 2024-04-10, the last time there is; 1 because their time or key is "
-        r"missing; 1 because the rows ahead give none$"
+        r"^3 of 4 training rows have no label, and nothing is learnt from them: 1 because the "
+        r"window of 6d ends after 2024-04-10, the last recorded time; 1 because the time or key is "
+        r"missing; 1 because the rows ahead give no value$"
     )
     early = {**data, "ts": [days[0], datetime.datetime(2024, 4, 3), days[2], None]}
     with pytest.warns(RowsWithoutLabel, match=told):
@@ -329,7 +329,7 @@ def test_history_that_is_later_than_the_data_is_still_an_error() -> None:
     plan = ff.Plan({"s": col("x").sum(over=WEEK).standard_scale()}, label=CHURNED)
     data = pa.concat_tables([TRAIN.slice(0, 15), table_of([(3, None, 1, "u")])])  # has no label
     assert quietly(plan.fit, data).n_rows_without_label > 0
-    with pytest.raises(InvalidData, match="is later than a row of the data"):
+    with pytest.raises(InvalidData, match="is later than a data row"):
         quietly(plan.fit, data, history=TRAIN.slice(15))
 
 
@@ -343,7 +343,7 @@ def test_fit_needs_the_columns_of_a_label_that_looks_ahead() -> None:
 def test_explain_shows_how_far_the_label_looks() -> None:
     text = ff.Plan({"x": col("x")}, label=CHURNED).explain()
     assert "label churned = (col('t').count(over=ff.ahead(10, by='k', time='t')) == 0)" in text
-    assert "nothing is learnt from rows whose label is missing" in text
+    assert "fit learns nothing from rows without a label" in text
 
 
 def test_windows_ahead_need_no_history() -> None:

@@ -25,7 +25,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import OutOfMemory
 from fastfeat.execute import memory_needs, stage_work
-from fastfeat.io import budget
+from fastfeat.io import host_memory
 from fastfeat.io.sources.dataset import Dataset
 
 N_ROWS, N_COLUMNS = 400, 6
@@ -83,7 +83,7 @@ def scaled(taken: int, of_column: int, of_table_row: int, of_share: int = 3) -> 
         return of_column * len(columns)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(budget, "resident_memory", Process(taken * _MIB).resident)
+        patched.setattr(host_memory, "resident_memory", Process(taken * _MIB).resident)
         patched.setattr(Dataset, "bytes_of_reader", of_reader)
         patched.setattr(memory_needs, "_INDEX_BYTES", of_table_row)
         patched.setattr(stage_work, "_WORK_BYTES", of_share)

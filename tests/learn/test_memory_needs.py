@@ -15,7 +15,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import OutOfMemory
-from fastfeat.execute import in_time, large_shares, lookup_tables, stage_work
+from fastfeat.execute import large_shares, lookup_tables, stage_work, time_ordered_stage
 from fastfeat.io.budget import Budget
 from fastfeat.io.sources import file_parts
 from fastfeat.io.sources.dataset import dataset_of
@@ -139,13 +139,13 @@ def test_an_entity_of_most_rows_is_read_in_tables_that_have_room(
     fitted = plan.fit(seen)
     whole = fitted.transform(seen, history="batch", to="arrow")
     n_rows: list[int] = []
-    functions_of = in_time.functions_of
+    functions_of = time_ordered_stage.compute_stage
 
     def counting(work: Any, rows: pa.Table, *given: Any, **options: Any) -> Any:
         n_rows.append(rows.num_rows)
         return functions_of(work, rows, *given, **options)
 
-    monkeypatch.setattr(in_time, "functions_of", counting)
+    monkeypatch.setattr(time_ordered_stage, "compute_stage", counting)
     monkeypatch.setattr(large_shares, "LARGE", 0)
     monkeypatch.setattr(large_shares, "_FEWEST_ROWS", 700)
     small(0)
@@ -162,7 +162,7 @@ def test_the_budget_that_is_named_has_room_for_an_entity(
     plan = ff.Plan({"mean": col("x").mean(over=ff.window("7d", by="k", time="t")).standard_scale()})
     monkeypatch.setattr(Budget, "room", lambda self: self.n_bytes - 300 * _MIB)
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 2000)  # as of a large entity
-    with pytest.raises(OutOfMemory, match="are in memory together") as refused:
+    with pytest.raises(OutOfMemory, match="must be in memory together") as refused:
         plan.fit(seen, memory="380MiB")
     found = re.search(r'Give memory="(\d+MiB)"', str(refused.value))
     assert found

@@ -99,7 +99,7 @@ def test_fit_in_passes_gives_the_artifact_of_fit(
 
 
 def test_budget_that_the_process_has_already_is_an_error() -> None:
-    told = r'work on rows, .*, takes about 64 MiB.*Give memory="\d+MiB" or more$'
+    told = r'processing even a few rows .* takes about 64 MiB.*Give memory="\d+MiB" or more$'
     with pytest.raises(OutOfMemory, match=told):
         SCALED.fit({"x": [1.0]}, memory="1MiB")
     with pytest.raises(InvalidConfig, match="takes bytes with a unit"):
@@ -125,20 +125,20 @@ def test_what_the_process_has_already_is_no_part_of_what_is_free(
 
 
 def test_what_needs_all_rows_in_memory_is_an_error() -> None:
-    with pytest.raises(InvalidPlan, match="leave out backend="):
+    with pytest.raises(InvalidPlan, match="Leave out backend="):
         SCALED.fit({"x": [1.0]}, memory="64GiB", backend="reference")
 
 
 def test_reader_is_refused_where_rows_are_read_again() -> None:
     table = pa.table({"x": [1.0, 2.0, 5.0]})
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(1))
-    with pytest.raises(InvalidData, match=r"can be read once, and its rows are read \d times"):
+    with pytest.raises(InvalidData, match=r"can be read once, but its rows are needed \d times"):
         SCALED.fit(reader, memory="64GiB")
     scaled = ff.Plan({"x": col("x").standard_scale()})
     fitted = scaled.fit(reader, memory="64GiB")
     assert fitted == scaled.fit(table)
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(1))
-    with pytest.raises(InvalidData, match="can be read once, and its rows are read 3 times"):
+    with pytest.raises(InvalidData, match="can be read once, but its rows are needed 3 times"):
         scaled.fit(reader, memory="64GiB", profile=True)
     assert reader.read_all().num_rows == 3  # none was read
     many = SCALED.fit(lambda: table.to_batches(1), memory="64GiB")
@@ -287,8 +287,8 @@ def test_what_cannot_leave_memory_is_refused_before_its_pass(
     monkeypatch.setattr(Budget, "spare", lambda self: 1_517)
     monkeypatch.setattr(passes, "_WORTH_WRITING", 1 << 30)
     told = (
-        r"too little room: learning col\('x'\).mean\(by=col\('k'\)\) of 1,502 groups, in pass 2, "
-        r"takes about 13.2 KiB, and the process has .* Give memory=\"\d+MiB\" or more"
+        r"is too small: learning col\('x'\).mean\(by=col\('k'\)\) of 1,502 groups, in pass 2, "
+        r"takes about 13.2 KiB, and the process already uses .* Give memory=\"\d+MiB\" or more"
     )
     with pytest.raises(OutOfMemory, match=told):
         plan.fit(table, memory="64GiB")

@@ -14,7 +14,7 @@ from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import InvalidData, InvalidPlan
 from fastfeat.keep.artifact import artifact_bytes
-from fastfeat.trust.quality.profile_state import Sample
+from fastfeat.trust.quality.profile_state import ProfileSample
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -150,7 +150,7 @@ def test_features_that_fail_leave_a_reason() -> None:
     found = [learnt(plan, one, True, table=table).profile for one in parts]
     assert found[0] == found[1] == found[2]
     assert found[0] is not None
-    assert "of training rows they fail" in found[0].no_features
+    assert "computing them for training rows fails" in found[0].no_features
     expected = plan.fit(table, profile=True).profile
     assert expected is not None
     assert replace(found[0], no_features=expected.no_features) == expected
@@ -177,9 +177,11 @@ def test_states_of_other_rounds_are_refused() -> None:
     state = first.partial(table, range(3))
     content = state.to_bytes()
     sampling = first.next(state)
-    with pytest.raises(InvalidPlan, match=r"that learning\(profile=True\) asks for"):
+    with pytest.raises(
+        InvalidPlan, match=r"learning\(profile=True\) has to read the rows once more"
+    ):
         sampling.finish()
-    with pytest.raises(InvalidPlan, match="the rows have no numbers"):
+    with pytest.raises(InvalidPlan, match="no row numbers were passed"):
         sampling.partial(table, None)
     sample = sampling.partial(table, range(3))
     kept = sample.to_bytes()
@@ -192,7 +194,7 @@ def test_states_of_other_rounds_are_refused() -> None:
                 with pytest.raises(InvalidData, match="another plan, schema, or round"):
                     learning.state_of_bytes(foreign)
     twice = sampling.partial(table[:2], range(2)).merge(sampling.partial(table[:1], range(1)))
-    with pytest.raises(InvalidData, match="each once"):
+    with pytest.raises(InvalidData, match="but not each of rows 0 to 2 once"):
         sampling.next(twice)
     counting = sampling.next(sample)
     with pytest.raises(InvalidData, match="used up"):
@@ -211,7 +213,7 @@ def test_states_of_other_rounds_are_refused() -> None:
 
 def test_rows_of_a_sample_are_as_frequent_as_in_the_data() -> None:
     none = pa.table({"x": [0.0, 0.0]})
-    sample = Sample(np.array([3, 9]), np.array([30_000, 10_000]), none, None)
+    sample = ProfileSample(np.array([3, 9]), np.array([30_000, 10_000]), none, None)
     assert np.bincount(sample.rows()).tolist() == [6_144, 2_048]
-    few = Sample(np.array([3, 9]), np.array([2, 1]), none, None)
+    few = ProfileSample(np.array([3, 9]), np.array([2, 1]), none, None)
     assert few.rows().tolist() == [0, 0, 1]

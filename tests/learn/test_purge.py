@@ -211,7 +211,7 @@ def test_an_embargo_holds_after_test_rows_alone() -> None:
 @pytest.mark.parametrize("off", [0, "0d", datetime.timedelta(), {"t": 0}])
 def test_purging_is_turned_off_with_a_warning(off: Any) -> None:
     plan = ff.Plan({"n": ff.count(over=ff.window(time="t"))}, label="y", label_delay=3)
-    with pytest.warns(PurgeOff, match=re.escape("(label_delay=), and training rows are kept")):
+    with pytest.warns(PurgeOff, match=re.escape("(label_delay=), but training rows are kept")):
         kept = left(plan, timed(np.arange(20)), 2, purge=off)
     assert [len(rows) for rows in kept] == [10, 10]
     assert [len(rows) for rows in left(plan, timed(np.arange(20)), 2)] == [7, 7]
@@ -239,21 +239,21 @@ def test_a_fold_that_loses_all_rows_says_how_many_and_why() -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"purge": "30"}, InvalidPlan, "cross_fit(purge='30'): is no duration"),
-        ({"purge": "-3d"}, InvalidPlan, "is below zero"),
+        ({"purge": "30"}, InvalidPlan, "cross_fit(purge='30'): is not a duration"),
+        ({"purge": "-3d"}, InvalidPlan, "must not be negative"),
         ({"embargo": "1mo"}, InvalidPlan, "cross_fit(embargo='1mo')"),
         ({"purge": 1.5}, TypeMismatch, "cross_fit(purge=1.5): takes a text such as '7d'"),
         ({"purge": True}, TypeMismatch, "cross_fit(purge=True)"),
-        ({"purge": {}}, InvalidPlan, "names no clock"),
+        ({"purge": {}}, InvalidPlan, "the mapping is empty"),
         (
             {"purge": "3d"},
             InvalidPlan,
-            "is a duration, for a clock of a timestamp or a date, and col('t') is i",
+            "is a duration, which needs a timestamp or a date, but col('t') is i",
         ),
-        ({"purge": {"t": "3d"}}, InvalidPlan, "purge='3d' is a duration, for a clock of"),
-        ({"embargo": {"day": 3}}, InvalidPlan, "embargo=3 is a whole number, for a clock of w"),
+        ({"purge": {"t": "3d"}}, InvalidPlan, "purge='3d' is a duration, which needs"),
+        ({"embargo": {"day": 3}}, InvalidPlan, "embargo=3 is a whole number, which needs w"),
         ({"purge": {"tt": 3}}, ff.errors.UnknownColumn, "'tt'"),
-        ({"purge": {"text": 3}}, InvalidPlan, "whole numbers, and col('text') is utf8"),
+        ({"purge": {"text": 3}}, InvalidPlan, "whole numbers, but col('text') is utf8"),
     ],
 )
 def test_delays_that_are_none_are_told_at_the_call(options: Any, kind: Any, told: str) -> None:
@@ -264,7 +264,8 @@ def test_delays_that_are_none_are_told_at_the_call(options: Any, kind: Any, told
 
 
 def test_a_delay_without_a_clock_asks_for_one() -> None:
-    data, told = timed(MOMENTS[:20]), "no window of the plan says by which column. Name it: "
+    data = timed(MOMENTS[:20])
+    told = "no window of the plan has a time to count it by. Name the column: "
     with pytest.raises(
         InvalidPlan, match=re.escape(f"{told}purge={{'ts': '3d'}}, or turn purging")
     ):
@@ -278,7 +279,7 @@ def test_a_delay_without_a_clock_asks_for_one() -> None:
 def test_rows_without_a_time_are_told() -> None:
     data = timed(np.arange(10)) | {"t": pa.array([0, 1, None, 3, 4, 5, 6, 7, 8, 9])}
     plan = ff.Plan(X, label="y")
-    with pytest.raises(InvalidData, match=r"col\('t'\) is missing in 1 row of a fold, row 2 first"):
+    with pytest.raises(InvalidData, match=r"col\('t'\) is missing in 1 row of a fold, first row 2"):
         plan.cross_fit(data, 2, purge={"t": 1})
     split = [([0, 1], [5, 6])]
     assert left(plan, data, split, purge={"t": 1}) == [[0, 1]]
@@ -298,8 +299,8 @@ def entities(n: int = 60) -> dict[str, Any]:
 def test_folds_that_split_an_entity_are_told_what_is_seen() -> None:
     told = (
         "folds split the time of an entity (col('k')): in fold 1 of 3, 20 of 40 training rows come "
-        "after test rows of their entity, and their windows have seen the late values of those "
-        "('late')"
+        "after test rows of their entity, and their windows have seen late values of these test "
+        "rows ('late')"
     )
     with pytest.warns(FoldsSplitEntities, match=re.escape(told)) as caught:
         list(SEEN.cross_fit(entities(), 3))

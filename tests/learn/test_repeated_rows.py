@@ -21,7 +21,7 @@ from numpy.random import Generator
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import RowsRepeated
-from fastfeat.learn import repeated_rows
+from fastfeat.learn import duplicate_rows
 
 Table = dict[str, Any]
 
@@ -111,7 +111,7 @@ def told_by(call: Callable[[], Any]) -> list[str]:
 def test_clean_tables_give_no_warning(
     make: Callable[[Generator], Table], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repeated_rows, "FEW_ROWS", few)
+    monkeypatch.setattr(duplicate_rows, "FEW_ROWS", few)
     plan, table = rows_of(make)
     assert told_by(lambda: plan.fit(table)) == []
 
@@ -195,12 +195,12 @@ def test_hashes_of_rows_tell_small_numbers_apart() -> None:
     words = [words_of(pa.chunked_array([pa.array(column)])) for column in columns]
     for first, second in [(0, 1), (1, 0), (2, 1), (1, 2), (3, 1), (4, 3), (2, 4)]:
         pair = [words[first], words[second]]
-        assert len(np.unique(repeated_rows._row_hashes(pair))) == 64 * 64  # pyright: ignore[reportPrivateUsage]
+        assert len(np.unique(duplicate_rows._row_hashes(pair))) == 64 * 64  # pyright: ignore[reportPrivateUsage]
 
 
 def words_of(column: pa.ChunkedArray, rows: Any = None) -> Any:
     rows = np.arange(len(column)) if rows is None else rows
-    return repeated_rows._words(column, rows)  # pyright: ignore[reportPrivateUsage]
+    return duplicate_rows._words(column, rows)  # pyright: ignore[reportPrivateUsage]
 
 
 VALUES: dict[Any, Any] = {

@@ -21,7 +21,7 @@ WIDE = {"x": [1.7e308, -1.7e308, 1.6e308, -1.6e308]}
 )
 def test_a_range_that_overflows_is_an_error(feature: ff.Expr):
     plan = ff.Plan({"f": feature})
-    with pytest.raises(InvalidData, match=r"col\('x'\) ranges over more than the greatest float"):
+    with pytest.raises(InvalidData, match=r"col\('x'\) has a range above the largest float"):
         plan.fit(WIDE)
     narrower = {"x": [value / 4 for value in WIDE["x"]]}
     values = plan.fit_transform(narrower)[1]["f"].to_pylist()

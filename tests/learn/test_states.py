@@ -42,7 +42,7 @@ def in_parts(draw: Callable[..., Any]) -> Callable[[LearnTask], Any]:
     """Return what learns a task of all rows as several machines would."""
 
     def run(task: LearnTask) -> list[Any]:
-        spec = learn.Spec(task.program, task.wanted, task.constants)
+        spec = learn.StatisticsSpec(task.program, task.wanted, task.constants)
         case = Case(spec, task.columns, task.n_rows)
         return list(learnt_in_parts(learn.LEARNER, case, draw))
 

@@ -52,7 +52,7 @@ PLANS = {
 
 def groups_in_parts(draw: Callable[..., Any]) -> Callable[[GroupsTask], list[Groups]]:
     def run(task: GroupsTask) -> list[Groups]:
-        spec = cpu_group_states.Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
+        spec = cpu_group_states.GroupsSpec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
         columns = {cpu_group_states.VALUES: task.values, cpu_group_states.CODES: task.codes}
         case = Case(spec, columns, len(task.codes))
         return list(learnt_in_parts(cpu_group_states.LEARNER, case, draw))
@@ -62,7 +62,9 @@ def groups_in_parts(draw: Callable[..., Any]) -> Callable[[GroupsTask], list[Gro
 
 def target_in_parts(draw: Callable[..., Any]) -> Callable[[TargetTask], FoldedGroups]:
     def run(task: TargetTask) -> FoldedGroups:
-        spec = cpu_states.Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
+        spec = cpu_states.TargetSpec(
+            task.function, task.params, task.dtype, task.n_codes, task.n_folds
+        )
         columns = {
             cpu_states.VALUES: task.values,
             cpu_states.CODES: task.codes,
@@ -76,7 +78,7 @@ def target_in_parts(draw: Callable[..., Any]) -> Callable[[TargetTask], FoldedGr
 
 def times_in_parts(draw: Callable[..., Any]) -> Callable[[TimesTask], TimeFolds]:
     def run(task: TimesTask) -> TimeFolds:
-        spec, columns = cpu_time_folds.told(task)
+        spec, columns = cpu_time_folds.learner_input(task)
         case = Case(spec, columns, len(task.times.values))
         return learnt_in_parts(cpu_time_folds.LEARNER, case, draw)[0]
 

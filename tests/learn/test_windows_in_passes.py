@@ -165,10 +165,10 @@ def test_a_reader_that_is_read_once_is_refused() -> None:
     data = rows(30, 1)
     plan = ff.Plan({"mean": FEATURES["mean"]})
     assert plan.fit(lambda: data.to_batches(7), memory="64GiB") == plan.fit(data)
-    with pytest.raises(ff.errors.InvalidData, match="its rows are read 2 times"):
+    with pytest.raises(ff.errors.InvalidData, match="its rows are needed 2 times"):
         plan.fit(data.to_reader(7), memory="64GiB")
     fitted = plan.fit(data)
-    with pytest.raises(ff.errors.InvalidData, match="its rows are read 2 times"):
+    with pytest.raises(ff.errors.InvalidData, match="its rows are needed 2 times"):
         fitted.transform_batches(data.to_reader(7), history="batch")
 
 
@@ -181,7 +181,7 @@ def test_a_share_without_room_is_refused(
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
     monkeypatch.setattr(large_shares, "LARGE", large)  # 0: read in order of time, as far as it is
     plan = ff.Plan({"mean": FEATURES["mean"]})
-    told = r"since they have one card .* are \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
+    told = r"all rows of one card must .* take \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
     with pytest.raises(ff.errors.OutOfMemory, match=told):
         plan.fit(backwards, memory="64GiB")
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 3)
@@ -189,7 +189,7 @@ def test_a_share_without_room_is_refused(
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
     with pytest.raises(ff.errors.OutOfMemory, match=told):
         fitted.transform_to(backwards, tmp_path / "out", memory="64GiB", history="batch")
-    with pytest.raises(ff.errors.OutOfMemory, match="are in memory together"):
+    with pytest.raises(ff.errors.OutOfMemory, match="must be in memory together"):
         AHEAD.fit(backwards, memory="64GiB")
 
 

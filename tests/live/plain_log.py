@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastfeat.api.plan import FittedPlan, records_of
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.api.plan import FittedPlan, fitted_records
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.lookup_tables import table_values
 from fastfeat.execute.steps import make
@@ -18,8 +18,8 @@ from fastfeat.ir.node import Node
 from fastfeat.live.ask.features import AnsweredRows, LogView, answer, kept_arrays
 from fastfeat.live.ask.one_row import answer_row
 from fastfeat.live.lower.live_plan import LivePlan, lower
-from fastfeat.live.lower.row_orders import OrderValues, log_rows, place
-from fastfeat.scalars.zones import using
+from fastfeat.live.lower.row_orders import OrderValues, compute_order_values, log_rows
+from fastfeat.scalars.zones import use_zone_tables
 
 Key = tuple[Any, ...] | None
 
@@ -41,7 +41,7 @@ class PlainLog:
         evicts: bool = False,
     ) -> None:
         self.evicts = evicts
-        self.lowered: LivePlan = lower(records_of(plans))
+        self.lowered: LivePlan = lower(fitted_records(plans))
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
         self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})
@@ -52,13 +52,13 @@ class PlainLog:
         self, rows: pa.Table, *, alone: bool = False, backend: str = "cpu", **options: Any
     ) -> AnsweredRows:
         """Return rows with what they see; where they ask alone, each has entities of its own."""
-        placed = place(self.lowered, rows, self.tables)
+        placed = compute_order_values(self.lowered, rows, self.tables)
         seen = [self._seen(k, keys_of(values), alone) for k, values in enumerate(placed)]
         return answer(self.lowered, rows, seen, self.tables, backend, **options)
 
     def append(self, rows: pa.Table, kept: Mapping[str, pa.Array]) -> None:
         """Put rows into the log."""
-        for k, values in enumerate(place(self.lowered, rows, self.tables)):
+        for k, values in enumerate(compute_order_values(self.lowered, rows, self.tables)):
             self.entities[k] += keys_of(values)
             self.times[k] += values.times.tolist()
         new = log_rows(self.lowered, rows)
@@ -75,7 +75,7 @@ class PlainLog:
 
     def process_row(self, row: Mapping[str, Any], rows: pa.Table) -> Any:
         """Return the features of a row, given as a dict and as a table, and put it into the log."""
-        placed = place(self.lowered, rows, self.tables)
+        placed = compute_order_values(self.lowered, rows, self.tables)
         seen = [self._seen(k, keys_of(values), False) for k, values in enumerate(placed)]
         log = log_rows(self.lowered, rows)
         answered = answer_row(self.lowered, row, log, seen, self.tables)
@@ -128,7 +128,7 @@ def keys_of(values: OrderValues) -> list[Key]:
     ]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def kept_of_history(
     lowered: LivePlan, rows: pa.Table, tables: Mapping[str, Any], backend: str = "cpu"
 ) -> dict[str, pa.Array]:
@@ -149,6 +149,6 @@ def kept_of_history(
         prepared = lowered.prepared[name]
         made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(log, made, backend, 0)
-        with using(prepared.fitted.zones):
+        with use_zone_tables(prepared.fitted.zones):
             make(batch, [kept.call for kept in lowered.kept.values() if kept.plans[0] == name])
     return kept_arrays(lowered, batches, lowered.kept)

@@ -13,7 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -24,9 +24,9 @@ from fastfeat.errors import (
     UnknownColumn,
 )
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.state.arrivals import Wanted
-from fastfeat.live.state.changes import Base, Change, Entry, Settings
-from fastfeat.live.state.state import State
+from fastfeat.live.state.arrivals import ArrivalRequest
+from fastfeat.live.state.changes import Base, Entry, Settings, StateChange
+from fastfeat.live.state.state import LiveState
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)
@@ -137,7 +137,7 @@ def test_time_of_all_rows_is_given_beside_them() -> None:
     assert state.features(row, at=moment).tobytes() == wanted.tobytes()
     many = state.features(rows(1, 10).drop_columns(["ts"]), at=np.datetime64(moment), to="numpy")
     assert many[0].tobytes() == wanted.tobytes()
-    with pytest.raises(InvalidData, match=r"at=.*these have 'ts'"):
+    with pytest.raises(InvalidData, match=r"at=.*these rows have 'ts'"):
         state.features(rows(1, 10), at=moment)
     with pytest.raises(TypeMismatch, match="ts"):
         state.features(row, at="noon")
@@ -185,7 +185,7 @@ def test_several_plans_over_one_log_answer_by_name() -> None:
     out = {"one": np.zeros((1, 6)), "two": np.zeros((1, 1))}
     assert state.process(rows(1, 15), to="numpy", out=out) is out
     assert out["two"][0, 0] == wanted["max"][15].as_py()
-    with pytest.raises(InvalidPlan, match=r"out= of several plans is a dict .*'one', 'two'"):
+    with pytest.raises(InvalidPlan, match=r"out= must be a dict .*'one', 'two'"):
         state.process(rows(1, 16), to="numpy", out=out["one"])
     assert "one, two" in repr(state)
 
@@ -266,7 +266,7 @@ def test_corrections_are_seen_by_later_rows() -> None:
     assert state.features({"t": 4, "card": "b", "x": 0.0}).tolist() == [10.0]
     assert state.counts == {"corrected": 5}
     before = state.history()
-    with pytest.raises(InvalidData, match="no row of the state has id = 9"):
+    with pytest.raises(InvalidData, match="the state has no row with id = 9"):
         state.correct({"id": [1, 9], "x": [1.0, 1.0]})
     with pytest.raises(TypeMismatch, match="x"):
         state.correct({"id": 1, "x": "much"})
@@ -334,9 +334,9 @@ class Failing:
         """Do nothing."""
 
 
-def begun(journal: Any, late: Any = "insert") -> tuple[ff.Live, State]:
+def begun(journal: Any, late: Any = "insert") -> tuple[ff.Live, LiveState]:
     """Return a state whose changes a journal keeps."""
-    state = State(lower(records_of({"": IDS})), Settings(late), Base(), journal)
+    state = LiveState(lower(fitted_records({"": IDS})), Settings(late), Base(), journal)
     return ff.Live({"": IDS}, state), state
 
 
@@ -397,11 +397,12 @@ def test_state_is_restored_from_what_was_kept(call: str) -> None:
     state.process(with_ids(rows(10), 0), source="events:0", first=0, end=10)
     CALLS[call](state)
     state.process(with_ids(rows(3, 30), 30))
-    again = State(lower(records_of({"": IDS})), Settings("insert"), Base())
+    again = LiveState(lower(fitted_records({"": IDS})), Settings("insert"), Base())
     again.restore(journal.entries)
     assert again.history() == state.history()
     assert (
-        again.base() == State(lower(records_of({"": IDS})), Settings("insert"), again.base()).base()
+        again.base()
+        == LiveState(lower(fitted_records({"": IDS})), Settings("insert"), again.base()).base()
     )
     assert again.offsets == state.offsets
     asked, other = rows(2, 33), ff.Live({"": IDS}, again)
@@ -417,7 +418,7 @@ def test_interrupt_while_a_change_is_written_ends_the_state() -> None:
     journal.error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         state.process(with_ids(rows(4, 10), 10))
-    with pytest.raises(StateError, match=r"interrupted, by KeyboardInterrupt.*Open it again"):
+    with pytest.raises(StateError, match=r"interrupted by KeyboardInterrupt.*Open it again"):
         state.process(with_ids(rows(4, 10), 10))
 
 
@@ -550,6 +551,8 @@ def test_state_keeps_answers_of_windows_in_windows(tmp_path: Path) -> None:
 
 def test_wanted_features_of_other_changes_are_none() -> None:
     _, state = begun(None)
-    applied, results = state.apply(Change("update", with_ids(rows(2), 0)), Wanted("numpy"))
+    applied, results = state.apply(
+        StateChange("update", with_ids(rows(2), 0)), ArrivalRequest("numpy")
+    )
     assert applied.stored.tolist() == [True, True]
     assert results == {}

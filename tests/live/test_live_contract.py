@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.serve.json_rows import row_reader
 from fastfeat.apps.serve.refusals import refusal_of
-from fastfeat.apps.stream.row_intake import Span, kind_of, processed
+from fastfeat.apps.stream.row_intake import OffsetSpan, kind_of, process_rows
 
 DAY = ff.window(24, time="t", by="card")
 PLAN = ff.Plan({"spent": col("x").sum(over=DAY), "big": col("x") > 10})
@@ -111,7 +111,7 @@ def test_tables_of_rules_are_those_of_the_state() -> None:
     with pytest.raises(ff.errors.ContractBroken):
         live.process({"shop": 1, "x": 11.0})
     bare = ff.Plan({"x": col("x")}).fit(train, tables={"shops": shops}, contract=contract)
-    with pytest.raises(ff.errors.InvalidPlan, match="which no feature reads"):
+    with pytest.raises(ff.errors.InvalidPlan, match="No feature reads this column"):
         bare.online()
 
 
@@ -119,7 +119,9 @@ def test_a_stream_sends_what_breaks_a_rule_away(fitted: ff.FittedPlan) -> None:
     live = fitted.online()
     rows = [row(t=k, x=float(k % 7) - 1, kind="abc"[k % 3]) for k in range(40)]
     table = pa.Table.from_pylist(rows)
-    features, taken, refused = processed(live, Span("events:0", table, list(range(40)), 0, 40))
+    features, taken, refused = process_rows(
+        live, OffsetSpan("events:0", table, list(range(40)), 0, 40)
+    )
     broken = [k for k in range(40) if k % 7 < 2 or k % 3 == 2]
     assert [each.row for each in refused] == broken
     assert {kind_of(each.error) for each in refused} == {"contract"}
@@ -138,7 +140,7 @@ def test_rows_that_break_rules_are_counted_once_however_often_they_are_tried(
     xs = [500.0 if k % 5 == 0 else -1.0 if k % 7 == 0 else 1.0 for k in range(40)]
     rows = [row(t=-99 if k == 22 else k, x=x, kind="abc"[k % 3]) for k, x in enumerate(xs)]
     table = pa.Table.from_pylist(rows)
-    _, taken, refused = processed(live, Span("events:0", table, list(range(40)), 0, 40))
+    _, taken, refused = process_rows(live, OffsetSpan("events:0", table, list(range(40)), 0, 40))
     assert {kind_of(each.error) for each in refused} == {"contract", "late"}
     assert live.violations["usual"] == sum(xs[k] >= 100 for k in taken)
     for each in refused:
@@ -177,9 +179,9 @@ def test_rules_of_several_plans_are_counted_by_plan(fitted: ff.FittedPlan) -> No
 def test_a_server_reads_the_columns_of_rules_and_refuses_what_breaks_one(
     fitted: ff.FittedPlan,
 ) -> None:
+    from fastfeat.apps.serve.call_scheduler import call
     from fastfeat.apps.serve.served_plan import served_plan
     from fastfeat.apps.serve.warming import warm
-    from fastfeat.apps.serve.work import call
 
     warm(fitted, {})
     served = served_plan(fitted.online(), fitted, 10)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow
 from fastfeat.io.arrow import call
 from fastfeat.live.lower.live_plan import lower
@@ -178,9 +178,7 @@ def test_pieces_of_rows_have_the_bits_of_transform(data: st.DataObject) -> None:
             expected = plan.transform(batch, history=known, tables=TABLES, backend=backend)
             before, counts = live.history(), live.counts
             if late and len(used) == len(orders):
-                with pytest.raises(
-                    LateRow, match=rf"^row {late[0]}: " if len(late) == 1 else "row"
-                ):
+                with pytest.raises(LateRow, match=rf"^row {late[0]} " if len(late) == 1 else "row"):
                     live.process(batch)
                 assert live.history() == before
                 assert live.counts == counts
@@ -205,7 +203,7 @@ def _is_in(plan: ff.FittedPlan, order: Made) -> bool:
     """Return whether rows of a plan are put into an order."""
     nodes = [order.time.node, *(key.node for key in order.keys)]
     nodes += [] if order.tie is None else [order.tie.node]
-    return any(list(one.values) == nodes for one in lower(records_of({"": plan})).orders)
+    return any(list(one.values) == nodes for one in lower(fitted_records({"": plan})).orders)
 
 
 def _check_features(live: ff.Live, plan: ff.FittedPlan, batch: pa.Table, known: pa.Table) -> None:
@@ -295,12 +293,12 @@ def test_a_row_that_is_late_in_an_order_that_a_window_makes_leaves_no_trace() ->
         ROWS.schema,
     )
     before = re.escape(repr(BEFORE))
-    told = rf"^row 1: {before} = \d+ of shop = 's' is earlier than the latest row"
+    told = rf"^row 1 \({before} = \d+, shop = 's'\) is earlier than the latest row"
     for take in (live.process, live.update):
         with pytest.raises(LateRow, match=told):
             take(late)
     again = pa.concat_tables([ROWS.slice(2, 1), late])
-    with pytest.raises(LateRow, match=rf"^row 2: {before}"):  # after one that came before
+    with pytest.raises(LateRow, match=rf"^row 2 \({before}"):  # after one that came before
         live.process(again)
     assert (live.history(), live.counts) == (history, counts)
     assert live.sizes.rows == sizes.rows
@@ -316,7 +314,7 @@ def test_rows_that_come_again_are_answered_at_their_place() -> None:
     assert live.counts == {"repeated": 4}
     check_equal(live.process(ROWS.slice(35)), WANTED.slice(35), "after that")
     other = ROWS.slice(33, 1).set_column(4, "x", pa.array([9.0]))
-    with pytest.raises(InvalidData, match=r"^row 0: id = 33 is that of a row that came before"):
+    with pytest.raises(InvalidData, match=r"^row 0: id = 33 is the id of an earlier row"):
         live.process(other)
 
 

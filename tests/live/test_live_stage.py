@@ -26,10 +26,10 @@ def test_a_plan_with_windows_goes_the_general_way() -> None:
     )
     week = "ff.window('7d', by='card', time='t')"
     assert plan.explain("live").splitlines() == [
-        "general way: the rows of the entity that windows still see go through the kernels of "
-        "windows",
+        "general path: window kernels compute a new row from the rows of its entity that windows "
+        "see",
         "",
-        "orders of the rows, with how far back each function sees:",
+        "orders of the rows, and how far back each function sees:",
         "  by='card', time='t': 7d and 2 rows",
         f"    7d: col('x').sum(over={week})",
         f"    7d: col('x').mean(over={week})",
@@ -40,12 +40,13 @@ def test_a_plan_with_windows_goes_the_general_way() -> None:
         "over=ff.window('1d', by='shop', time='t'))",
         "",
         "columns of the log: x, t, card, y (late), shop, id (row_id)",
-        "kept in the log beside each row, for other windows read it:",
+        "results stored in the log, for other windows to read:",
         f"  col('x').mean(over={week}), read by 'above'",
         "tables: rates, logins (in windows)",
         "",
         "refused:",
-        "  late rows, correct, late='insert' and late='drop': what was kept would go stale of",
+        "  late rows, correct(), late='insert' and late='drop', because the log would keep "
+        "outdated results of:",
         f"    col('x').mean(over={week}), read by 'above'",
     ]
 
@@ -53,18 +54,16 @@ def test_a_plan_with_windows_goes_the_general_way() -> None:
 def test_what_a_state_refuses_of_a_plan_is_told() -> None:
     session = ff.session_id("1h", over=EVER)
     told = ff.Plan({"s": session}).explain("live")
-    assert "  online() without keep='everything': all rows of an entity are seen by\n" in told
+    assert "  online() without keep='everything', because all rows of an entity are seen" in told
     inside = ff.window("1d", by=["card", session], time="t")
     told = ff.Plan({"f": X.sum(over=inside)}).explain("live")
-    assert "card', time='t'))], time='t': 1d, by what windows before have made\n" in told
-    assert "  late rows, correct, late='insert' and late='drop': what was kept would" in told
+    assert "card', time='t'))], time='t': 1d, ordered by results of other windows\n" in told
+    assert "  late rows, correct(), late='insert' and late='drop', because the log" in told
     assert ff.Plan({"f": X.sum(over=WEEK)}).explain("live").endswith("refused:\n  nothing")
 
 
 def test_a_plan_without_windows_goes_the_way_of_a_row() -> None:
     plan = ff.Plan({"x": X.log1p()})
-    told = (
-        "row way: no window reads earlier rows, so a row is computed as transform_row computes it"
-    )
+    told = "row path: no window reads earlier rows, so each row is computed as by transform_row"
     assert plan.explain("live") == told
     assert plan.fit({"x": [1.0]}).explain("live") == told

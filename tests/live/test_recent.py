@@ -187,7 +187,7 @@ def test_gauges_are_made_anew_after_a_while(fitted: ff.FittedPlan) -> None:
 
 def test_what_cannot_be_watched_says_why(fitted: ff.FittedPlan) -> None:
     live = fitted.online(TRAIN)
-    with pytest.raises(InvalidPlan, match=r"not counted.*live.watch\('1h'\)"):
+    with pytest.raises(InvalidPlan, match=r"does not count.*live.watch\('1h'\)"):
         live.drift()
     with pytest.raises(InvalidPlan, match="takes a duration of a second or more"):
         live.watch("5ms")

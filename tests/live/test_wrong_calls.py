@@ -39,21 +39,21 @@ def row(**other: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("call", "error", "told"),
     [
-        (lambda live: live.process(row(), first=3), InvalidPlan, "Name it: source='events:0'"),
-        (lambda live: live.update(row(), end=1), InvalidPlan, "Name it: source='events:0'"),
+        (lambda live: live.process(row(), first=3), InvalidPlan, "the source: source='events:0'"),
+        (lambda live: live.update(row(), end=1), InvalidPlan, "the source: source='events:0'"),
         (
             lambda live: live.process(row(), source="events:0", first=5),
             InvalidPlan,
-            r"'events:0': end=0 is before first=5\. It is the offset after the last row",
+            r"'events:0': end=0 is before first=5\. end= is the offset after the last row",
         ),
         (lambda live: live.features(row(), to="pandas"), InvalidPlan, r"to='pandas' .*\[row\]"),
         (lambda live: live.process(row(), to="numpy", out=OUT), InvalidPlan, r"out= .*\[row\]"),
         (lambda live: live.process(row(), categories=True), InvalidPlan, "categories"),
-        (lambda live: live.export("rows.csv"), InvalidData, "written as Parquet: name.parquet"),
+        (lambda live: live.export("rows.csv"), InvalidData, "exported as Parquet: name.parquet"),
         (lambda live: live.forget("colour", "a"), UnknownColumn, "'card'"),
-        (lambda live: live.features(row(x="1.5")), TypeMismatch, r"Read the text first: float\("),
-        (lambda live: live.features(row(t="1")), TypeMismatch, r"Read the text first: int\("),
-        (lambda live: live.features(row(card=7)), TypeMismatch, r"as fit saw it: str\(value\)"),
+        (lambda live: live.features(row(x="1.5")), TypeMismatch, r"Parse the text first: float\("),
+        (lambda live: live.features(row(t="1")), TypeMismatch, r"Parse the text first: int\("),
+        (lambda live: live.features(row(card=7)), TypeMismatch, r"as in fit: str\(value\)"),
     ],
 )
 def test_wrong_calls_are_refused_and_the_state_stays(
@@ -80,7 +80,7 @@ def test_a_plan_that_is_not_fitted_says_so() -> None:
 
 
 def test_durability_needs_a_file() -> None:
-    with pytest.raises(InvalidPlan, match="Give it a file, path=, or leave it out"):
+    with pytest.raises(InvalidPlan, match="Give it a file with path=, or leave durability= out"):
         FITTED.online(durability="interval")
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_state_is_told_before_what_a_state_would_not_take(
 def test_a_state_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "rows.state"
     FITTED.online(PAST, path=path).close()
-    with pytest.raises(StateError, match="to go on with it, or give the path of a new file"):
+    with pytest.raises(StateError, match="with this state, or give the path of a new file"):
         FITTED.online(PAST, path=path)
 
 
@@ -109,14 +109,14 @@ def test_replay_that_writes_nothing_takes_no_options_of_the_file(
 ) -> None:
     path = tmp_path / "rows.state"
     FITTED.online(PAST, path=path).close()
-    with pytest.raises(InvalidPlan, match="and there is no to="):
+    with pytest.raises(InvalidPlan, match="but to= is missing"):
         ff.replay(path, FITTED, **given)
 
 
 def test_rows_that_come_again_too_late_to_be_answered_are_told_so() -> None:
     live = FITTED.online(PAST)
     live.process(BATCH)
-    with pytest.raises(LateRow, match=r"row 0: t = 2 .* has the id of a row that came before"):
+    with pytest.raises(LateRow, match=r"row 0 \(t = 2, .*\) has the id of an earlier row"):
         live.process(BATCH)
     with pytest.raises(InvalidData, match=r"x is 7\.0 here and 3\.0 there.*live\.correct"):
         live.process({**BATCH, "x": [7.0, 4.0, 5.0]})
@@ -138,9 +138,9 @@ def test_rows_that_come_again_and_need_no_answer_are_never_too_late() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("transform_row", r"live.process\(rows\) computes features and keeps the rows"),
+        ("transform_row", r"live.process\(rows\) computes features and stores the rows"),
         ("predict_one", r"live.features\(rows\)"),
-        ("learn_one", r"live.update\(rows\) keeps rows"),
+        ("learn_one", r"live.update\(rows\) stores rows"),
         ("no_such_name", "has no attribute 'no_such_name'$"),
     ],
 )

@@ -45,7 +45,7 @@ OVER = "over=ff.window(time='t', by='card')"
         (lambda: X.sum(window=W), f"={SHOWN}): has no parameter 'window'. It takes by, min_rows, "),
         (lambda: API.count(by="k"), "ff.count(by='k'): has no parameter 'by'. It takes over"),
         (lambda: API.window("7d", tme="t"), "has no parameter 'tme'. Did you mean 'time'?"),
-        (lambda: X.sqrt(base=2), "col('x').sqrt(base=2): has no parameter 'base'. It takes none"),
+        (lambda: X.sqrt(base=2), "col('x').sqrt(base=2): has no parameter 'base'. It takes no"),
         (lambda: X.lag(1, x=X, over=W), "has no parameter 'x'. It takes n, over"),
         (lambda: X.lag(1, W), f"{SHOWN}): too many positional arguments. Name the parameters: n="),
         (lambda: X.lag(1, n=1, over=W), "multiple values for argument 'n'"),
@@ -131,7 +131,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: API.col("x", "y"), "col('x', 'y'): too many positional arguments. Write an"),
+        (lambda: API.col("x", "y"), "col('x', 'y'): too many positional arguments. Write one"),
         (lambda: API.Plan({"a": X}, "y"), "ff.Plan({'a': col('x')}, 'y'): too many positional"),
         (lambda: API.Plan({"a": X}, "y"), "Name the parameters: features=, label=, outcomes="),
         (lambda: API.Plan({"a": X}, labels="y"), "'labels'. Did you mean 'label'?"),
@@ -140,7 +140,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
         (lambda: of(PLAN).fit(WIDE, [1]), "plan.fit(<DataFrame>, [1]): too many"),
         (lambda: of(PLAN).fit(FRAME, y=[1]), f"plan.fit(<DataFrame>, y=[1]): {UNKNOWN_Y}. {LABEL}"),
         (lambda: of(PLAN).fit_transform(FRAME, [1]), f"{LABEL}.fit_transform(X.assign(y=y))"),
-        (lambda: of(PLAN).fit(FRAME, sample_weight=[1]), "Nothing is learnt with weights yet"),
+        (lambda: of(PLAN).fit(FRAME, sample_weight=[1]), "Weights are not supported yet"),
         (lambda: of(PLAN).fit(), "plan.fit(): lacks data=. Write plan.fit(data=data)"),
         (lambda: of(FITTED).transform(FRAME, [1]), "fitted.label(data) computes it"),
         (lambda: of(FITTED).transform(FRAME, "numpy"), "fitted.transform(data, to='numpy')"),
@@ -148,7 +148,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
         (lambda: X.dt.year("UTC"), "col('x').dt.year('UTC'): too many positional arguments"),
         (lambda: X.str.contains("a", regex=True), "'regex'. It takes pattern, literal"),
         (lambda: X.list.get(1, 2), "Name the parameters: index=, null_on_oob="),
-        (lambda: X.str.to_lowercase(1), "arguments. It takes none"),
+        (lambda: X.str.to_lowercase(1), "arguments. It takes no parameters"),
         (lambda: API.Plan.from_json("{}", 1), "ff.Plan.from_json('{}', 1): too many positional"),
     ],
 )  # fmt: skip

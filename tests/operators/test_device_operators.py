@@ -56,7 +56,7 @@ def test_operators_have_the_bits_of_the_cpu(family: str, name: str, tmp_path: Pa
         (small_table(), empty_table()),
     ]:
         fitted = plan_of(family).fit(train)
-        with emulated.running_on(runtime_named(name)):
+        with emulated.use_runtime(runtime_named(name)):
             on_device = plan_of(family).fit(train, backend="emulated")
             result = on_device.transform(rows, backend="emulated")
         for place, one in (("cpu", fitted), ("device", on_device)):

@@ -19,7 +19,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.errors import TypeMismatch
 from fastfeat.operators import aggregates, hints
-from fastfeat.operators.foreign import UFUNCS
+from fastfeat.operators.other_libraries import UFUNCS
 
 X: Any = col("x")
 VALUES = np.array([0.25, 0.5, 2.0, -1.5, np.nan, np.inf])
@@ -111,7 +111,7 @@ def duration_without_unit() -> Any:
 )
 def test_a_time_that_python_does_not_have_is_refused(time: Any) -> None:
     """As an integer, which NumPy gives, it would be another value."""
-    with pytest.raises(TypeMismatch, match="literal times have microseconds"):
+    with pytest.raises(TypeMismatch, match="these have whole microseconds"):
         lit(time)
 
 
@@ -159,10 +159,10 @@ def test_values_beside_an_expression_are_refused(kind: str, operation: str) -> N
         (lambda: np.maximum(X, 0), "Write fastfeat.max_horizontal("),
         (lambda: np.logical_and(X > 0, X < 1), "Write x & y"),
         (lambda: np.arctan2(X, 1), "Expressions have methods instead"),
-        (lambda: np.add(X, 1, out=np.zeros(1)), "np.add of an expression takes no out"),
-        (lambda: np.add.reduce(X), "np.add of an expression takes no reduce"),
-        (lambda: np.asarray(X), "has no values before it meets data"),
-        (lambda: np.array([X, X]), "has no values before it meets data"),
+        (lambda: np.add(X, 1, out=np.zeros(1)), "np.add of an expression does not support out"),
+        (lambda: np.add.reduce(X), "np.add of an expression does not support reduce"),
+        (lambda: np.asarray(X), "has no values, so it cannot become an array"),
+        (lambda: np.array([X, X]), "has no values, so it cannot become an array"),
     ],
 )
 def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: str) -> None:
@@ -191,25 +191,25 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.ewm(alpha=0.5), "Write .ewm_mean(alpha=..., over=fastfeat.window(...))"),
         (lambda: X.percent_rank(), "Write .rank(over=fastfeat.window(...), pct=True)"),
         (lambda: X.over("k"), "x.mean(by='key')"),
-        (lambda: X.mad(), "This statistic is not in this version"),
+        (lambda: X.mad(), "This version does not have this statistic"),
         (lambda: X.kurt(), "Write .kurtosis(bias=False)"),
         (lambda: X.nunique(), "Write .n_unique()"),
         (lambda: X.encode(), "Write .ordinal_encode()"),
-        (lambda: X.leave_one_out("y"), "Write .target_encode(target), which is out of fold"),
+        (lambda: X.leave_one_out("y"), "Write .target_encode(target), which encodes "),
         (lambda: X.hash_encode(8), "Write .hash(n_buckets)"),
-        (lambda: ff.max("x", "y"), "Write fastfeat.max_horizontal(x, y) within a row"),
+        (lambda: ff.max("x", "y"), "Write fastfeat.max_horizontal(x, y) across columns"),
         (lambda: ff.concat_str("x", "y"), "fastfeat.cross(x, y)"),
         (lambda: ff.all(), "fastfeat.columns(data, 'numeric')"),
         (lambda: X.cat, "Write .ordinal_encode()"),
         (lambda: X.len_chars(), "Write .str.len_chars()"),
         (lambda: X.lower(), "Write .str.to_lowercase()"),
-        (lambda: X.struct, "Structs and lists of lists are not read"),
+        (lambda: X.struct, "does not read structs or lists of lists"),
         (lambda: X.str.lower(), ".str has no 'lower'. Write .str.to_lowercase()"),
         (lambda: X.str.head(2), "Write .str.slice(0, n)"),
-        (lambda: X.str.split(","), "No feature is a list"),
-        (lambda: X.str.len(), "Say of what: .str.len_chars()"),
+        (lambda: X.str.split(","), "A feature cannot be a list"),
+        (lambda: X.str.len(), "Choose characters or bytes: .str.len_chars()"),
         (lambda: X.str.zzz(), "There are: contains,"),
-        (lambda: X.apply(len), "A plan runs no Python function"),
+        (lambda: X.apply(len), "A plan cannot run a Python function"),
         (lambda: X.nanmean(), "Write .mean()"),
         (lambda: X.hour(), "Write .dt.hour()"),
         (lambda: X.minute, "Write .dt.minute()"),
@@ -220,9 +220,9 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.dt.isocalendar(), "Write .dt.week()"),
         (lambda: X.dt.floor("h"), "Write .dt.truncate('1h')"),
         (lambda: X.dt.normalize(), "Write .dt.truncate('1d')"),
-        (lambda: X.dt.tz_convert("UTC"), "Give the zone to the part: .dt.hour(tz="),
+        (lambda: X.dt.tz_convert("UTC"), "Pass the zone to the method: .dt.hour(tz="),
         (lambda: X.dt.tz_localize("UTC"), "Write .dt.replace_time_zone('Europe/Berlin')"),
-        (lambda: X.dt.strftime("%Y"), "An expression gives no text"),
+        (lambda: X.dt.strftime("%Y"), "A date or time cannot become text"),
         (lambda: X.dt.huor(), "Did you mean 'hour'?"),
         (lambda: X.dt.zzz(), "There are: date, day,"),
     ],
@@ -242,7 +242,7 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 
 
 def test_what_is_proposed_exists() -> None:
-    tables = hints.tables()
+    tables = hints.read_hints()
     for proposed in [
         text for place in ("expression", "dt", "str") for text in tables[place].values()
     ]:

@@ -136,7 +136,7 @@ def test_infinities_continue_along_the_lines() -> None:
     ("values", "told"),
     [
         ([5.0, 5.0], "is constant in the training data (near 5.0): the knots of its splines"),
-        ([0.0, 0.0, 0.0, 0.0, 1.0], "3 of 5 knots of its splines equal another"),
+        ([0.0, 0.0, 0.0, 0.0, 1.0], "3 of 5 knots of its splines repeat another"),
     ],
 )
 def test_equal_knots_are_told_once(values: list[float], told: str) -> None:

@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 from fastfeat_kernels import llvm, processor
-from fastfeat_kernels.load import Kernel, load_object
+from fastfeat_kernels.load import LoadedKernel, load_object
 from numpy.typing import ArrayLike, NDArray
 
 from fastfeat.engine.cpu.render import INLINED_CALLS, render
 from fastfeat.engine.cpu.words import ENTRY
-from fastfeat.engine.layout import Shape, Step, Store
+from fastfeat.engine.layout import Shape, ShapeStep, Store
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.scalars.elementary import BODIES
 
@@ -24,9 +24,9 @@ N_INLINED = INLINED_CALLS // 2  # of a module, below the limit for inlining
 def loop_of(name: str) -> Shape:
     """Return the loop that computes an elementary function of its inputs."""
     arity = BODIES[name].arity
-    inputs = tuple(Step("input", (), j, "f64") for j in range(arity))
-    call = Step("call", tuple(range(arity)), name, "f64")
-    ok, status = Step("literal", (), True, "b1"), Step("literal", (), 0, "i64")
+    inputs = tuple(ShapeStep("input", (), j, "f64") for j in range(arity))
+    call = ShapeStep("call", tuple(range(arity)), name, "f64")
+    ok, status = ShapeStep("literal", (), True, "b1"), ShapeStep("literal", (), 0, "i64")
     store = Store(FLOAT64, arity, arity + 1, arity + 2)
     return Shape((*inputs, call, ok, status), (store,), (FLOAT64,) * arity, (), ())
 
@@ -43,7 +43,7 @@ def modules(form: str) -> list[list[str]]:
 
 
 @cache
-def kernels(form: str) -> list[Kernel]:
+def kernels(form: str) -> list[LoadedKernel]:
     """Return the kernel of each module."""
     texts = [text_of(names) for names in modules(form)]
     return [load_object(*llvm.compile_text(text, ENTRY)) for text in texts]

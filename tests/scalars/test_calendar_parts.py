@@ -218,7 +218,7 @@ def test_a_part_beyond_int32_is_an_error_that_names_it_and_the_value(part: str) 
     seconds, told = BEYOND[part]
     dtype = pa.timestamp("s")
     rows = pa.table({"t": pa.array([0, seconds], pa.int64()).view(dtype)})
-    shown = rf"row 1 \(t='{seconds} \(timestamp\[s\]\)'\): {told}.*\.dt\.{part}\(\) has none"
+    shown = rf"row 1 \(t='{seconds} \(timestamp\[s\]\)'\): {told}.*\.dt\.{part}\(\) fails"
     with pytest.raises(Overflow, match=shown):
         plan_of((part,), dtype).transform(rows)
 
@@ -317,10 +317,10 @@ def epoch_plan(dtype: pa.DataType) -> Any:
     ("part", "dtype", "words"),
     [
         ("hour", pa.date32(), "a date has no time of day"),
-        ("year", pa.time64("us"), "a time of day has hour"),
+        ("year", pa.time64("us"), "a time of day has only hour"),
         ("year", pa.duration("s"), "total_hours"),
-        ("year", pa.int64(), "Say what the number counts"),
-        ("total_hours", pa.timestamp("s"), "difference of two"),
+        ("year", pa.int64(), "Give the number a unit"),
+        ("total_hours", pa.timestamp("s"), "Subtract two of them"),
     ],
 )
 def test_a_part_that_a_type_lacks_is_refused(part: str, dtype: pa.DataType, words: str) -> None:

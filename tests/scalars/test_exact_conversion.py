@@ -15,7 +15,7 @@ from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.dtypes import BOOL, DECIMAL, INTEGER_RANGE, UNITS, DType, duration, time, timestamp
 from fastfeat.scalars import op
-from fastfeat.scalars.exact_conversion import exactly
+from fastfeat.scalars.exact_conversion import convert_exactly
 from fastfeat.scalars.interpret import evaluate
 from fastfeat.scalars.value import Value, column_slot
 
@@ -66,7 +66,7 @@ def test_a_value_is_converted_as_at_the_border_of_the_host(given: DType, wanted:
     host = convert(array, given, wanted)
     slot = column_slot("x", given)
     ok = op.TRUE if given.is_float else op.input_ok(slot)
-    result = exactly(Value(given, op.input_value(slot, given.physical), ok), wanted)
+    result = convert_exactly(Value(given, op.input_value(slot, given.physical), ok), wanted)
     for row, value in enumerate(array.to_pylist()):
         present = value is not None
         read = value if present else {"f64": math.nan, "i64": 0, "b1": False}[given.physical]

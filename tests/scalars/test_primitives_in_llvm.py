@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels import llvm, processor
-from fastfeat_kernels.load import Kernel, load_object
+from fastfeat_kernels.load import LoadedKernel, load_object
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def case_of(k: int, name: str, lanes: int | None) -> str:
 
 
 @cache
-def kernel(lanes: int | None) -> Kernel:
+def kernel(lanes: int | None) -> LoadedKernel:
     """Return a kernel (primitive, words, 0), whose words are the addresses of columns."""
     names = NAMES if lanes else list(PRIMITIVES)
     cases = " ".join(f"i64 {k}, label %of_{k}" for k in range(len(names)))

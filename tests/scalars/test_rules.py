@@ -152,7 +152,7 @@ def test_an_integer_to_a_negative_power_is_no_integer() -> None:
             row = pa.table({"x": [1, x], "n": [1, -1]})
             with pytest.raises(
                 Overflow,
-                match=rf"feature 'p', row 1 \(.*x={x}.*no integer. Make the exponent a float",
+                match=rf"feature 'p', row 1 \(.*x={x}.*not an integer. Make the exponent a float",
             ):
                 fitted.transform(row, backend=backend)
     for base in (col("x"), col("x") > 0, col("x").cast("uint8")):

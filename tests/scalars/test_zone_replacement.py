@@ -96,9 +96,9 @@ def seconds_of(year: int, month: int, day: int, hour: int, minute: int = 0) -> i
 @pytest.mark.parametrize(
     ("options", "time", "word"),
     [
-        ({}, (2024, 10, 27, 2, 30), "this local time twice"),
+        ({}, (2024, 10, 27, 2, 30), "this local time occurs twice"),
         ({"non_existent": "null"}, (2024, 10, 27, 2, 30), "ambiguous='earliest' or 'latest'"),
-        ({}, (2024, 3, 31, 2, 30), "skip this local time"),
+        ({}, (2024, 3, 31, 2, 30), "this local time does not exist"),
         ({"ambiguous": "earliest"}, (2024, 3, 31, 2, 30), "non_existent='null'"),
     ],
 )
@@ -118,7 +118,7 @@ def test_an_instant_beyond_its_type_is_an_error() -> None:
     east = fitted({"f": T.replace_time_zone("+05:00")}, t=kind("s"))
     assert computed(east, {"t": (kind("s"), [LARGEST])}) == {"f": [LARGEST - 5 * 3600]}
     for plan, ticks in ((west, LARGEST), (east, SMALLEST)):
-        with pytest.raises(Overflow, match="beyond what its type holds"):
+        with pytest.raises(Overflow, match="outside the range of its type"):
             computed(plan, {"t": (kind("s"), [ticks])})
 
 
@@ -153,7 +153,7 @@ def test_a_zone_is_replaced_by_another_at_the_same_local_time() -> None:
         (lambda: T.replace_time_zone("UTC", non_existent="latest"), InvalidPlan, "'null'"),
         (lambda: fitted({"f": T.replace_time_zone("Mars")}, t=kind("s")), TypeMismatch, "Mars"),
         (lambda: fitted({"f": T.replace_time_zone("UTC")}, t=pa.date32()), TypeMismatch, "date32"),
-        (lambda: T.hour(naive="UTC"), InvalidPlan, "lacks tz="),
+        (lambda: T.hour(naive="UTC"), InvalidPlan, "naive= needs tz="),
         (lambda: T.hour(tz="Asia/Tokyo", naive="Asia/Tokyo"), InvalidPlan, "_zone('Asia/Tokyo')"),
     ],
 )
@@ -230,7 +230,7 @@ def test_the_calls_that_are_advised_are_those_of_both_readings(
         ff.Plan({"f": part(of, **IN_ZONE)}).fit(rows)
     local = part(of.replace_time_zone(IN_ZONE["tz"]).dt)
     of_utc = part(of, **IN_ZONE, naive="UTC")
-    assert str(found.value).endswith(f"write {local!r}; for times of UTC {of_utc!r}")
+    assert str(found.value).endswith(f"write {local!r}; for UTC times write {of_utc!r}")
     for advised in (local, of_utc):
         ff.Plan({"f": advised}).fit(rows)
 
@@ -262,7 +262,7 @@ def test_a_saved_plan_that_has_one_loads_and_warns(
     monkeypatch.setattr("fastfeat.learn.training_data.check_new_plan", lambda types: None)
     path, rows = tmp_path / "old.fastfeat", naive_rows()
     ff.Plan({"f": T.hour(**IN_ZONE), "g": T.date(**IN_ZONE)}).fit(rows).save(path)
-    with pytest.warns(NaiveTimes, match=r"can mean two things.* reads them as UTC \(and 1 more"):
+    with pytest.warns(NaiveTimes, match=r"can mean two things.* them as UTC \(also in 1 more"):
         loaded = ff.load(path)
     assert loaded.transform(rows)["f"].to_pylist() == [19, None]
 

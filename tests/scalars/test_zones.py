@@ -19,7 +19,7 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.scalars import zones
 from fastfeat.scalars.local_time import bucket_length
 from fastfeat.scalars.tzif import read_changes
-from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, using
+from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, use_zone_tables
 from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -173,23 +173,23 @@ def test_an_unknown_zone_is_refused_before_any_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "offsets", "words"),
     [
-        ((0,), (0,), "one offset more"),
+        ((0,), (0,), "number of changes plus 1"),
         ((0,), (0, 60_000), "16 hours"),
         ((0, 1000), (0, 3600, 0), "64 hours"),
         ((10 * DAY, 0), (0, 3600, 0), "64 hours"),
-        ((10**15,), (0, 3600), "further away"),
+        ((10**15,), (0, 3600), "too far in the past"),
     ],
 )
 def test_a_table_that_a_kernel_cannot_search_is_refused(
     changes: tuple[int, ...], offsets: tuple[int, ...], words: str
 ) -> None:
     with pytest.raises(InvalidData, match=words):
-        zones.checked(changes, offsets)
+        zones.check_zone_table(changes, offsets)
 
 
 def test_plans_take_zones_from_the_given_tables_and_record_those_they_read() -> None:
     fake = {"Europe/Berlin": ZoneTable((0,), (0, 5 * 3600))}
-    with using(fake):
+    with use_zone_tables(fake):
         plan = fitted(
             {
                 "here": col("t").dt.hour(),

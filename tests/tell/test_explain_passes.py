@@ -53,8 +53,8 @@ def test_the_passes_of_files_are_told_before_any_row_is_read(
     assert told.splitlines() == [
         "data: 40 rows in 2 files; the plan reads 3 of 4 columns, about N B in memory",
         "",
-        "fit, where rows come in parts: at most 6 passes; where what is learnt is not finite, 2 "
-        "passes more to tell a row",
+        "fit over data in parts: at most 6 passes; if a learnt value is not finite, 2 more passes "
+        "to find its row",
         "  pass 1 reads shop, x: 2 columns, about N B",
         "    keys: 1 value",
         "    statistics: 3 values",
@@ -70,13 +70,13 @@ def test_the_passes_of_files_are_told_before_any_row_is_read(
         "    statistics: 3 values",
         "  pass 6 reads x: 1 column, about N B",
         "    statistics: 3 values",
-        "  later passes read a copy of x: 1 column, about N B in /tmp, which may take 3 GiB",
+        "  later passes read a copy of x: 1 column, about N B in /tmp, which may take up to 3 GiB",
         "",
-        "bytes of what is kept of the rows on the way",
+        "memory for intermediate results, by kind of task",
         *(f"  {kind}: {task_learner(kind).learner.takes}" for kind in of_plan),
         "",
-        "features of the training rows, where they are asked for",
-        "  one pass more reads shop, x: 2 columns, about N B",
+        "features of the training rows, if they are requested",
+        "  1 more pass reads shop, x: 2 columns, about N B",
     ]
 
 
@@ -93,12 +93,14 @@ def test_a_pass_reads_no_column_that_is_not_told(files: str) -> None:
 @pytest.mark.parametrize("data", [ROWS, ROWS.schema, lambda: iter([ROWS])])
 def test_other_data_tells_what_is_known_of_it(data: Any) -> None:
     told = PLAN.explain("passes", schema=data)
-    n_rows = "40 rows" if isinstance(data, pa.Table) else "rows"
+    n_rows = "40 rows" if isinstance(data, pa.Table) else "an unknown number of rows"
     assert told.startswith(f"data: {n_rows}; the plan reads 3 of 4 columns\n")
     assert "\n  pass 1 reads shop, x: 2 columns\n" in told
 
 
-@pytest.mark.parametrize(("room", "why"), [(0, "it is in memory"), (7, "it may take 7 B, half")])
+@pytest.mark.parametrize(
+    ("room", "why"), [(0, "the folder is in memory"), (7, "it is larger than 7 B, half")]
+)
 def test_a_copy_that_has_no_disk_is_told(
     files: str, room: int, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,13 +115,13 @@ def test_tables_in_memory_are_not_copied() -> None:
 
 def test_a_plan_that_learns_nothing_counts_rows() -> None:
     told = ff.Plan({"y": col("x") + 1}).explain("passes", schema=ROWS)
-    assert "1 pass\n  pass 1 reads no column, and counts rows\n" in told
+    assert "1 pass\n  pass 1 reads no columns and only counts rows\n" in told
 
 
 def test_windows_take_passes_more() -> None:
     past = col("x").mean(over=ff.window(3, by="shop", time="unread"))
     told = ff.Plan({"scaled": past.standard_scale()}).explain("passes", schema=ROWS)
-    assert "  1 pass more over rows that windows, or labels ahead, bring together\n" in told
+    assert "  1 more pass over the rows that windows or labels ahead combine\n" in told
 
 
 def test_what_has_no_passes_is_told(files: str) -> None:

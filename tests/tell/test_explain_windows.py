@@ -27,7 +27,7 @@ PLAN = ff.Plan(
     }
 )
 TOLD = """
-windows, each group over rows in one order:
+windows, grouped by the order of their rows:
   by='card', time='t':
     col('x').lag(n=1, over=ff.window(7, by='card', time='t'))
   by='card', time='t':
@@ -46,9 +46,9 @@ DATA = {"t": [1, 2], "card": ["a", "a"], "shop": [1, 2], "x": [1.0, 2.0], "devic
 def test_explain_shows_which_windows_share_an_order() -> None:
     assert TOLD in PLAN.explain()
     assert TOLD in PLAN.fit(DATA).explain()
-    assert "windows, each" not in ff.Plan({"x": X}).explain()
+    assert "windows, grouped" not in ff.Plan({"x": X}).explain()
     learnt = ff.Plan({"x": X - X.max(over=WEEK).mean()}).explain()
-    assert "order:\n  by='card', time='t':\n    col('x').max(over=" in learnt
+    assert "order of their rows:\n  by='card', time='t':\n    col('x').max(over=" in learnt
 
 
 COMPUTED = ff.window("7d", by=[X + 1, "card"], time=col("t").dt.truncate("1d"), tie=-X)

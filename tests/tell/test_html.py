@@ -110,7 +110,7 @@ def test_a_row_says_what_a_feature_is() -> None:
     assert "= 2 keys" in found[EVIL][1]
     assert found["rate"][2] == "categoriesmean of the label by key"
     assert found["rate"][3] == "the label, out of fold"
-    assert "= 4 values, one a key" in found["rate"][1]
+    assert "= 4 values, one per key" in found["rate"][1]
     assert found["past"][3] == f"earlier rows of {EVIL}: 7d"
     assert "windowsff.window('7d', by=" in found["past"][1]
     assert found["text"][4] == "kernelhost: str.extract"
@@ -134,7 +134,7 @@ def test_a_wide_plan_is_shown_by_its_first_features() -> None:
     features = {f"{k} {long}": col(f"{k} {long}").standard_scale() for k in range(10_000)}
     shown = ff.Plan(features, keep=[f"kept {k}" for k in range(1000)])._repr_html_()
     assert shown.count("<tr>") == 51
-    assert "... and 9,950 more. explain() says how each is made" in shown
+    assert "... and 9,950 more. explain() shows all of them" in shown
     assert len(shown) < 300_000
 
 

@@ -20,8 +20,8 @@ from fastfeat import col
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
-from fastfeat.tell.peers.agreement import agreements, arrow_of
-from fastfeat.tell.peers.code import PEERS, code_as_far
+from fastfeat.tell.peers.agreement import arrow_of, compare_features
+from fastfeat.tell.peers.code import PEERS, code_of_supported_features
 from fastfeat.trust.selfcheck.plans import operator_features, plan_of
 from fastfeat.trust.selfcheck.tables import KINDS
 
@@ -65,7 +65,7 @@ def run(text: str, peer: str, table: pa.Table, *more: pa.Table | None) -> pa.Tab
 
 def check(fitted: ff.FittedPlan, peer: str, table: pa.Table, *more: pa.Table | None) -> int:
     """Compare what a peer can compute, and return how many features that are."""
-    text, refused = code_as_far(fitted.record, peer)
+    text, refused = code_of_supported_features(fitted.record, peer)
     names = [n for n in fitted.feature_names if n not in {one.feature for one in refused}]
     if not names:
         return 0
@@ -73,7 +73,7 @@ def check(fitted: ff.FittedPlan, peer: str, table: pa.Table, *more: pa.Table | N
     expected = fitted.transform(table, backend="reference", **history)
     found = run(text, peer, table, *more)
     assert found.column_names == names
-    wrong = [str(one) for one in agreements(expected.select(names), found) if not one.ok]
+    wrong = [str(one) for one in compare_features(expected.select(names), found) if not one.ok]
     assert not wrong, wrong[0]
     return len(names)
 
@@ -143,7 +143,7 @@ def test_operators_that_are_not_written_are_known(peer: str) -> None:
     written: set[str] = set()
     for features in FAMILIES.values():
         fitted = plan_of(features).fit(learnt_from(), backend="reference")
-        _, refused = code_as_far(fitted.record, peer)
+        _, refused = code_of_supported_features(fitted.record, peer)
         assert all(one.reason for one in refused)
         out = {one.feature for one in refused}
         for name, feature in features.items():
@@ -392,7 +392,7 @@ def test_tables_agree_with_transform(peer: str) -> None:
     features |= {"latest": latest.col("v"), "m2": latest.col("m")}
     tables = {"known": known, "readings": readings()}
     fitted = ff.Plan(features).fit(events(), tables=tables, backend="reference")
-    text, refused = code_as_far(fitted.record, peer)
+    text, refused = code_of_supported_features(fitted.record, peer)
     assert not refused
     expected = fitted.transform(events(), tables=tables, backend="reference")
     space: dict[str, Any] = {}
@@ -400,7 +400,7 @@ def test_tables_agree_with_transform(peer: str) -> None:
     take: Any = pl.from_arrow if peer == "polars" else (lambda table: table.to_pandas())
     taken = {name: take(table) for name, table in tables.items()}
     found = arrow_of(space["features"](take(events()), None, taken))
-    assert [str(one) for one in agreements(expected, found) if not one.ok] == []
+    assert [str(one) for one in compare_features(expected, found) if not one.ok] == []
 
 
 HOSTILE = [

@@ -162,5 +162,5 @@ def test_a_wide_plan_is_shown_in_20_lines_at_most(n_features: int) -> None:
         assert len(lines) == min(n_features + 1, 20)
         assert max(map(len, lines)) < 120
         if n_features > 19:
-            more = f"  ... and {n_features - 18:,} more. explain() says how each is made"
+            more = f"  ... and {n_features - 18:,} more. explain() shows all of them"
             assert lines[-1] == more

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.apps.cli.contestant import STAGES, Request, Times
-from fastfeat.apps.cli.options import AnyPlanFile, History, JudgedDataFile, LookupTables
+from fastfeat.apps.cli.contestant import STAGES, BenchRequest, StageTimes
+from fastfeat.apps.cli.options import AnyPlanFile, History, JudgedDataFile, LookupTablesOption
 from fastfeat.errors import InvalidPlan, counted
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.tell.peers.agreement import Agreement
-    from fastfeat.tell.peers.writing import Refusal
+    from fastfeat.tell.peers.code_writer import ExportRefusal
 
 _DIFFERS = 1
 """Exit code if outputs differ."""
 
 
 @dataclass(slots=True)
-class Peer:
+class BenchPeer:
     """A library compared with fastfeat (pandas or Polars): its agreement, and the times of both.
 
     Args:
@@ -45,10 +45,10 @@ class Peer:
     """
 
     name: str
-    refused: Sequence[Refusal] = ()
+    refused: Sequence[ExportRefusal] = ()
     agreements: Sequence[Agreement] = ()
-    own: Mapping[str, Times] = field(default_factory=dict[str, Times])
-    ours: Mapping[str, Times] = field(default_factory=dict[str, Times])
+    own: Mapping[str, StageTimes] = field(default_factory=dict[str, StageTimes])
+    ours: Mapping[str, StageTimes] = field(default_factory=dict[str, StageTimes])
 
     @property
     def differing(self) -> list[Agreement]:
@@ -60,7 +60,7 @@ def bench(
     file: AnyPlanFile,
     data: JudgedDataFile,
     history: History = None,
-    table: LookupTables = None,
+    table: LookupTablesOption = None,
     against: Annotated[
         str, typer.Option(help="Libraries to compare with, separated by commas.")
     ] = "pandas,polars",
@@ -82,16 +82,19 @@ def bench(
     names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PEERS]:
         raise typer.BadParameter(
-            f"got {unknown[0]!r}: {' or '.join(PEERS)}", param_hint="'--against'"
+            f"got {unknown[0]!r}: write {' or '.join(PEERS)}", param_hint="'--against'"
         )
-    with doing("Reading the plan", at_once=True) as step, tempfile.TemporaryDirectory() as folder:
-        work = _prepared(Path(folder), file, data, history, table, threads, runs)
+    with (
+        show_progress("Reading the plan", at_once=True) as step,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        work = _prepare(Path(folder), file, data, history, table, threads, runs)
         step("Computing the features")
         expected = work.features(work.plan_file, "fastfeat", "expected.arrow")
-        peers: list[Peer] = []
+        peers: list[BenchPeer] = []
         for name in names:
             step(f"Comparing with {name}")
-            peers.append(compared(work, name, expected))
+            peers.append(compare_with(work, name, expected))
         for peer in peers:
             step(f"Timing {peer.name}")
             _time(work, peer)
@@ -103,7 +106,7 @@ def bench(
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BenchSetup:
     """The plan, and the files that all contestants read.
 
     Args:
@@ -118,9 +121,9 @@ class Work:
     folder: Path
     fitted: FittedPlan
     plan_file: Path
-    request: Request
+    request: BenchRequest
     n_rows: int
-    fit: Times | None
+    fit: StageTimes | None
 
     def ask(self, peer: str, code: Path, out: Path | None) -> dict[str, Any]:
         """Run a contestant in its own process, and return its JSON answer.
@@ -153,7 +156,7 @@ class Work:
             return pa.ipc.open_file(file).read_all()
 
 
-def _prepared(
+def _prepare(
     folder: Path,
     file: Path,
     data: str,
@@ -161,33 +164,33 @@ def _prepared(
     table: list[str] | None,
     threads: int,
     runs: int,
-) -> Work:
+) -> BenchSetup:
     """Read the rows, fit the plan if needed, and write both to files for the contestants."""
     import time
 
     from fastfeat.api.plan import Plan
-    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
     from fastfeat.io.sources.read import read_table
 
     plan = read_plan_or_fitted(file)
-    rows, tables = read_table(data), tables_named(table)
+    rows, tables = read_table(data), parse_tables(table)
     given = {"data": rows} | ({} if history is None else {"history": read_table(history)})
     others = {name: read_table(path) for name, path in (tables or {}).items()}
-    fit: Times | None = None
+    fit: StageTimes | None = None
     if isinstance(plan, Plan):
         wall, cpu = time.perf_counter(), time.process_time()
         fitted = plan.fit(rows, history=given.get("history"), tables=others or None)
-        fit = Times(
+        fit = StageTimes(
             wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, peak_bytes=None
         )
     else:
         fitted = plan
-    paths = {name: _written(folder / f"{name}.arrow", one) for name, one in given.items()}
+    paths = {name: _write_arrow(folder / f"{name}.arrow", one) for name, one in given.items()}
     of_tables = {
-        name: _written(folder / f"table_{k}.arrow", one)
+        name: _write_arrow(folder / f"table_{k}.arrow", one)
         for k, (name, one) in enumerate(others.items())
     }
-    request = Request(
+    request = BenchRequest(
         peer="",
         code="",
         data=paths["data"],
@@ -198,10 +201,10 @@ def _prepared(
         runs=runs,
     )
     fitted.save(folder / "plan.fastfeat")
-    return Work(folder, fitted, folder / "plan.fastfeat", request, rows.num_rows, fit)
+    return BenchSetup(folder, fitted, folder / "plan.fastfeat", request, rows.num_rows, fit)
 
 
-def _written(path: Path, table: Any) -> str:
+def _write_arrow(path: Path, table: Any) -> str:
     from fastfeat.io.arrow import pa
 
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -209,29 +212,29 @@ def _written(path: Path, table: Any) -> str:
     return str(path)
 
 
-def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Compute the features with a library, and return a `Peer` with the compared values."""
-    from fastfeat.tell.peers.agreement import agreements
-    from fastfeat.tell.peers.code import code_as_far
+def compare_with(work: BenchSetup, name: str, expected: Any) -> BenchPeer:
+    """Compute the features with a library, and return a `BenchPeer` with the compared values."""
+    from fastfeat.tell.peers.agreement import compare_features
+    from fastfeat.tell.peers.code import code_of_supported_features
 
-    text, refused = code_as_far(work.fitted.record, name)
+    text, refused = code_of_supported_features(work.fitted.record, name)
     if len(refused) == len(work.fitted.feature_names):
-        return Peer(name, refused)
+        return BenchPeer(name, refused)
     module = work.folder / f"in_{name}.py"
     module.write_text(text, encoding="utf-8")
     found = work.features(module, name, f"{name}.arrow")
-    return Peer(name, refused, agreements(expected.select(found.column_names), found))
+    return BenchPeer(name, refused, compare_features(expected.select(found.column_names), found))
 
 
-def _time(work: Work, peer: Peer) -> None:
+def _time(work: BenchSetup, peer: BenchPeer) -> None:
     """Time another library and fastfeat on the features with equal values; store both times."""
-    from fastfeat.tell.peers.code import code_as_far
+    from fastfeat.tell.peers.code import code_of_supported_features
 
     alike = [one.feature for one in peer.agreements if one.ok]
     if not alike:
         return
     chosen = work.fitted.select(alike)
-    text, _ = code_as_far(chosen.record, peer.name)
+    text, _ = code_of_supported_features(chosen.record, peer.name)
     module = work.folder / f"timed_in_{peer.name}.py"
     module.write_text(text, encoding="utf-8")
     plan = work.folder / f"timed_for_{peer.name}.fastfeat"
@@ -240,14 +243,14 @@ def _time(work: Work, peer: Peer) -> None:
     peer.ours = work.ask("fastfeat", plan, None)
 
 
-def _table(peers: Sequence[Peer], work: Work) -> str:
+def _table(peers: Sequence[BenchPeer], work: BenchSetup) -> str:
     """Return a table of times as text, then the features that were not timed."""
     lines = [
         f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
         f"{counted(work.request['threads'], 'thread')}, medians of "
         f"{counted(work.request['runs'], 'run')}; ratio: how many times faster fastfeat is",
         "",
-        _row("stage", "library", "wall", "CPU", "peak", "ratio", "by CPU"),
+        _row("stage", "library", "wall", "CPU", "peak", "ratio", "CPU ratio"),
     ]
     if work.fit is not None:
         lines.append(_row("fit", "fastfeat", *_figures(work.fit)))
@@ -264,7 +267,7 @@ def _table(peers: Sequence[Peer], work: Work) -> str:
             f"{peer.name}: {counted(len(alike), 'feature')} timed, equal within {ceil(ulp):,} ulp",
         ]
         lines += [f"  differs, not timed: {one}" for one in peer.differing]
-        lines += [f"  not written: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]
+        lines += [f"  not compared: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]
     return "\n".join(lines)
 
 
@@ -273,17 +276,17 @@ def _row(*cells: str) -> str:
     return f"{stage:<11} {library:<9}" + "".join(f"{figure:>11}" for figure in figures)
 
 
-def _figures(times: Times) -> tuple[str, str, str]:
+def _figures(times: StageTimes) -> tuple[str, str, str]:
     peak = times["peak_bytes"]
     shown = "" if peak is None else f"{peak / 2**20:.1f} MiB"
     return _seconds(times["wall_s"]), _seconds(times["cpu_s"]), shown
 
 
-def _ratios(ours: Times, own: Times) -> tuple[str, str]:
+def _ratios(ours: StageTimes, own: StageTimes) -> tuple[str, str]:
     return f"{_ratio(ours, own):.2f}x", f"{own['cpu_s'] / max(ours['cpu_s'], 1e-9):.2f}x"
 
 
-def _ratio(ours: Times, own: Times) -> float:
+def _ratio(ours: StageTimes, own: StageTimes) -> float:
     return own["wall_s"] / max(ours["wall_s"], 1e-9)
 
 
@@ -294,7 +297,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds * 1e6:.1f} us"
 
 
-def _picture(peers: Sequence[Peer], n_rows: int, threads: int) -> str:
+def _picture(peers: Sequence[BenchPeer], n_rows: int, threads: int) -> str:
     from fastfeat.markup.bars import Bar, bars_svg
 
     bars = [
@@ -312,7 +315,7 @@ def _picture(peers: Sequence[Peer], n_rows: int, threads: int) -> str:
     return bars_svg("How many times faster fastfeat is", told, bars)
 
 
-def _json(peers: Sequence[Peer], work: Work) -> str:
+def _json(peers: Sequence[BenchPeer], work: BenchSetup) -> str:
     found = {
         "n_rows": work.n_rows,
         "threads": work.request["threads"],

@@ -21,21 +21,21 @@ from fastfeat.apps.cli import (
     report,
     verify,
 )
-from fastfeat.apps.cli.gates import gated
-from fastfeat.apps.cli.judged import Judged
+from fastfeat.apps.cli.gate_result import GateResult
+from fastfeat.apps.cli.gates import gate_command
 from fastfeat.apps.cli.options import (
     AnyPlanFile,
-    Backend,
+    BackendOption,
     DataFile,
     FittedFile,
     History,
-    LookupTables,
-    Memory,
+    LookupTablesOption,
+    MemoryOption,
     PlanFile,
 )
 from fastfeat.apps.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
-from fastfeat.progress import Step, doing
+from fastfeat.progress import ProgressStep, show_progress
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cache = typer.Typer(help="Show or clear the cache of compiled kernels.", no_args_is_help=True)
+_HAS_TYPES = "a fitted plan already has its column types: leave out this option and --table"
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(live.state, name="state")
@@ -70,7 +71,7 @@ def demo(
     from fastfeat.apps.cli.demo_summary import print_summary
     from fastfeat.demo.run import run
 
-    with doing("Starting", at_once=True, is_event=True) as step:
+    with show_progress("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder, step)
     print_summary(outcome)
     if not outcome.report.ok:
@@ -83,9 +84,9 @@ def fit(
     data: DataFile,
     out: Annotated[Path, typer.Option("-o", "--out", help="Output file for the fitted plan.")],
     history: History = None,
-    table: LookupTables = None,
-    backend: Backend = "cpu",
-    memory: Memory = None,
+    table: LookupTablesOption = None,
+    backend: BackendOption = "cpu",
+    memory: MemoryOption = None,
     contract: Annotated[
         Path | None,
         typer.Option(metavar="JSON", help="Contract: rules that DATA and later rows must meet."),
@@ -114,17 +115,19 @@ def fit(
     ] = False,
 ) -> None:
     """Fit a plan to training data."""
-    from fastfeat.apps.cli.plans import read_fitted, read_plan, tables_named
+    from fastfeat.apps.cli.plans import parse_tables, read_fitted, read_plan
 
     started = time.perf_counter()
     if features is not None and backend != "cpu":
         raise typer.BadParameter(
-            f"features are written by the CPU, got --backend {backend}", param_hint="'--features'"
+            f"only the CPU writes features, got --backend {backend}. Leave out --features or "
+            "--backend",
+            param_hint="'--features'",
         )
-    with doing("Reading the plan", at_once=True) as step:
+    with show_progress("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        tables = tables_named(table)
+        tables = parse_tables(table)
         rules = None if contract is None else contracts.read_contract(contract)
         old = None if stable is None else read_fitted(stable)
         if features is None:
@@ -177,8 +180,8 @@ def transform(
         ),
     ],
     history: History = None,
-    table: LookupTables = None,
-    backend: Backend = "cpu",
+    table: LookupTablesOption = None,
+    backend: BackendOption = "cpu",
     memory: Annotated[
         str | None,
         typer.Option(metavar="BYTES", help="Memory limit of the process, such as 600MiB."),
@@ -216,23 +219,23 @@ def transform(
 ) -> None:
     """Compute the features of data. An interrupted output folder is continued."""
     from fastfeat.api.plan import load
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.execute.call_rows import checked_call_rows
     from fastfeat.execute.layout import names_file
 
     started = time.perf_counter()
     if on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
         raise typer.BadParameter(
-            f"got {on_violation!r}: reject, quarantine, warn or ignore",
+            f"got {on_violation!r}: write reject, quarantine, warn or ignore",
             param_hint="'--on-violation'",
         )
     if (quarantined is None) != (on_violation != "quarantine"):
         raise typer.BadParameter(
-            "--on-violation quarantine, and the file for such rows, come together",
+            "write --quarantined FILE and --on-violation quarantine together, or neither",
             param_hint="'--quarantined'",
         )
-    with doing("Reading the fitted plan", at_once=True) as step:
-        fitted, tables = load(fitted_file), tables_named(table)
+    with show_progress("Reading the fitted plan", at_once=True) as step:
+        fitted, tables = load(fitted_file), parse_tables(table)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
         is_folder = bool(format or partition_by or part_rows) or not names_file(out)
         is_whole = not (is_folder or memory or quarantined)
@@ -256,7 +259,7 @@ def transform(
             )
             n_rows, apart = made.n_rows, made.quarantined
             if apart is not None:
-                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
+                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'quarantined row')}")
     typer.echo(
         f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
@@ -264,14 +267,14 @@ def transform(
 
 
 def _transform_whole(
-    fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: Step
+    fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: ProgressStep
 ) -> int:
     """Compute features of data that is read whole, write them, and return the number of rows.
 
     This is for features that depend on other rows of the data. `given` has data, history and tables
     as files; `on_violation` is the argument of `FittedPlan.transform`; `step` reports progress.
     """
-    from fastfeat.execute.guard import columns_judged
+    from fastfeat.execute.guard import guarded_columns
     from fastfeat.execute.history import id_columns, is_batch
     from fastfeat.execute.inputs import read_columns
     from fastfeat.execute.layout import check_beside, layout_of
@@ -283,7 +286,7 @@ def _transform_whole(
     step(f"Reading {given.data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, given.history, plan.declaration.past_columns)
-    judged = columns_judged(fitted.record)
+    judged = guarded_columns(fitted.record)
     wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
     rows = read_columns(given.data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
@@ -308,31 +311,30 @@ def compile_kernels(
             "read.",
         ),
     ] = None,
-    table: LookupTables = None,
-    backend: Backend = "cpu",
+    table: LookupTablesOption = None,
+    backend: BackendOption = "cpu",
     profile: Annotated[
         bool, typer.Option("--profile", help="Also compile the kernels of `fit --profile`.")
     ] = False,
 ) -> None:
     """Compile the kernels of a plan ahead of time, for example in a container build."""
     from fastfeat.api.plan import Plan
-    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
     from fastfeat.engine.kernel_cache import cache_folder
 
-    with doing("Reading the plan", at_once=True) as step:
+    with show_progress("Reading the plan", at_once=True) as step:
         plan = read_plan_or_fitted(file)
         step("Compiling")
         if isinstance(plan, Plan):
             if schema is None:
                 raise typer.BadParameter(
-                    "a plan that is not fitted does not know the types of the columns: give "
-                    "--schema FILE",
+                    "an unfitted plan does not know its column types: add --schema DATA",
                     param_hint="'--schema'",
                 )
-            tables = tables_named(table)
+            tables = parse_tables(table)
             made = plan.compile(schema, tables=tables, backend=backend, profile=profile)
         elif schema is not None or table:
-            raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
+            raise typer.BadParameter(_HAS_TYPES, param_hint="'--schema'")
         else:
             made = plan.compile(backend=backend)
     typer.echo(f"{cache_folder()}: {made}")
@@ -358,19 +360,18 @@ def explain(
             "read.",
         ),
     ] = None,
-    table: LookupTables = None,
+    table: LookupTablesOption = None,
 ) -> None:
     """Show what a plan computes and learns, and which data it sees."""
     from fastfeat.api.plan import Plan
-    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
     from fastfeat.tell.explain import OF_DATA, TYPED
 
     plan = read_plan_or_fitted(file)
     chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
     if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
         raise typer.BadParameter(
-            f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
-            "--data FILE",
+            f"the stage {stage} of an unfitted plan needs the column types: add --data FILE",
             param_hint="'--stage'",
         )
     if data is None and not table:
@@ -378,9 +379,9 @@ def explain(
         return
     if not isinstance(plan, Plan):
         of_fit = stage == OF_DATA
-        told = "passes are of a fit: give PLAN.py" if of_fit else "a fitted plan knows its types"
+        told = "the stage passes needs an unfitted plan: give PLAN.py" if of_fit else _HAS_TYPES
         raise typer.BadParameter(told, param_hint="'--data'")
-    typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
+    typer.echo(plan.explain(**chosen, schema=data, tables=parse_tables(table)))
 
 
 @app.command()
@@ -394,7 +395,7 @@ def version() -> None:
     typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
-GATES: Mapping[str, Callable[..., Judged]] = {
+GATES: Mapping[str, Callable[..., GateResult]] = {
     "check": contracts.check,
     "diff": diff.diff,
     "drift": drift.drift,
@@ -405,7 +406,7 @@ GATES: Mapping[str, Callable[..., Judged]] = {
 """The commands that judge; each returns its findings, which `gates` reports."""
 
 for name, gate in GATES.items():
-    app.command(name)(gated(name, gate))
+    app.command(name)(gate_command(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
 app.command()(bench.bench)

@@ -25,7 +25,7 @@ _SHORTEST_S = 0.01
 """Shorter samples consist of several calls."""
 
 
-class Request(TypedDict):
+class BenchRequest(TypedDict):
     """A request of the parent process: files to read, and whether to compute features or times.
 
     Args:
@@ -49,7 +49,7 @@ class Request(TypedDict):
     runs: int
 
 
-class Times(TypedDict):
+class StageTimes(TypedDict):
     """The median times of one stage (fit or transform), and its peak memory.
 
     Args:
@@ -66,7 +66,7 @@ class Times(TypedDict):
 def main() -> None:
     """Read one request from stdin, and write its answer to stdout."""
     warnings.simplefilter("ignore")  # the parent has shown them
-    request: Request = json.load(sys.stdin)
+    request: BenchRequest = json.load(sys.stdin)
     call, table_of = _contestant(request)
     table = _read(request["data"])
     if request["out"] is not None:
@@ -78,7 +78,7 @@ def main() -> None:
     else:
         parts = {name: table if n is None else table.slice(0, n) for name, n in STAGES.items()}
         answer = {
-            name: _timed(call, table_of(part), request["runs"]) for name, part in parts.items()
+            name: _measure(call, table_of(part), request["runs"]) for name, part in parts.items()
         }
     json.dump(answer, sys.stdout)
 
@@ -97,7 +97,7 @@ def _write(table: Any, path: str) -> None:
         writer.write_table(table)
 
 
-def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _contestant(request: BenchRequest) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Return two functions: one computes features, the other makes its input from Arrow."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
@@ -127,7 +127,7 @@ def _of_polars(table: Any) -> Any:
     return library.from_arrow(table)
 
 
-def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
+def _measure(call: Callable[[Any], Any], rows: Any, runs: int) -> StageTimes:
     """Return the median times of `runs` samples and the peak memory, after two uncounted calls."""
     begin = time.perf_counter()
     call(rows)
@@ -146,7 +146,9 @@ def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
         cpus.append((time.process_time() - cpu) / n_calls)
         walls.append((time.perf_counter() - wall) / n_calls)
     peak = None if before is None or after is None else max(after - before, 0)
-    return Times(wall_s=statistics.median(walls), cpu_s=statistics.median(cpus), peak_bytes=peak)
+    return StageTimes(
+        wall_s=statistics.median(walls), cpu_s=statistics.median(cpus), peak_bytes=peak
+    )
 
 
 def _peak(*, reset: bool) -> int | None:

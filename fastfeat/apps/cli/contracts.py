@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastfeat.apps.cli.judged import Case, Judged, Result
-from fastfeat.apps.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
+from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
+from fastfeat.apps.cli.options import JudgedDataFile, MemoryOption, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.trust.quality.contract import Contract
     from fastfeat.trust.quality.report import CheckReport, RuleResult
-    from fastfeat.trust.quality.thresholds import Limits
+    from fastfeat.trust.quality.thresholds import GateThresholds
 
 RuleTables = Annotated[
     list[str] | None,
@@ -40,32 +40,32 @@ def check(
             help='Time of the check for rules that read the clock: ISO 8601, or "now".',
         ),
     ] = None,
-    memory: Memory = None,
+    memory: MemoryOption = None,
     thresholds: Thresholds = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also list the rules that are met.")
     ] = False,
-) -> Judged:
+) -> GateResult:
     """Check data against a contract.
 
     The exit code is 1 if a rule is broken, and 3 if nothing could be judged.
     """
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
-    with doing("Reading the rules", at_once=True) as step:
+    with show_progress("Reading the rules", at_once=True) as step:
         limits = limits_of(thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
         report = judge.check(
             data,
             history=history,
-            tables=tables_named(table),
-            clock=time_of(clock),
+            tables=parse_tables(table),
+            clock=parse_clock(clock),
             memory=memory,
         )
     limits.check_names(report.counts)
-    return judged_of(report, limits, verbose=verbose)
+    return check_result(report, limits, verbose=verbose)
 
 
 def quarantine(
@@ -85,20 +85,22 @@ def quarantine(
         ),
     ],
     table: RuleTables = None,
-    memory: Memory = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Split rows into those that meet a contract and those that break one of its rules."""
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.trust.quality.contract import Contract
 
-    with doing("Reading the rules", at_once=True) as step:
+    with show_progress("Reading the rules", at_once=True) as step:
         judge = read_rules(rules)
         contract = judge if isinstance(judge, Contract) else judge.contract
         if contract is None:
-            raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
+            raise InvalidPlan(
+                f"{rules}: this fitted plan has no contract. Give a contract as a JSON file"
+            )
         step(f"Judging {data}")
         written = contract.quarantine_to(
-            data, accepted, quarantined, tables=tables_named(table), memory=memory
+            data, accepted, quarantined, tables=parse_tables(table), memory=memory
         )
     for path, rows in zip((accepted, quarantined), written, strict=True):
         typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
@@ -129,13 +131,13 @@ def infer_contract(
             metavar="COLUMN", help="Column to leave out of the contract; may be repeated."
         ),
     ] = None,
-    memory: Memory = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Infer a contract from data: rules that the data meets, with some room for later data."""
     from fastfeat.io.sinks.atomic import write_bytes
     from fastfeat.trust.quality.infer import infer_contract as infer
 
-    with doing(f"Reading {data}", at_once=True):
+    with show_progress(f"Reading {data}", at_once=True):
         contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
         write_bytes(out, contract.to_json().encode(), durable=False)
     n_rules, n_columns = len(contract.rules), len(contract.types)
@@ -172,7 +174,7 @@ def read_contract(path: Path) -> Contract:
         raise InvalidPlan(f"no such file: {path}") from None
 
 
-def time_of(text: str | None) -> datetime | None:
+def parse_clock(text: str | None) -> datetime | None:
     """Return the time given by the option `--clock`: an ISO 8601 time or "now"."""
     if text is None:
         return None
@@ -187,13 +189,15 @@ def time_of(text: str | None) -> datetime | None:
         ) from None
 
 
-def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
+def check_result(
+    report: CheckReport, limits: GateThresholds, *, verbose: bool = True
+) -> GateResult:
     """Return a `CheckReport` as the report of a command, with one case per rule.
 
     With `verbose` the text lists rules that hold, too.
     """
     cases = [
-        Case(
+        GateCase(
             of.name,
             _result(of, limits),
             report.told(of) if of.is_finding else of.told(),
@@ -206,11 +210,11 @@ def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> J
         )
         for of in report.results
     ]
-    text = "\n".join([report.as_text(all_rules=verbose), *_within(cases, report, limits)])
-    return Judged("rules", tuple(cases), text, {"n_rows": report.n_rows})
+    text = "\n".join([report.as_text(all_rules=verbose), *_threshold_notes(cases, report, limits)])
+    return GateResult("rules", tuple(cases), text, {"n_rows": report.n_rows})
 
 
-def _result(of: RuleResult, limits: Limits) -> Result:
+def _result(of: RuleResult, limits: GateThresholds) -> CaseResult:
     if of.outcome == "skipped":
         return "skipped"
     if not of.is_finding:
@@ -222,15 +226,18 @@ def _result(of: RuleResult, limits: Limits) -> Result:
     return "warning" if is_counted and of.n_broken <= at_most * of.n_rows else "finding"
 
 
-def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
+def _threshold_notes(
+    cases: Sequence[GateCase], report: CheckReport, limits: GateThresholds
+) -> list[str]:
     """Return a line of text for each rule that is a finding, or is not, because of a threshold."""
     found: list[str] = []
     for case, of in zip(cases, report.results, strict=True):
         if case.result == "warning" and of.on_violation != "warn":
             share = limits.of(of.name, "at_most")
             found.append(
-                f"thresholds: {of.name!r} is no finding, a share of {share:g} may break it"
+                f"thresholds: {of.name!r} is not a finding: a share of {share:g} of the rows may "
+                "break it"
             )
         if case.result == "finding" and of.on_violation == "warn":
-            found.append(f"thresholds: {of.name!r} is a finding, though it only warns")
+            found.append(f"thresholds: {of.name!r} only warns, but counts as a finding")
     return found

@@ -12,17 +12,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastfeat.demo.run import TOLERANCE, Outcome
+from fastfeat.demo.run import TOLERANCE, DemoOutcome
 
 
-def print_summary(outcome: Outcome) -> None:
+def print_summary(outcome: DemoOutcome) -> None:
     """Print the results, times, file locations, and commands to try next."""
     console = Console(highlight=False)
     console.print("\n[bold]A flight has just left New York. Will it land 15 minutes late?[/bold]\n")
     for title, table in {
         "": _facts(outcome),
         "The same bits" if outcome.report.ok else "[red]Not the same bits[/red]": _checks(outcome),
-        "Beside pandas": _timings(outcome),
+        "Compared with pandas": _timings(outcome),
         "Files": _files(outcome),
     }.items():
         if title:
@@ -34,12 +34,12 @@ def print_summary(outcome: Outcome) -> None:
     console.print()
 
 
-def _facts(outcome: Outcome) -> Table:
+def _facts(outcome: DemoOutcome) -> Table:
     n_new = outcome.n_flights - outcome.n_training
     how = (
-        "kernels were compiled, and are kept for the next run"
+        "kernels were compiled, and cached for the next run"
         if outcome.has_compiled
-        else "kernels were kept from an earlier run"
+        else "kernels were in the cache"
     )
     table = _grid()
     table.add_row(
@@ -54,7 +54,7 @@ def _facts(outcome: Outcome) -> Table:
     return table
 
 
-def _checks(outcome: Outcome) -> Table:
+def _checks(outcome: DemoOutcome) -> Table:
     table = _grid()
     for check in outcome.report.checks:
         mark = "[green]ok[/green]" if check.difference is None else "[red]differs[/red]"
@@ -64,15 +64,15 @@ def _checks(outcome: Outcome) -> Table:
     return table
 
 
-def _timings(outcome: Outcome) -> Table:
+def _timings(outcome: DemoOutcome) -> Table:
     ours, theirs = outcome.ours, outcome.pandas
     table = Table(box=None, padding=(0, 4, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", style="cyan")
-    for head in ("fastfeat", "pandas", "", "rows a second"):
+    for head in ("fastfeat", "pandas", "", "rows per second"):
         table.add_column(head, justify="right")
     _add_timing(table, "fit ten months", ours.fit, theirs.fit, outcome.n_training)
     _add_timing(table, "transform the year", ours.transform, theirs.transform, outcome.n_flights)
-    table.caption = f"medians; floats agree within {TOLERANCE:g}, all else exactly"
+    table.caption = f"medians; floats agree within {TOLERANCE:g}, everything else exactly"
     table.caption_justify = "left"
     return table
 
@@ -82,7 +82,7 @@ def _add_timing(table: Table, work: str, ours: float, theirs: float, n_rows: int
     table.add_row(work, _time(ours), _time(theirs), ratio, f"{n_rows / ours / 1e6:.1f} M")
 
 
-def _files(outcome: Outcome) -> Table:
+def _files(outcome: DemoOutcome) -> Table:
     files = {
         "flights.fastfeat": "the fitted plan: load it where you serve",
         "features.parquet": "the features of November and December",
@@ -99,7 +99,7 @@ def _files(outcome: Outcome) -> Table:
 
 def _commands(folder: str) -> list[str]:
     """Return command lines that the user can try next on the files of the demo."""
-    program = program_run()
+    program = program_command()
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"
     beside = f"--history {train} {weather}"
@@ -111,7 +111,7 @@ def _commands(folder: str) -> list[str]:
     ]
 
 
-def program_run() -> str:
+def program_command() -> str:
     """Return the command line that runs this program: by name, by path, or as a Python module."""
     if shutil.which("fastfeat"):
         return "fastfeat"

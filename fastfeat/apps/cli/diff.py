@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastfeat.apps.cli.judged import Case, Judged, Result
-from fastfeat.apps.cli.options import History, LookupTables, Thresholds, existing
-from fastfeat.progress import doing
+from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
+from fastfeat.apps.cli.options import History, LookupTablesOption, Thresholds, check_file_exists
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.changes.record import Diff
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def diff(
     before: Annotated[
         Path,
-        typer.Argument(metavar="A", help="The earlier fitted plan.", callback=existing),
+        typer.Argument(metavar="A", help="The earlier fitted plan.", callback=check_file_exists),
     ],
     after: Annotated[
-        Path, typer.Argument(metavar="B", help="The later fitted plan.", callback=existing)
+        Path, typer.Argument(metavar="B", help="The later fitted plan.", callback=check_file_exists)
     ],
     data: Annotated[
         str | None,
@@ -31,7 +31,7 @@ def diff(
         ),
     ] = None,
     history: History = None,
-    table: LookupTables = None,
+    table: LookupTablesOption = None,
     finding: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,29 +41,29 @@ def diff(
         ),
     ] = None,
     thresholds: Thresholds = None,
-) -> Judged:
+) -> GateResult:
     """Compare two fitted plans. The exit code is 1 if a change may break a model."""
     from fastfeat.api.diff import diff as changes_of
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
     limits = limits_of({"diff": {"findings": finding}} if finding else thresholds, "diff")
-    with doing(f"Comparing {before} and {after}", at_once=True):
-        found = changes_of(before, after, data, history=history, tables=tables_named(table))
+    with show_progress(f"Comparing {before} and {after}", at_once=True):
+        found = changes_of(before, after, data, history=history, tables=parse_tables(table))
     facts = {"verdict": found.verdict, "n_rows": found.n_rows, "n_compared": found.n_compared}
-    return Judged("changes", _cases_of(found, limits["findings"]), str(found), facts)
+    return GateResult("changes", _cases_of(found, limits["findings"]), str(found), facts)
 
 
-def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[Case, ...]:
+def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[GateCase, ...]:
     """Return one case per change; without changes, a single case that says so."""
 
-    def result(verdict: str) -> Result:
+    def result(verdict: str) -> CaseResult:
         return "finding" if verdict in findings else "ok"
 
     if found.same:
-        return (Case("same", result("same"), "nothing has changed"),)
+        return (GateCase("same", result("same"), "nothing has changed"),)
     return tuple(
-        Case(
+        GateCase(
             f"{one.kind} {one.name}",
             result(one.verdict),
             one.told,

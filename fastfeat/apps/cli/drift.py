@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
 from fastfeat.apps.cli.options import (
-    Backend,
+    BackendOption,
     History,
     JudgedDataFile,
     JudgedPlanFile,
-    LookupTables,
-    Memory,
+    LookupTablesOption,
+    MemoryOption,
     Thresholds,
 )
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.column_drift import ColumnDrift
@@ -49,16 +49,16 @@ def drift(
         ),
     ] = None,
     history: History = None,
-    table: LookupTables = None,
-    memory: Memory = None,
-    backend: Backend = "cpu",
+    table: LookupTablesOption = None,
+    memory: MemoryOption = None,
+    backend: BackendOption = "cpu",
     thresholds: Thresholds = None,
-) -> Judged:
+) -> GateResult:
     """Compare data with the training rows. The exit code is 1 if a feature or input has drifted."""
     from fastfeat.api.plan import load
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
 
-    with doing("Reading the fitted plan", at_once=True) as step:
+    with show_progress("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Comparing {data}")
         found = fitted.drift(
@@ -68,29 +68,31 @@ def drift(
             reference_history=reference_history,
             thresholds=thresholds,
             history=history,
-            tables=tables_named(table),
+            tables=parse_tables(table),
             backend=backend,
             memory=memory,
         )
     facts = {"n_rows": found.n_now, "n_then": found.n_then, "no_features": found.no_features}
-    return Judged("columns", tuple(_cases_of(found)), str(found), facts)
+    return GateResult("columns", tuple(_cases_of(found)), str(found), facts)
 
 
-def _cases_of(found: Drift, segment: str = "") -> list[Case]:
+def _cases_of(found: Drift, segment: str = "") -> list[GateCase]:
     """Return one case per compared column, named with the segment if there is one.
 
     `segment` is the value that the rows of a segment share; "" for all rows.
     """
-    cases: list[Case] = []
+    cases: list[GateCase] = []
     for prefix, columns in (("", found.features), ("input ", found.inputs)):
         for name, one in columns.items():
-            result: Result = "ok" if one.is_judged else "skipped"
+            result: CaseResult = "ok" if one.is_judged else "skipped"
             result = "finding" if one.is_drifted else result
             details = {"column": name, "is_input": bool(prefix), **figures_of(one)}
             if segment:
                 details["segment"] = segment
             cases.append(
-                Case(f"{prefix}{name}{segment and f' of {segment}'}", result, one.reason, details)
+                GateCase(
+                    f"{prefix}{name}{segment and f' of {segment}'}", result, one.reason, details
+                )
             )
     for value, of_segment in found.segments.items():
         cases += _cases_of(of_segment, str(value))

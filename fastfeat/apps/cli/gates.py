@@ -1,8 +1,8 @@
 """Gates: commands that judge data or plans, and tell people, programs and CI servers the result.
 
-A gate is a function that returns `Judged`: a list of named cases (rules, features or changes), each
-either in order or a finding. `gated` turns it into a command with the options `--json` and
-`--junit`, and with an exit code for its result.
+A gate is a function that returns `GateResult`: a list of named cases (rules, features or changes),
+each either in order or a finding. `gate_command` turns it into a command with the options `--json`
+and `--junit`, and with an exit code for its result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from fastfeat.apps.cli.judged import FOUND, NOT_RUN, OK, USAGE, Case, Judged, document_of
+from fastfeat.apps.cli.gate_result import (
+    FOUND,
+    NOT_RUN,
+    OK,
+    USAGE,
+    GateCase,
+    GateResult,
+    document_of,
+)
 from fastfeat.apps.cli.junit import junit_of
 from fastfeat.apps.cli.reporting import EXIT_CODE, is_for_typer, with_options
 from fastfeat.errors import (
@@ -55,7 +63,7 @@ _JUnit = Annotated[
 ]
 
 
-def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
+def gate_command(name: str, gate: Callable[..., GateResult]) -> Callable[..., None]:
     """Return the command-line function of a gate: it prints the report and sets the exit code.
 
     `gate` takes the parameters of the command except `--json` and `--junit`.
@@ -64,9 +72,9 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
     @wraps(gate)
     def command(ctx: typer.Context, **given: Any) -> None:
         as_json, junit = given.pop("as_json"), given.pop("junit")
-        _check_beside(junit, given)
+        _check_junit_path(junit, given)
         started = time.perf_counter()
-        judged, failed = _judged(gate, given)
+        judged, failed = _run_gate(gate, given)
         if junit is not None:
             try:
                 _write_junit(junit, name, judged, failed, time.perf_counter() - started)
@@ -93,7 +101,7 @@ def code_of(error: Exception) -> int:
     return next(code for kinds, code in CODES if isinstance(error, kinds))
 
 
-def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
+def _signature(gate: Callable[..., GateResult]) -> inspect.Signature:
     """Return a gate's signature plus `--json` and `--junit`; typer makes options from it."""
     of_gate, kind = inspect.signature(gate, eval_str=True), inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -105,9 +113,9 @@ def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
     return of_gate.replace(parameters=parameters, return_annotation=None)
 
 
-def _judged(
-    gate: Callable[..., Judged], given: Mapping[str, Any]
-) -> tuple[Judged, Exception | None]:
+def _run_gate(
+    gate: Callable[..., GateResult], given: Mapping[str, Any]
+) -> tuple[GateResult, Exception | None]:
     """Call a gate; return its report, and the error that ended it or None.
 
     If the error says that rows break the plan's contract, the report has it as a finding, too.
@@ -115,25 +123,27 @@ def _judged(
     try:
         return gate(**given), None
     except ContractBroken as error:
-        return Judged("rules", (Case("contract", "finding", str(error)),), ""), error
+        return GateResult("rules", (GateCase("contract", "finding", str(error)),), ""), error
     except Exception as error:
         if is_for_typer(error):
             raise
-        return Judged("", (), ""), error
+        return GateResult("", (), ""), error
 
 
-def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
+def _check_junit_path(junit: Path | None, given: Mapping[str, Any]) -> None:
     """Raise BadParameter if the JUnit report would overwrite a file that is read."""
     if junit is None or not junit.exists():
         return
     for value in given.values():
         is_file = isinstance(value, str | Path) and Path(value).is_file()
         if is_file and junit.samefile(value):
-            raise typer.BadParameter(f"{junit} is read", param_hint="'--junit'")
+            raise typer.BadParameter(
+                f"{junit} is also an input: give another file", param_hint="'--junit'"
+            )
 
 
 def _write_junit(
-    path: Path, name: str, judged: Judged, failed: Exception | None, seconds: float
+    path: Path, name: str, judged: GateResult, failed: Exception | None, seconds: float
 ) -> None:
     """Write the report of a gate as JUnit XML.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastfeat.errors import counted
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
-    from fastfeat.trust.selfcheck.check import CheckReport
+    from fastfeat.trust.selfcheck.check import SelfCheckReport
 
 app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def check(
 
     if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
-    with doing("Looking for a card", at_once=True) as step:
+    with show_progress("Looking for a GPU", at_once=True) as step:
         report = check_contract(backend, step, n_rows=rows)
     _print(report)
     if out is not None:
@@ -51,7 +51,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _print(report: CheckReport) -> None:
+def _print(report: SelfCheckReport) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -64,7 +64,7 @@ def _print(report: CheckReport) -> None:
         table.add_column(title, justify="right" if title in ("features", "seconds") else "left")
     for plan in report.plans:
         n = len(plan.differences)
-        result = f"[red]{n} differ[/red]" if n else "[green]as they must be[/green]"
+        result = f"[red]{n} differ[/red]" if n else "[green]as expected[/green]"
         table.add_row(plan.name, f"{plan.n_features}", f"{plan.seconds:.2f}", result)
         for difference in plan.differences[:MOST_SHOWN]:
             table.add_row("", "", "", escape(difference))
@@ -74,11 +74,12 @@ def _print(report: CheckReport) -> None:
     if speed is not None:
         console.print(
             f"12 features of {speed.n_rows:,} rows on the device: "
-            f"{speed.rows_per_second / 1e9:.3g} G rows/s, {speed.share_of_copy:.0%} of a copy "
+            f"{speed.rows_per_second / 1e9:.3g} G rows/s, {speed.share_of_copy:.0%} of a copy's "
+            "speed "
             f"({speed.copy_bytes_per_second / 1e9:,.0f} GB/s)"
         )
         if speed.difference is not None:
             console.print(f"[red]differs from the CPU: {escape(speed.difference)}[/red]")
     n_features = sum(plan.n_features for plan in report.plans)
-    verdict = "[green]ok[/green]" if report.ok else "[red]not the same bits[/red]"
-    console.print(f"{verdict}: {n_features:,} features against the golden digests")
+    verdict = "[green]ok[/green]" if report.ok else "[red]bits differ[/red]"
+    console.print(f"{verdict}: {n_features:,} features compared with the golden digests")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
 from fastfeat.apps.cli.options import JudgedPlanFile
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.inspection import PartReport
@@ -30,12 +30,12 @@ def inspect(
             "--golden", help="Also recompute the golden rows; exit with code 3 if bits differ."
         ),
     ] = False,
-) -> Judged:
+) -> GateResult:
     """List the parts of a fitted plan, their sizes, and values of single rows in them."""
     from fastfeat.trust.quality.golden.golden_rows import checked_artifact
     from fastfeat.trust.quality.inspection import inspect as inspected
 
-    with doing("Reading the fitted plan", at_once=True) as step:
+    with show_progress("Reading the fitted plan", at_once=True) as step:
         found = inspected(fitted_file, few=few)
         if golden:
             step("Computing the golden rows")
@@ -47,11 +47,13 @@ def inspect(
         "n_rows": found.n_rows,
         "holds_rows": found.holds_rows,
     }
-    held: Result = "finding" if strict else "warning"
-    return Judged("parts", tuple(_case_of(part, held) for part in found.parts), str(found), facts)
+    held: CaseResult = "finding" if strict else "warning"
+    return GateResult(
+        "parts", tuple(_case_of(part, held) for part in found.parts), str(found), facts
+    )
 
 
-def _case_of(part: PartReport, held: Result) -> Case:
+def _case_of(part: PartReport, held: CaseResult) -> GateCase:
     """Return a part of the artifact as a case with this result."""
     details = {
         "n_bytes": part.n_bytes,
@@ -61,4 +63,4 @@ def _case_of(part: PartReport, held: Result) -> Case:
         "notes": list(part.notes),
     }
     told = "; ".join(f"{of.of}: {of.told}" for of in part.held)
-    return Case(part.name, held if part.holds_rows else "ok", told, details)
+    return GateCase(part.name, held if part.holds_rows else "ok", told, details)

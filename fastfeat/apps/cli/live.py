@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fastfeat.apps.cli.judged import Case, Judged
-from fastfeat.apps.cli.options import existing
+from fastfeat.apps.cli.gate_result import GateCase, GateResult
+from fastfeat.apps.cli.options import check_file_exists
 from fastfeat.errors import counted
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 state = typer.Typer(
     help="Show, export or compact a state file, or delete its audit key.", no_args_is_help=True
@@ -30,7 +30,7 @@ ServedFile = Annotated[
         metavar="FITTED", help="A fitted plan, written by `fastfeat fit`; it contains no code."
     ),
 ]
-LookupTables = Annotated[
+NewStateTables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME=FILE", help="A lookup table for a new state."),
 ]
@@ -49,7 +49,7 @@ def serve(
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Initial rows of a new state.")
     ] = None,
-    table: LookupTables = None,
+    table: NewStateTables = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
@@ -101,7 +101,8 @@ def serve(
     keep: Annotated[
         str | None,
         typer.Option(
-            help='How much longer than windows see rows are kept, such as "2d"; or "everything".'
+            help="How long rows are kept after windows no longer need them, such as "
+            '"2d"; or "everything".'
         ),
     ] = None,
     max_ahead: Annotated[
@@ -147,14 +148,14 @@ def serve(
 
     SIGTERM or Ctrl-C stops the server, with the state on disk.
     """
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.apps.serve import run
 
     run(
         fitted_file,
         state=state_file,
         history=history,
-        tables=tables_named(table) or None,
+        tables=parse_tables(table) or None,
         host=host,
         port=port,
         uds=uds,
@@ -168,11 +169,11 @@ def serve(
         follow=follow,
         watch=watch,
         name=name,
-        late=_one_of("--late", late, "error", "insert", "drop"),
-        keep=_length(keep),
+        late=_check_choice("--late", late, "error", "insert", "drop"),
+        keep=_parse_duration(keep),
         max_ahead=max_ahead,
-        max_jump=_length(max_jump),
-        durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
+        max_jump=_parse_duration(max_jump),
+        durability=_check_choice("--durability", durability, "commit", "interval", "checkpoint"),
         archive=archive,
         keep_audit=keep_audit,
         drift=drift,
@@ -193,16 +194,16 @@ def stream(
     """
     from fastfeat.apps.stream import run
 
-    with _told_on_stderr("fastfeat.stream"):
+    with _log_to_stderr("fastfeat.stream"):
         done = run(config)
     typer.echo(
-        f"{counted(done.n_events, 'event')} answered, {done.n_dead:,} dead letters, "
+        f"{counted(done.n_events, 'event')} answered, {counted(done.n_dead, 'dead letter')}, "
         f"{counted(done.n_checkpoints, 'commit')}"
     )
 
 
 @contextmanager
-def _told_on_stderr(name: str) -> Generator[None]:
+def _log_to_stderr(name: str) -> Generator[None]:
     """Within the block, print the messages of the logger `name` (INFO and above) to stderr."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
@@ -216,12 +217,12 @@ def _told_on_stderr(name: str) -> Generator[None]:
         logger.setLevel(level)
 
 
-def _length(text: str | None) -> str | int | None:
+def _parse_duration(text: str | None) -> str | int | None:
     """Return an option's duration: text such as "2d", or a whole number; None if absent."""
     return int(text) if text is not None and text.isdigit() else text
 
 
-def _link(text: str | None) -> str | None:
+def _check_link(text: str | None) -> str | None:
     """Return an option's audit link: the hash of a change, which chains it to all changes before.
 
     Returns None if the option is absent.
@@ -230,18 +231,21 @@ def _link(text: str | None) -> str | None:
         BadParameter: It is not 64 hexadecimal digits.
     """
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
-        raise typer.BadParameter(f"got {text!r}: a link has 32 bytes, or 64 hexadecimal digits")
+        raise typer.BadParameter(f"got {text!r}: an audit link has 64 hexadecimal digits")
     return text
 
 
-def _parquet(path: Path | None) -> Path | None:
+def _check_parquet_path(path: Path | None) -> Path | None:
     """Return the path of a Parquet file given as an option; None if absent.
 
     Raises:
         BadParameter: It has another suffix.
     """
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
-        raise typer.BadParameter(f"what was served is written as Parquet: name.parquet, got {path}")
+        raise typer.BadParameter(
+            f"got {path}: served features are written as Parquet. Give a name such as "
+            "served.parquet"
+        )
     return path
 
 
@@ -251,7 +255,7 @@ def replay(
         typer.Argument(
             metavar="STATE",
             help="State file, the `path=` of `online` in Python.",
-            callback=existing,
+            callback=check_file_exists,
         ),
     ],
     artifact: Annotated[
@@ -259,7 +263,7 @@ def replay(
         typer.Argument(
             metavar="FITTED",
             help="The plan that is claimed to have answered. By default the plan in STATE.",
-            callback=existing,
+            callback=check_file_exists,
         ),
     ] = None,
     head: Annotated[
@@ -267,7 +271,7 @@ def replay(
         typer.Option(
             metavar="LINK",
             help="A link that was recorded elsewhere; STATE must contain it.",
-            callback=_link,
+            callback=_check_link,
         ),
     ] = None,
     to: Annotated[
@@ -275,7 +279,7 @@ def replay(
         typer.Option(
             metavar="FILE",
             help="Output file for the served features as training data, in Parquet.",
-            callback=_parquet,
+            callback=_check_parquet_path,
         ),
     ] = None,
     plan: Annotated[
@@ -294,7 +298,7 @@ def replay(
         Path | None,
         typer.Option(metavar="FOLDER", help="Archive of STATE, if the folder was moved."),
     ] = None,
-) -> Judged:
+) -> GateResult:
     """Recompute all answers of a state, and compare their bits with the served ones.
 
     The exit code is 1 if a bit differs; the report shows the first difference.
@@ -304,18 +308,18 @@ def replay(
 
     options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
     options["archive"] = archive
-    with doing(f"Replaying {state_file}", at_once=True):
+    with show_progress(f"Replaying {state_file}", at_once=True):
         report = replay_state(state_file, artifact, **options, partial=partial)
     told = "" if report.difference is None else str(report.difference)
-    cases = [Case("changes", "ok" if report.ok else "finding", told)]
+    cases = [GateCase("changes", "ok" if report.ok else "finding", told)]
     if not report.is_whole:
-        cases.append(Case("not covered", "warning", str(report.not_covered)))
+        cases.append(GateCase("not covered", "warning", str(report.not_covered)))
     if report.noted is not None:
         result = "warning" if report.noted == KNOWN else "ok" if report.ok else "finding"
-        cases.append(Case("head", result, report.noted_text))
+        cases.append(GateCase("head", result, report.noted_text))
     text = str(report)
     if report.is_withheld:
-        cases.append(Case("served", "finding", f"{report.withheld_text}: --partial"))
+        cases.append(GateCase("served", "finding", f"{report.withheld_text}: --partial"))
         text = f"{text}\n     not served: {report.withheld_text}: --partial"
     facts = {
         "n_changes": report.n_changes,
@@ -326,7 +330,7 @@ def replay(
         "noted_since_ns": report.noted_since_ns,
         "n_served": None if report.served is None else report.served.n_rows,
     }
-    return Judged("changes", tuple(cases), text, facts)
+    return GateResult("changes", tuple(cases), text, facts)
 
 
 @state.command()
@@ -334,7 +338,7 @@ def show(state_file: StateFile) -> None:
     """Show the content of a state: rows, needed history, offsets, size and last audit link."""
     from fastfeat.live.state_summary import read_state
 
-    with doing(f"Reading {state_file}", at_once=True):
+    with show_progress(f"Reading {state_file}", at_once=True):
         _, summary = read_state(state_file)
     typer.echo(str(summary))
 
@@ -364,7 +368,7 @@ def export(
     from fastfeat.live.parquet import export as export_state
     from fastfeat.live.state_summary import read_state, stored_rows
 
-    with doing(f"Reading {state_file}", at_once=True) as step:
+    with show_progress(f"Reading {state_file}", at_once=True) as step:
         rows = stored_rows(state_file, table)
         step(f"Writing {out}")
         if table is None and out.suffix == ".parquet":
@@ -379,9 +383,9 @@ def compact(state_file: StateFile) -> None:
     """Replace the recorded changes in a state file by a snapshot; `replay` then starts from it."""
     from fastfeat.live.state_summary import compact_state
 
-    with doing(f"Compacting {state_file}", at_once=True):
+    with show_progress(f"Compacting {state_file}", at_once=True):
         before, after = compact_state(state_file)
-    typer.echo(f"{state_file}: {after / 2**20:.1f} MiB, before {before / 2**20:.1f} MiB")
+    typer.echo(f"{state_file}: {after / 2**20:.1f} MiB, was {before / 2**20:.1f} MiB")
 
 
 @state.command("delete-key")
@@ -389,18 +393,18 @@ def delete_key(state_file: StateFile) -> None:
     """Delete the audit key and end the audit; its digests then reveal nothing about any row."""
     from fastfeat.live.state_summary import delete_audit_key
 
-    with doing(f"Compacting {state_file}", at_once=True):
+    with show_progress(f"Deleting the audit key of {state_file}", at_once=True):
         delete_audit_key(state_file)
-    typer.echo(f"{state_file}: has no key of an audit any more, and no record of changes")
+    typer.echo(f"{state_file}: the audit key and the recorded changes are deleted")
 
 
-def _one_of(option: str, value: str | None, *known: str) -> Any:
+def _check_choice(option: str, value: str | None, *known: str) -> Any:
     """Return the value of an option that takes a few known words; None if absent.
 
     Raises:
         BadParameter: The value is not one of `known`.
     """
     if value is not None and value not in known:
-        told = f"{value!r} is none of {', '.join(known)}"
+        told = f"got {value!r}: write {', '.join(known[:-1])} or {known[-1]}"
         raise typer.BadParameter(told, param_hint=f"'{option}'")
     return value

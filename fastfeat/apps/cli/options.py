@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-def existing(path: Path | None) -> Path | None:
+def check_file_exists(path: Path | None) -> Path | None:
     """Return the path, after checking that the file exists; None if the option is absent.
 
     Raises:
@@ -20,7 +20,7 @@ def existing(path: Path | None) -> Path | None:
     return path
 
 
-def existing_data(data: str) -> str:
+def check_data_exists(data: str) -> str:
     """Return the data argument if it is an address, an existing path, or a pattern with matches.
 
     Raises:
@@ -58,7 +58,7 @@ DataFile = Annotated[
         help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
     ),
 ]
-LookupTables = Annotated[
+LookupTablesOption = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME=FILE", help="A lookup table that the plan reads."),
 ]
@@ -69,20 +69,22 @@ History = Annotated[
         help='Earlier rows, which windows see; "batch" if DATA contains its own past.',
     ),
 ]
-Memory = Annotated[
+MemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="BYTES",
         help="Memory limit of the process, such as 600MiB; DATA is then read in chunks.",
     ),
 ]
-Backend = Annotated[str, typer.Option(help="cpu, gpu or reference (slow); all give the same bits.")]
+BackendOption = Annotated[
+    str, typer.Option(help="cpu, gpu or reference (slow); all give the same bits.")
+]
 JudgedPlanFile = Annotated[
     Path,
     typer.Argument(
         metavar="FITTED",
         help="A fitted plan, written by `fastfeat fit`; it contains no code.",
-        callback=existing,
+        callback=check_file_exists,
     ),
 ]
 RulesFile = Annotated[
@@ -90,7 +92,7 @@ RulesFile = Annotated[
     typer.Argument(
         metavar="RULES",
         help="A contract as JSON, or a fitted plan with a contract (`fit --contract`).",
-        callback=existing,
+        callback=check_file_exists,
     ),
 ]
 JudgedDataFile = Annotated[
@@ -98,7 +100,7 @@ JudgedDataFile = Annotated[
     typer.Argument(
         metavar="DATA",
         help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
-        callback=existing_data,
+        callback=check_data_exists,
     ),
 ]
 Thresholds = Annotated[

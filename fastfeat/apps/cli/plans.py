@@ -56,7 +56,9 @@ def _plan_of_python(path: Path) -> Plan:
     try:
         plan = runpy.run_path(str(path), run_name="fastfeat_plan").get("plan")
     except Exception as error:
-        raise InvalidPlan(f"{_place(path, error)}: {type(error).__name__}: {error}") from error
+        raise InvalidPlan(
+            f"{_error_place(path, error)}: {type(error).__name__}: {error}"
+        ) from error
     finally:
         del sys.path[0]
     if not isinstance(plan, Plan):
@@ -67,7 +69,7 @@ def _plan_of_python(path: Path) -> Plan:
     return plan
 
 
-def _place(path: Path, error: Exception) -> str:
+def _error_place(path: Path, error: Exception) -> str:
     """Return the text "FILE, line N" for an error that the Python file raised, or FILE alone."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
@@ -75,7 +77,7 @@ def _place(path: Path, error: Exception) -> str:
     return str(path) if line is None else f"{path}, line {line}"
 
 
-def tables_named(options: Sequence[str] | None) -> dict[str, str]:
+def parse_tables(options: Sequence[str] | None) -> dict[str, str]:
     """Return the file of each lookup table by name, from the options `--table NAME=FILE`."""
     tables: dict[str, str] = {}
     for option in options or ():
@@ -83,6 +85,6 @@ def tables_named(options: Sequence[str] | None) -> dict[str, str]:
         if not (name and equals and file):
             raise typer.BadParameter(f"got {option!r}: write NAME=FILE", param_hint="'--table'")
         if name in tables:
-            raise typer.BadParameter(f"names {name!r} twice", param_hint="'--table'")
+            raise typer.BadParameter(f"the table {name!r} is given twice", param_hint="'--table'")
         tables[name] = file
     return tables

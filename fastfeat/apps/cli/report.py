@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fastfeat.apps.cli.contracts import time_of
-from fastfeat.apps.cli.options import FittedFile, History, LookupTables, Memory, Thresholds
-from fastfeat.progress import doing
+from fastfeat.apps.cli.contracts import parse_clock
+from fastfeat.apps.cli.options import (
+    FittedFile,
+    History,
+    LookupTablesOption,
+    MemoryOption,
+    Thresholds,
+)
+from fastfeat.progress import show_progress
 
 
 def report(
@@ -25,7 +31,7 @@ def report(
         str | None, typer.Option(help="Title of the page. By default the file name.")
     ] = None,
     history: History = None,
-    table: LookupTables = None,
+    table: LookupTablesOption = None,
     clock: Annotated[
         str | None,
         typer.Option(
@@ -34,22 +40,22 @@ def report(
         ),
     ] = None,
     thresholds: Thresholds = None,
-    memory: Memory = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Write an HTML report on a fitted plan, and on DATA compared with its training rows."""
     from fastfeat.api.plan import load
-    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.apps.cli.plans import parse_tables
 
-    with doing("Reading the fitted plan", at_once=True):
+    with show_progress("Reading the fitted plan", at_once=True):
         fitted = load(fitted_file)
         made = fitted.report(
             data,
             out,
             title=title or fitted_file.name,
             history=history,
-            tables=tables_named(table),
+            tables=parse_tables(table),
             memory=memory,
-            clock=time_of(clock),
+            clock=parse_clock(clock),
             thresholds=thresholds,
         )
     typer.echo(f"{out}: {made.verdict}")

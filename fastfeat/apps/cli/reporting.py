@@ -74,7 +74,7 @@ def _show(error: Exception) -> None:
     if usage is not None:
         say(f"error: {usage()}", "red")
         if "extra argument" in usage():  # the shell has expanded a pattern
-            say("hint: several files are one argument: write their pattern in quotes", "yellow")
+            say("hint: to pass several files, put their pattern in quotes", "yellow")
         context = getattr(error, "ctx", None)
         if context is not None:
             say(f"hint: {context.command_path} --help", "yellow")
@@ -85,7 +85,7 @@ def _show(error: Exception) -> None:
         say(f"error: {error.strerror or error}{where}", "red")
     else:
         say(f"error: {type(error).__name__}: {error}", "red")
-        say(f"hint: this was not foreseen; {DEBUG} shows where it happened", "yellow")
+        say(f"hint: this error is unexpected; {DEBUG} shows its traceback", "yellow")
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
@@ -99,7 +99,8 @@ _OPTIONS = (
     (r"\bhistory=", "--history"),
     (r"\bstable=", "--stable"),
     (
-        r"\bplan\.fit\(data, contract=.+\), or check by that: contract\.check\(data\)",
+        r"\bplan\.fit\(data, contract=.+\), or check with the contract alone: "
+        r"contract\.check\(data\)",
         "fit PLAN.py DATA --contract RULES.json -o OUT. Or check by the rules alone: check "
         "RULES.json DATA",
     ),

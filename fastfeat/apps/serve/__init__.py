@@ -8,7 +8,8 @@ another FastfeatError if the artifact or the state cannot be opened.
 
 A request goes from `wire` (HTTP) through `app` (limits, access, refusals) and `routes` to its
 handler (in `calls`, `kserve`, `mlflow`, `status`, `explain_calls` or `artifacts`), and from there
-through `service` to `work`, which calls the live plan. `flight` sends its batches to the same work.
+through `service` to `call_scheduler`, which calls the live plan. `flight` sends its batches to the
+same scheduler.
 """
 
 from __future__ import annotations

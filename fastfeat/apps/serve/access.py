@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastfeat.errors import InvalidPlan, reason_of
 
-FilePath = str | os.PathLike[str]
+SecretPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Access:
 
 
 def access_of(
-    token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
+    token: str | None,
+    token_file: SecretPath | None,
+    cert: SecretPath | None,
+    key: SecretPath | None,
 ) -> Access:
     """Return the token and certificate of a server, read from the options of `run`.
 
@@ -53,26 +56,26 @@ def access_of(
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
         raise InvalidPlan(
-            f"tls_cert={os.fspath(cert)!r} and tls_key={os.fspath(key)!r} are no certificate and "
-            f"its key: {error.strerror or error}"
+            f"tls_cert={os.fspath(cert)!r} and tls_key={os.fspath(key)!r} are not a certificate "
+            f"and its key: {error.strerror or error}"
         ) from None
     return Access(known, context, pem)
 
 
-def _token(token: str | None, file: FilePath | None) -> bytes | None:
+def _token(token: str | None, file: SecretPath | None) -> bytes | None:
     if token is not None and file is not None:
-        raise InvalidPlan("give one of token= and token_file=")
+        raise InvalidPlan("give token= or token_file=, not both")
     given = token
     if file is not None:
         given = _read(file, "token_file").decode("utf-8", "replace").strip()
     if given is None:
         return None
     if not given or not given.isascii() or not given.isprintable() or " " in given:
-        raise InvalidPlan("a token is one word of ASCII, such as `openssl rand -hex 32` makes")
+        raise InvalidPlan("a token must be one ASCII word. Make one with `openssl rand -hex 32`")
     return given.encode()
 
 
-def _read(path: FilePath, option: str) -> bytes:
+def _read(path: SecretPath, option: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:

@@ -106,8 +106,8 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
                 raise Refusal(
                     400,
                     "NotInMatrix",
-                    f"the feature {name!r} is {column.type}, which no tensor of floats holds. Ask "
-                    "/v1/features",
+                    f"the feature {name!r} has the type {column.type}, which a tensor of floats "
+                    "cannot hold. Request it from /v1/features",
                     column=name,
                 )
             column = column.cast(pa.uint8())
@@ -117,7 +117,8 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
             raise Refusal(
                 400,
                 "NotInMatrix",
-                f"the feature {name!r} has an integer that no float64 holds. Ask /v1/features",
+                f"the feature {name!r} has an integer that float64 cannot hold. Request it from "
+                "/v1/features",
                 column=name,
             ) from None
         if np.isinf(values).any():
@@ -132,8 +133,8 @@ def infinite(name: str, row: int, value: float) -> Refusal:
     return Refusal(
         400,
         "NotInJson",
-        f"the feature {name!r} of row {row} is {value}, which JSON does not have. Ask with the "
-        f"content type {ARROW_STREAM}",
+        f"the feature {name!r} of row {row} is {value}, which JSON cannot express. Send the rows "
+        f"with the content type {ARROW_STREAM}",
         row=row,
         column=name,
         value=str(value),

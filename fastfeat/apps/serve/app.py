@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.refusals import Refusal, refusal_of
+from fastfeat.errors import counted
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -33,7 +34,7 @@ _DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """An HTTP request that was received in full.
 
     Args:
@@ -64,7 +65,7 @@ class Request:
             raise Refusal(400, "InvalidRequest", told) from None
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise Refusal(400, "InvalidRequest", "a parameter stands twice in the address")
+            raise Refusal(400, "InvalidRequest", "a parameter appears twice in the address")
         return found
 
 
@@ -85,7 +86,7 @@ class Answer:
     status: int = 200
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[HttpRequest], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Limits on the requests that a server accepts.
 
     Args:
@@ -133,7 +134,7 @@ class Load:
     n_bytes: int = 0
 
 
-Observed = Callable[[str, int, float, str], None]
+AnswerObserver = Callable[[str, int, float, str], None]
 """Called for each answer with route, status, seconds, and the kind of its error ("" for none)."""
 
 
@@ -153,10 +154,10 @@ class App:
     """
 
     route: Callable[[str], tuple[Route, str] | None]
-    limits: Limits
+    limits: RequestLimits
     token: bytes | None
     is_ready: Callable[[], bool]
-    observed: Observed
+    observed: AnswerObserver
     load: Load
     released: Callable[[int], None]
     lifespan: Callable[[Receive, Send], Awaitable[None]]
@@ -180,7 +181,7 @@ class App:
             self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
         except Exception as raised:  # our own bugs get an answer too, and the log says where
-            answer, error = _refused(raised, name)
+            answer, error = _refusal_answer(raised, name)
         finally:
             self.load.n_bytes -= body.n_bytes
             self.released(body.n_bytes)
@@ -199,7 +200,8 @@ class App:
         if handler is None:
             allowed = ", ".join(route.handlers)
             headers = ((b"allow", allowed.encode()),)
-            raise Refusal(405, "MethodNotAllowed", f"this address takes {allowed}", headers=headers)
+            told = f"this address accepts only {allowed}"
+            raise Refusal(405, "MethodNotAllowed", told, headers=headers)
         headers = body.headers
         if self.token is not None and not route.is_open:
             check_token(headers.get(b"authorization", b""), self.token)
@@ -220,18 +222,21 @@ class App:
             load.requests -= 1
 
 
-def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes) -> Request:
+def _request(
+    name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes
+) -> HttpRequest:
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    return Request(name, kind, headers, scope["query_string"], content)
+    return HttpRequest(name, kind, headers, scope["query_string"], content)
 
 
-def check_load(load: Load, limits: Limits) -> None:
+def check_load(load: Load, limits: RequestLimits) -> None:
     """Raise Refusal (429) if too many requests, or too many bytes, wait for an answer."""
     if load.requests >= limits.waiting or load.n_bytes > limits.waiting_bytes:
         raise Refusal(
             429,
             "Overloaded",
-            f"{load.requests} requests wait for an answer. Come again later",
+            f"the server is overloaded: {counted(load.requests, 'request')} waiting. Try again "
+            "later",
             retry_after=1,
         )
 
@@ -244,7 +249,7 @@ class Body:
     """
 
     def __init__(
-        self, receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, load: Load
+        self, receive: Receive, headers: Mapping[bytes, bytes], limits: RequestLimits, load: Load
     ) -> None:
         self.headers = headers
         self.n_bytes = 0
@@ -256,7 +261,7 @@ class Body:
         self._ended = False
 
     @property
-    def is_left(self) -> bool:
+    def has_rest(self) -> bool:
         """Whether a part of the body may still arrive that no handler will read."""
         announced = self.headers.get(b"content-length", b"0") != b"0"
         return not self._ended and (announced or b"transfer-encoding" in self.headers)
@@ -302,8 +307,8 @@ class Body:
         more = max(0, n_bytes - self.n_bytes)
         if self._load.n_bytes + more > self._limits.waiting_bytes:
             told = (
-                f"the bodies of all requests that wait have {self._limits.waiting_bytes:,} bytes, "
-                "and no more are taken. Come again later"
+                "the bodies of all waiting requests together would exceed "
+                f"{self._limits.waiting_bytes:,} bytes. Try again later"
             )
             raise Refusal(429, "Overloaded", told, retry_after=1)
         self.n_bytes += more
@@ -329,7 +334,7 @@ def check_token(given: bytes, token: bytes) -> None:
         raise Refusal(
             401,
             "Unauthorized",
-            "say who you are: Authorization: Bearer TOKEN",
+            "the token is missing or wrong: send the header Authorization: Bearer TOKEN",
             headers=((b"www-authenticate", b"Bearer"),),
         )
 
@@ -342,7 +347,7 @@ def answer_of(refusal: Refusal) -> Answer:
     return Answer(write_json(refusal.document), JSON, headers, refusal.status)
 
 
-def _refused(error: Exception, route: str) -> tuple[Answer, str]:
+def _refusal_answer(error: Exception, route: str) -> tuple[Answer, str]:
     """Return the answer to a failed request, and the name of its error for the metrics.
 
     After this call nothing refers to the error, so the body in its stack frames can be freed.
@@ -353,9 +358,9 @@ def _refused(error: Exception, route: str) -> tuple[Answer, str]:
 
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
     """Send an answer. If the caller is still sending the body, close the connection afterwards."""
-    if body.is_left and b"expect" not in body.headers:  # it waits before sending
+    if body.has_rest and b"expect" not in body.headers:  # it waits before sending
         await body.drain(0)
-    is_left = body.is_left
+    is_left = body.has_rest
     await send(
         {
             "type": "http.response.start",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastfeat.apps.serve.json_rows import RowReader, check_number
+from fastfeat.apps.serve.json_rows import RowReader, check_n_rows
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, schema_with
-from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.io.sources.stream_size import unpacked_bytes
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
@@ -41,12 +41,12 @@ _REFUSED = (
 
 def too_large(most_bytes: int) -> Refusal:
     """Return the error to raise for rows that are too large when decompressed."""
-    return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
+    return Refusal(413, "BodyTooLarge", f"the rows are larger than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
     """Return the error to raise for a body that is not an Arrow stream."""
-    return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
+    return Refusal(400, "NotArrow", f"the body is not an Arrow stream: {str(error)[:200]}")
 
 
 class CheckedStream:
@@ -69,7 +69,7 @@ class CheckedStream:
             ArrowInvalid: An offset points beyond its buffer, a text is not UTF-8, or the like.
         """
         self._n_rows += batch.num_rows
-        check_number(self._n_rows, self._reader.most)
+        check_n_rows(self._n_rows, self._reader.most)
         read = batch.select(self.schema(batch.schema).names)
         read.validate(full=True)
         self._n_bytes += read.nbytes
@@ -87,7 +87,7 @@ class CheckedStream:
         names = [name for name in given.names if name in known or name in self._reader.passed]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
+            raise Refusal(400, "InvalidData", f"the column {twice!r} appears twice", column=twice)
         if not names and (known or not given.names):
-            raise self._reader.reads_none(given.names)
+            raise self._reader.no_column_error(given.names)
         return schema_with(given, names or given.names[:1])  # one column keeps n_rows

@@ -16,17 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan, fitted_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.refusals import Refusal, refusal_of
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.state_opening import Opening, difference, missing_in_memory, without_path
+from fastfeat.apps.serve.state_opening import (
+    StateOpening,
+    missing_in_memory,
+    replacement_problem,
+    without_path,
+)
 from fastfeat.apps.serve.warming import warm
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.keep.artifact import fitted_digest
 from fastfeat.live.live import Live
-from fastfeat.trust.quality.golden.golden_rows import check_if_there
+from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
 _WATCH_SECONDS = 1.0
@@ -46,7 +51,7 @@ class WatchedFile:
     stamp: Stamp | None
 
 
-class Artifacts:
+class ArtifactReplacer:
     """Replaces the artifact that a server serves.
 
     Args:
@@ -55,7 +60,9 @@ class Artifacts:
         said: Called with one line of text for each event.
     """
 
-    def __init__(self, service: Service, opening: Opening, said: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: Service, opening: StateOpening, said: Callable[[str], None]
+    ) -> None:
         self._service = service
         self._opening = opening
         self._said = said
@@ -64,10 +71,12 @@ class Artifacts:
     def handler(self) -> Handler:
         """Return the handler of requests with a new artifact in their body."""
 
-        async def answer(request: Request) -> Answer:
+        async def answer(request: HttpRequest) -> Answer:
             if request.content_type not in _TYPES:
                 raise Refusal(
-                    415, "UnsupportedMediaType", f"send the artifact as {' or '.join(_TYPES)}"
+                    415,
+                    "UnsupportedMediaType",
+                    f"send the artifact with the content type {' or '.join(_TYPES)}",
                 )
             return Answer(write_json(await self.take(request.body)))
 
@@ -109,8 +118,12 @@ class Artifacts:
         service = self._service
         old = service.now
         if service.read_only:
-            raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
-        new, note = await service.work.apart(lambda: _loaded(content, old))
+            raise Refusal(
+                403,
+                "ReadOnly",
+                "this server only reads its state. Give the artifact to the process that writes it",
+            )
+        new, note = await service.work.apart(lambda: _load_artifact(content, old))
         if note:
             self._said(note)
         missing = ""
@@ -137,10 +150,10 @@ class Artifacts:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             try:
-                live = self._opening.opened_anew(old.live, new)
+                live = self._opening.open_for_plan(old.live, new)
             except FastfeatError:
                 if self._opening.path is not None:
-                    self._serve(self._opening.reopened(old.fitted), old.fitted, old)
+                    self._serve(self._opening.reopen(old.fitted), old.fitted, old)
                 raise
         self._serve(live, new, old)
         if self._opening.path is None:
@@ -170,7 +183,7 @@ class Artifacts:
                 print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
-def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
+def _load_artifact(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
     """Return the plan of an artifact, and a note if it could not be warmed.
 
     The plan is None if the server already serves it.
@@ -183,10 +196,10 @@ def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:
         return None, ""
-    told = difference(old.fitted, new)
+    told = replacement_problem(old.fitted, new)
     if told:
         raise Refusal(400, ArtifactError.__name__, f"the artifact is refused: {told}")
-    check_if_there(new.record)
+    check_golden_if_any(new.record)
     return new, warm(new, old.live.tables)
 
 

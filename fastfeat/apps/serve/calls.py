@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.apps.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.arrow_rows import arrow_rows
+from fastfeat.apps.serve.call_scheduler import CallResult
 from fastfeat.apps.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.work import CallResult
 from fastfeat.errors import did_you_mean, shortened
 from fastfeat.io.arrow import Table
 
@@ -28,22 +28,22 @@ _OF_FEATURES = ("rows", "update", "names")
 def features_of(service: Service) -> Handler:
     """Return the handler that computes features of rows; if asked, it adds them to the state."""
 
-    async def of_arrow(request: Request) -> Answer:
+    async def of_arrow(request: HttpRequest) -> Answer:
         asked = request.parameters
         check_known(asked, ("update", "names"))
         update = _BOOLS.get(asked.get("update", "false"))
-        update = as_bool(update, "update is true or false")
+        update = as_bool(update, "update must be true or false")
         names = asked["names"].split(",") if "names" in asked else None
         checked_names(service.now, names)
         rows = arrow_rows(request.body, service.now.reader, service.limits.body)
         found = await service.features(rows, update=update)
-        wanted = checked_names(found.by, names)  # the plan may be a new one
+        wanted = checked_names(found.served_plan, names)  # the plan may be a new one
         return _arrow_answer(found, wanted)
 
-    async def of_json(request: Request) -> Answer:
+    async def of_json(request: HttpRequest) -> Answer:
         asked = json_object(request, " or, for rows, " + ARROW_STREAM)
         check_known(asked, _OF_FEATURES)
-        update = as_bool(asked.get("update", False), "update is true or false")
+        update = as_bool(asked.get("update", False), "update must be true or false")
         names, given = asked.get("names"), asked.get("rows")
         checked_names(service.now, names)
         rows = as_list(given, ROWS)
@@ -52,32 +52,32 @@ def features_of(service: Service) -> Handler:
             return _json_answer(few, few.features, None)
         table = service.now.reader.table(rows)
         found = await service.features(table, update=update)
-        wanted = checked_names(found.by, names)
-        return _json_answer(found, rows_of(_chosen(found.features, wanted)), wanted)
+        wanted = checked_names(found.served_plan, names)
+        return _json_answer(found, rows_of(_select(found.features, wanted)), wanted)
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         is_arrow = request.content_type == ARROW_STREAM
         return await (of_arrow(request) if is_arrow else of_json(request))
 
     return answer
 
 
-def _chosen(features: Table, wanted: Sequence[str] | None) -> Table:
+def _select(features: Table, wanted: Sequence[str] | None) -> Table:
     return features if wanted is None else features.select(list(wanted))
 
 
 def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
-    headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
+    headers = ((b"fastfeat-artifact", found.served_plan.artifact.encode()),)
     if found.link:
         headers += ((b"fastfeat-audit", found.link.hex().encode()),)
-    content = arrow_bytes(_chosen(found.features, wanted))
+    content = arrow_bytes(_select(found.features, wanted))
     return Answer(content, ARROW_STREAM.encode(), headers)
 
 
 def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None) -> Answer:
     document = {
-        "artifact": found.by.head,
-        "names": found.by.names if wanted is None else list(wanted),
+        "artifact": found.served_plan.head,
+        "names": found.served_plan.names if wanted is None else list(wanted),
         "features": features,
         "audit": _audit(found),
     }
@@ -92,9 +92,9 @@ def _audit(found: CallResult) -> Any:
 def update_of(service: Service) -> Handler:
     """Return the handler that adds events to the state without computing features."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         rows = _rows(request, service, service.now.reader)
-        return _taken(await service.call("update", rows), rows)
+        return _update_answer(await service.call("update", rows), rows)
 
     return answer
 
@@ -102,17 +102,17 @@ def update_of(service: Service) -> Handler:
 def outcomes_of(service: Service) -> Handler:
     """Return the handler that adds late columns to the state, matched to rows by their id."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = service.now
         if served.outcomes is None:
             raise Refusal(
                 400,
                 "InvalidPlan",
-                "the plan has no row_id= that outcomes could be told by, or no late columns",
+                "the plan accepts no outcomes: it has no row_id=, or no late columns",
             )
         rows = _rows(request, service, served.outcomes)
         found = await service.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
-        return _taken(found, rows)
+        return _update_answer(found, rows)
 
     return answer
 
@@ -120,26 +120,26 @@ def outcomes_of(service: Service) -> Handler:
 def table_of(service: Service) -> Handler:
     """Return the handler that adds rows to the lookup table that the path names."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = service.now
         types = served.fitted.record.tables.get(request.name)
         if types is None:
             known = served.fitted.record.tables
-            there = f" There are: {shortened(known)}" if known else " It reads none"
+            there = f" Its tables: {shortened(known)}" if known else " It reads no tables"
             near = did_you_mean(request.name, known) or there
-            raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")
+            raise Refusal(404, "UnknownTable", f"the plan reads no table with this name.{near}")
         reader = row_reader(types, (), (), served.reader.most)
         rows = _rows(request, service, reader)
         name = request.name
         found = await service.apart(
             "table", rows.num_rows, lambda live: live.update_table(name, rows)
         )
-        return _taken(found, rows)
+        return _update_answer(found, rows)
 
     return answer
 
 
-def _rows(request: Request, service: Service, reader: RowReader) -> Table:
+def _rows(request: HttpRequest, service: Service, reader: RowReader) -> Table:
     if request.content_type == ARROW_STREAM:
         check_known(request.parameters, ())
         return arrow_rows(request.body, reader, service.limits.body)
@@ -148,12 +148,12 @@ def _rows(request: Request, service: Service, reader: RowReader) -> Table:
     return reader.table(asked.get("rows"))
 
 
-def _taken(found: CallResult, rows: Table) -> Answer:
-    told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
+def _update_answer(found: CallResult, rows: Table) -> Answer:
+    told = {"artifact": found.served_plan.head, "rows": rows.num_rows, "audit": _audit(found)}
     return Answer(write_json(told))
 
 
-def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
+def json_object(request: HttpRequest, others: str = "") -> Mapping[str, Any]:
     """Return the JSON object in a request's body.
 
     `others` lists further content types that the address accepts, for the message.
@@ -168,14 +168,14 @@ def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
             "UnsupportedMediaType",
             f"the content type is {given!r}: send application/json{others}",
         )
-    return as_object(read_json(request.body), "the body is no JSON object: see /openapi.json")
+    return as_object(read_json(request.body), "the body is not a JSON object: see /openapi.json")
 
 
 def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raise Refusal if a request has an unknown parameter."""
     for name in given:
         if name not in known:
-            there = f" There are: {', '.join(known)}" if known else " There are none"
+            there = f" Parameters: {', '.join(known)}" if known else " This address has none"
             near = did_you_mean(name, known) or there
             raise Refusal(400, "InvalidRequest", f"there is no parameter {name[:60]!r}.{near}")
 
@@ -188,13 +188,14 @@ def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
     """
     if names is None:
         return None
-    found = as_list(names, "names is a list of names of features")
+    found = as_list(names, "names must be a list of feature names")
     for name in found:
         if not isinstance(name, str):
-            raise Refusal(400, "InvalidRequest", "names is a list of names of features")
+            raise Refusal(400, "InvalidRequest", "names must be a list of feature names")
         if name not in served.columns:
             near = did_you_mean(name, served.columns)
             raise Refusal(400, "UnknownFeature", f"there is no feature {name[:200]!r}.{near}")
     if not found or len(set(found)) < len(found):
-        raise Refusal(400, "InvalidRequest", "names has no name, or one twice")
+        told = "names must have at least one name, and no name twice"
+        raise Refusal(400, "InvalidRequest", told)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import check_known, json_object
 from fastfeat.apps.serve.json_text import as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
@@ -18,11 +18,12 @@ from fastfeat.live.state.feature_origins import MOST_ROWS, shown
 def explain_of(service: Service) -> Handler:
     """Return the handler that explains the row in the query parameter `row`, given as JSON."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         asked = request.parameters
         check_known(asked, ("row",))
         if "row" not in asked:
-            raise Refusal(400, "InvalidRequest", "say which: /v1/explain?row={...}, or POST it")
+            told = "no row: send it as /v1/explain?row={...}, or POST it"
+            raise Refusal(400, "InvalidRequest", told)
         return await _explain(service, read_json(asked["row"].encode()))
 
     return answer
@@ -31,7 +32,7 @@ def explain_of(service: Service) -> Handler:
 def explain_rows(service: Service) -> Handler:
     """Return the handler that explains the row in the entry `row` of the body."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         asked = json_object(request)
         check_known(asked, ("row",))
         return await _explain(service, asked.get("row"))
@@ -40,7 +41,7 @@ def explain_rows(service: Service) -> Handler:
 
 
 async def _explain(service: Service, row: Any) -> Answer:
-    given = as_object(row, "row is an object with a value by column")
+    given = as_object(row, "row must be an object of column names and values")
 
     def explain() -> tuple[ServedPlan, Explained]:
         served = service.now

@@ -20,9 +20,9 @@ from typing import Any, get_args
 
 from fastfeat.apps.serve.app import check_token
 from fastfeat.apps.serve.arrow_rows import CheckedStream, not_arrow
+from fastfeat.apps.serve.call_scheduler import CallKind
 from fastfeat.apps.serve.refusals import Refusal, refusal_of
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.work import Kind
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 
@@ -121,33 +121,33 @@ class FlightServer(flight.FlightServerBase):
 
     def list_flights(self, context: Any, criteria: Any) -> Any:
         """Refuse: there is nothing to list."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
         """Refuse: there is nothing to get."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         """Refuse: the schema depends on the rows sent."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         """Refuse: there is nothing to get."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Refuse: rows are sent by `do_exchange`."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def do_action(self, context: Any, action: Any) -> Any:
         """Refuse: there are no actions."""
-        raise _no_call()
+        raise _unsupported_call()
 
     def list_actions(self, context: Any) -> Any:
         """Refuse: there are no actions."""
-        raise _no_call()
+        raise _unsupported_call()
 
-    def _exchange(self, command: Kind, reader: Any, writer: Any, context: Any) -> None:
+    def _exchange(self, command: CallKind, reader: Any, writer: Any, context: Any) -> None:
         begun = False
         for chunk in reader:
             if context.is_cancelled():
@@ -166,7 +166,7 @@ class FlightServer(flight.FlightServerBase):
             for batch in found.combine_chunks().to_batches() or [_empty(found)]:
                 writer.write_batch(batch)
 
-    def _computed(self, command: Kind, rows: Table) -> Table | None:
+    def _computed(self, command: CallKind, rows: Table) -> Table | None:
         """Return the features of rows. The event loop computes them while this thread waits."""
 
         async def computed() -> Table | None:
@@ -176,7 +176,7 @@ class FlightServer(flight.FlightServerBase):
             finally:
                 self._service.end(rows.nbytes)
 
-        return _waited(computed(), self._loop)
+        return _wait_for(computed(), self._loop)
 
     def _told(self, error: Exception) -> Exception:
         """Return an error as a Flight error, with its JSON error document as the text; count it."""
@@ -211,19 +211,21 @@ def _refusal(error: Exception) -> Refusal:
     return refusal_of(error, "flight")
 
 
-def _no_call() -> Exception:
-    told = "rows are given to do_exchange, whose descriptor is a command: features, process, update"
+def _unsupported_call() -> Exception:
+    told = f"call do_exchange, with one of the commands {', '.join(get_args(CallKind))}"
     refusal = Refusal(404, "NotFound", told)
     return flight.FlightServerError(json.dumps(refusal.document))
 
 
-def _command(descriptor: Any) -> Kind:
+def _command(descriptor: Any) -> CallKind:
     command = descriptor.command
     text = command.decode("utf-8", "replace") if isinstance(command, bytes) else ""
-    for kind in get_args(Kind):
+    for kind in get_args(CallKind):
         if text == kind:
             return kind
-    told = f"the command of an exchange is one of {', '.join(get_args(Kind))}"
+    told = (
+        f"the command of do_exchange must be one of {', '.join(get_args(CallKind))}, got {text!r}"
+    )
     raise Refusal(400, "InvalidRequest", told)
 
 
@@ -231,7 +233,7 @@ def _empty(table: Table) -> Any:
     return pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _waited(
+def _wait_for(
     coroutine: Coroutine[Any, Any, Table | None], loop: asyncio.AbstractEventLoop
 ) -> Table | None:
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result(_SECONDS)

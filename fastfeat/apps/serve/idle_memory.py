@@ -43,10 +43,10 @@ class IdleMemory:
             self._look_later()
             return
         self._n_bytes = 0
-        give_back()
+        release_free_memory()
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Return free memory of this process to the system, as far as the libraries can."""
     pa.default_memory_pool().release_unused()
     trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it

@@ -18,9 +18,9 @@ from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.dtypes import DType
 
-ROWS = "rows is a list of objects, each with a value by column"
+ROWS = "rows must be a list of objects of column names and values"
 _NO_TYPE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError)
-Given = Sequence[Mapping[str, Any]]
+JsonRows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class RowReader:
             if (values := _values(rows, name, name in self.late)) is not None
         }
         if not arrays and self.columns:
-            raise self.reads_none(rows[0])
+            raise self.no_column_error(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
-                arrays[name] = _passed(values, name)
+                arrays[name] = _passed_array(values, name)
         return columns_table(arrays, len(rows))
 
     @property
@@ -74,21 +74,23 @@ class RowReader:
         Raises:
             Refusal: A value does not fit its column's type, or there are too many rows.
         """
-        check_number(n_rows, self.most)
+        check_n_rows(n_rows, self.most)
         arrays = {
             name: column_of(columns[name], name, dtype)
             for name, dtype in self.columns.items()
             if name in columns
         }
         if not arrays and self.columns:
-            raise self.reads_none(columns)
-        arrays |= {name: _passed(columns[name], name) for name in self.passed if name in columns}
+            raise self.no_column_error(columns)
+        arrays |= {
+            name: _passed_array(columns[name], name) for name in self.passed if name in columns
+        }
         return columns_table(arrays, n_rows)
 
-    def reads_none(self, given: Iterable[str]) -> Refusal:
+    def no_column_error(self, given: Iterable[str]) -> Refusal:
         """Return the error to raise for rows that have no column of the plan."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
-        near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
+        near = next((f" They have {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
             400,
             "UnknownColumn",
@@ -112,23 +114,22 @@ def row_reader(
     return RowReader(known, frozenset(late), others, most)
 
 
-def check_number(n_rows: int, most: int) -> None:
+def check_n_rows(n_rows: int, most: int) -> None:
     """Raise Refusal if there are more rows than allowed."""
     if n_rows > most:
         raise Refusal(
-            413, "TooManyRows", f"{counted(n_rows, 'row')}, and {most:,} are taken at once"
+            413, "TooManyRows", f"{counted(n_rows, 'row')}, but at most {most:,} are allowed"
         )
 
 
 def check_rows(rows: Any, most: int) -> None:
     """Raise Refusal unless `rows` is a list of objects, and not too long."""
     found = as_list(rows, ROWS)
-    check_number(len(found), most)
+    check_n_rows(len(found), most)
     for k, row in enumerate(found):
         if type(row) is not dict:
-            raise Refusal(
-                400, "InvalidRequest", f"row {k} is no object of values by column", row=k, value=row
-            )
+            told = f"row {k} is not an object of column names and values"
+            raise Refusal(400, "InvalidRequest", told, row=k, value=row)
 
 
 def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
@@ -152,7 +153,7 @@ def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
         ) from None
 
 
-def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
+def _values(rows: JsonRows, name: str, may_lack: bool) -> list[Any] | None:
     """Return a column's value in each row; None if no row has the column.
 
     Raises:
@@ -177,11 +178,11 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
     )
 
 
-def _passed(values: Sequence[Any], name: str) -> Array:
+def _passed_array(values: Sequence[Any], name: str) -> Array:
     """Return JSON values as an array of their common type; raise Refusal if there is none."""
     try:
         return pa.array(values)
     except _NO_TYPE:
         raise Refusal(
-            400, "TypeMismatch", f"column {name!r}: its values have no type in common", column=name
+            400, "TypeMismatch", f"column {name!r}: its values have no common type", column=name
         ) from None

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from fastfeat.apps.serve.answers import matrix_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import json_object
-from fastfeat.apps.serve.json_rows import check_number, column_of
+from fastfeat.apps.serve.json_rows import check_n_rows, column_of
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
-from fastfeat.errors import did_you_mean
+from fastfeat.errors import counted, did_you_mean
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.ir.dtypes import BINARY, BOOL, FLOAT32, FLOAT64, INT64, INTEGER_RANGE, UTF8, DType
@@ -46,7 +46,7 @@ _TYPES: Mapping[str, str] = {
 def server_metadata() -> Handler:
     """Return the handler that describes this server."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         told = {"name": "fastfeat", "version": __version__}
         return Answer(write_json({**told, "extensions": ()}))
 
@@ -56,7 +56,7 @@ def server_metadata() -> Handler:
 def model_metadata(service: Service) -> Handler:
     """Return the handler that describes the input and output tensors of a model."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = _model(service, request.name)
         fitted = served.fitted
         inputs = [
@@ -89,7 +89,7 @@ def model_metadata(service: Service) -> Handler:
 def model_ready(service: Service) -> Handler:
     """Return the handler that says whether a model is ready."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         _model(service, request.name)
         return Answer(write_json({"name": service.name, "ready": True}))
 
@@ -99,14 +99,14 @@ def model_ready(service: Service) -> Handler:
 def infer(service: Service) -> Handler:
     """Return the handler that computes the features of rows sent as tensors."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = _model(service, request.name)
         asked = json_object(request)
         update = _update(asked)
         _check_outputs(asked.get("outputs"))
         rows = _rows(asked.get("inputs"), served)
         found = await service.features(rows, update=update)
-        served = found.by
+        served = found.served_plan
         matrix = matrix_of(found.features.select(served.fitted.feature_names))
         datatype = _output_type(served)
         data = matrix.ravel() if datatype == "FP64" else matrix.astype(np.float32).ravel()
@@ -134,7 +134,8 @@ def _model(service: Service, name: str) -> ServedPlan:
     served = service.now
     model, _, version = name.partition("/versions/")
     if model != service.name or version not in ("", served.artifact):
-        raise Refusal(404, "UnknownModel", f"there is one model, {service.name!r}, of one version")
+        told = f"this server has one model, {service.name!r}, and one version, {served.artifact}"
+        raise Refusal(404, "UnknownModel", told)
     return served
 
 
@@ -145,14 +146,14 @@ def _output_type(served: ServedPlan) -> str:
 
 
 def _update(asked: Mapping[str, Any]) -> bool:
-    parameters = as_object(asked.get("parameters", {}), "parameters is an object")
-    return as_bool(parameters.get("update", False), "update is true or false")
+    parameters = as_object(asked.get("parameters", {}), "parameters must be an object")
+    return as_bool(parameters.get("update", False), "update must be true or false")
 
 
 def _check_outputs(outputs: Any) -> None:
     if outputs is None:
         return
-    told = f"outputs is a list of objects, and there is one output, {OUTPUT!r}"
+    told = f"outputs must be a list of objects with the name {OUTPUT!r}, the only output"
     for one in as_list(outputs, told):
         if as_object(one, told).get("name") != OUTPUT:
             raise Refusal(400, "InvalidRequest", told)
@@ -163,52 +164,56 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
     reader = served.reader
     arrays: dict[str, Array] = {}
     n_rows: int | None = None
-    for tensor in as_list(inputs, "inputs is a list of tensors"):
+    for tensor in as_list(inputs, "inputs must be a list of tensors"):
         name, dtype, values = _tensor(tensor)
         if n_rows is not None and len(values) != n_rows:
             raise Refusal(
                 400,
                 "InvalidRequest",
-                f"the tensor {name!r} has {len(values)} rows, and those before it {n_rows}",
+                f"the tensor {name!r} has {counted(len(values), 'row')}, but the tensors before "
+                f"it have {n_rows}",
                 column=name,
             )
         n_rows = len(values)
-        check_number(n_rows, reader.most)
+        check_n_rows(n_rows, reader.most)
         if name in arrays:
-            raise Refusal(400, "InvalidRequest", f"two tensors are called {name!r}", column=name)
+            raise Refusal(400, "InvalidRequest", f"two tensors have the name {name!r}", column=name)
         arrays[name] = _array(values, name, dtype, reader.columns.get(name))
     if not arrays or (reader.columns and not any(name in reader.columns for name in arrays)):
         near = next(filter(None, (did_you_mean(name, reader.columns) for name in arrays)), "")
-        raise Refusal(400, "UnknownColumn", f"no tensor is a column that the plan reads.{near}")
+        told = f"no tensor has the name of a column that the plan reads.{near}"
+        raise Refusal(400, "UnknownColumn", told)
     return pa.table(arrays)
 
 
 def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
     """Return the name, type and values of a JSON tensor; raise Refusal if it is invalid."""
-    found = as_object(tensor, "a tensor is an object")
+    found = as_object(tensor, "each tensor must be an object")
     name, datatype, data = found.get("name"), found.get("datatype"), found.get("data")
     if not isinstance(name, str):
-        raise Refusal(400, "InvalidRequest", "a tensor has a name, that of its column")
+        raise Refusal(400, "InvalidRequest", "each tensor must have the name of its column")
     dtype = _DATATYPES.get(datatype) if isinstance(datatype, str) else None
     if dtype is None:
         raise Refusal(
             400,
             "InvalidRequest",
-            f"the tensor {name!r} has a datatype of {', '.join(_DATATYPES)}",
+            f"the datatype of the tensor {name!r} must be one of {', '.join(_DATATYPES)}",
             column=name,
         )
-    values = as_list(data, f"the data of {name!r} is a list")
+    values = as_list(data, f"the data of the tensor {name!r} must be a list")
     n_rows = len(values)
     shape = found.get("shape")
     if shape == [n_rows, 1] and values and all(type(one) is list for one in values):
         if any(len(one) != 1 for one in values):
-            raise Refusal(400, "InvalidRequest", f"a row of {name!r} has one value", column=name)
+            told = f"each row of the tensor {name!r} must have one value"
+            raise Refusal(400, "InvalidRequest", told, column=name)
         return name, dtype, [one[0] for one in values]
     if shape not in ([n_rows], [n_rows, 1]):
         raise Refusal(
             400,
             "InvalidRequest",
-            f"the tensor {name!r} has {n_rows} values: its shape is [{n_rows}], or [{n_rows}, 1]",
+            f"the tensor {name!r} has {counted(n_rows, 'value')}: its shape must be [{n_rows}] or "
+            f"[{n_rows}, 1]",
             column=name,
         )
     return name, dtype, values

@@ -7,32 +7,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.apps.serve.answers import ARROW_STREAM
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.version import __version__
 
-Schema = dict[str, Any]
+OpenApiSchema = dict[str, Any]
 _EXPLAIN = "Explanation of the features of a row"
-_TEXT: Schema = {"type": "string"}
-_WHOLE: Schema = {"type": "integer"}
-_BOOL: Schema = {"type": "boolean"}
-_ANY_OBJECT: Schema = {"type": "object"}
-_HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_TEXT: OpenApiSchema = {"type": "string"}
+_WHOLE: OpenApiSchema = {"type": "integer"}
+_BOOL: OpenApiSchema = {"type": "boolean"}
+_ANY_OBJECT: OpenApiSchema = {"type": "object"}
+_HASH: OpenApiSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def document_of(service: Service) -> Handler:
     """Return the handler that sends the OpenAPI description."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         return Answer(write_json(document(service.now)))
 
     return answer
 
 
-def document(served: ServedPlan) -> Schema:
+def document(served: ServedPlan) -> OpenApiSchema:
     """Return the OpenAPI description of a server that serves this plan, as a JSON object."""
     return {
         "openapi": "3.1.0",
@@ -43,7 +43,10 @@ def document(served: ServedPlan) -> Schema:
             "are null. JSON has no infinities: use Arrow streams for rows and features with them.",
         },
         "security": [{}, {"token": []}],
-        "paths": {path: _placed(path, operations) for path, operations in _operations().items()},
+        "paths": {
+            path: _with_path_parameters(path, operations)
+            for path, operations in _operations().items()
+        },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(served),
@@ -51,7 +54,7 @@ def document(served: ServedPlan) -> Schema:
     }
 
 
-def _operations() -> dict[str, dict[str, Schema]]:
+def _operations() -> dict[str, dict[str, OpenApiSchema]]:
     """Return the OpenAPI operations of each path, by HTTP method."""
     kserve = {
         "": ("get", "Input and output tensors of a model", None, "Model"),
@@ -147,13 +150,13 @@ def _operations() -> dict[str, dict[str, Schema]]:
 
 def _operation(
     name: str, told: str, asked: str | None, answered: str | None, *, arrow: bool = False
-) -> Schema:
+) -> OpenApiSchema:
     """Return the OpenAPI description of one operation: a method of one path.
 
     `asked` and `answered` name the schemas of body and answer: None if there is no body, or the
     answer is not JSON. `arrow` says that the body may be an Arrow stream.
     """
-    found: Schema = {
+    found: OpenApiSchema = {
         "operationId": name,
         "summary": told,
         "responses": {
@@ -167,14 +170,14 @@ def _operation(
     if answered is not None:
         found["responses"]["200"]["content"] = {"application/json": {"schema": _named(answered)}}
     if asked is not None:
-        content: Schema = {"application/json": {"schema": _named(asked)}}
+        content: OpenApiSchema = {"application/json": {"schema": _named(asked)}}
         if arrow:
             content[ARROW_STREAM] = {"schema": _TEXT}
         found["requestBody"] = {"required": True, "content": content}
     return found
 
 
-def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
+def _with_path_parameters(path: str, operations: Mapping[str, OpenApiSchema]) -> OpenApiSchema:
     """Return the operations of a path, each with the names in `{...}` as path parameters."""
     given = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
@@ -188,15 +191,17 @@ def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _query(name: str, told: str, schema: Schema) -> Schema:
+def _query(name: str, told: str, schema: OpenApiSchema) -> OpenApiSchema:
     return {"name": name, "in": "query", "required": False, "description": told, "schema": schema}
 
 
-def _named(name: str) -> Schema:
+def _named(name: str) -> OpenApiSchema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+def _object(
+    required: Mapping[str, OpenApiSchema], optional: Mapping[str, OpenApiSchema] | None = None
+) -> OpenApiSchema:
     return {
         "type": "object",
         "required": list(required),
@@ -205,21 +210,21 @@ def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | Non
     }
 
 
-def _list(of: Schema) -> Schema:
+def _list(of: OpenApiSchema) -> OpenApiSchema:
     return {"type": "array", "items": of}
 
 
-def _schemas(served: ServedPlan) -> dict[str, Schema]:
+def _schemas(served: ServedPlan) -> dict[str, OpenApiSchema]:
     reader = served.reader
-    row: Schema = {
+    row: OpenApiSchema = {
         "type": "object",
         "properties": {name: value_of(dtype) for name, dtype in reader.columns.items()},
         "description": "Late columns may be absent; unknown entries are ignored.",
     }
     rows = _list(_named("Row"))
     columns = _list(_object({"name": _TEXT, "type": _TEXT, "late": _BOOL}))
-    counts: Schema = {"type": "object", "additionalProperties": _WHOLE}
-    texts: Schema = {"type": "object", "additionalProperties": _TEXT}
+    counts: OpenApiSchema = {"type": "object", "additionalProperties": _WHOLE}
+    texts: OpenApiSchema = {"type": "object", "additionalProperties": _TEXT}
     tensor = _object(
         {"name": _TEXT, "datatype": _TEXT, "shape": _list(_WHOLE)},
         {"data": {"type": "array"}, "parameters": _ANY_OBJECT},
@@ -363,7 +368,7 @@ def _schemas(served: ServedPlan) -> dict[str, Schema]:
     }
 
 
-def value_of(dtype: DType) -> Schema:
+def value_of(dtype: DType) -> OpenApiSchema:
     """Return the JSON schema of a value of a column."""
     if dtype.of is not None:
         return {"type": ["array", "null"], "items": value_of(dtype.of)}

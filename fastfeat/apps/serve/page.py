@@ -10,7 +10,7 @@ import hashlib
 import re
 from importlib.resources import files
 
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 
 
 def page_of() -> Handler:
@@ -29,7 +29,7 @@ def page_of() -> Handler:
     )
     answered = Answer(page.encode(), b"text/html; charset=utf-8", headers)
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         return answered
 
     return answer

@@ -21,7 +21,7 @@ from fastfeat.ir.dtypes import BFLOAT16, DType
 _MOST_OF_FLOAT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
 _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 6}
-Converting = Callable[[Any], Any]
+Converter = Callable[[Any], Any]
 
 
 class NotPlain(Exception):
@@ -33,25 +33,25 @@ class PlainRow:
     """Converts plain rows to dicts for a live plan, and their features to JSON.
 
     Args:
-        converting: Name of each required column, with the function that converts its JSON values.
-        optional: The same for late columns, which a row may lack.
+        converters: Name of each required column, with the function that converts its JSON values.
+        late_converters: The same for late columns, which a row may lack.
         ids: Columns that are passed on unchanged; rows may lack them.
         writing: For each feature, the function that converts a float to a JSON value.
     """
 
-    converting: tuple[tuple[str, Converting], ...]
-    optional: tuple[tuple[str, Converting], ...]
+    converters: tuple[tuple[str, Converter], ...]
+    late_converters: tuple[tuple[str, Converter], ...]
     ids: tuple[str, ...]
-    writing: tuple[Converting, ...]
+    writing: tuple[Converter, ...]
 
     def read(self, row: Any) -> dict[str, Any]:
         """Return a JSON row as a dict for a live plan; raise NotPlain if it is not plain."""
         try:
-            found = {name: convert(row[name]) for name, convert in self.converting}
+            found = {name: convert(row[name]) for name, convert in self.converters}
             for name in self.ids:
                 if name in row:
                     found[name] = row[name]
-            for name, convert in self.optional:
+            for name, convert in self.late_converters:
                 found[name] = convert(row.get(name))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise NotPlain from None
@@ -93,9 +93,9 @@ def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
     """
     if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # NumPy has no bfloat16
         return None
-    converting: dict[str, Converting] = {}
+    converting: dict[str, Converter] = {}
     for name, dtype in reader.columns.items():
-        convert = _converting(dtype)
+        convert = _converter_of(dtype)
         if convert is None:
             return None
         converting[name] = convert
@@ -122,7 +122,7 @@ def _kind(arrow: Any) -> str:
     )
 
 
-def _as_it_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
@@ -134,17 +134,17 @@ def _flag(value: Any) -> bool | None:
     return None if value is None else value != 0.0
 
 
-_WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool": _flag}
+_WRITING: Mapping[str, Converter] = {"float": _identity, "int": _whole, "bool": _flag}
 
 
-def _converting(dtype: DType) -> Converting | None:
+def _converter_of(dtype: DType) -> Converter | None:
     """Return a function that checks and converts the JSON values of a column of this type.
 
     It raises for values that are not plain. Returns None for types that the fast path does not
     support.
     """
     if dtype.name == "timestamp":
-        return _moments(dtype)
+        return _timestamp_converter(dtype)
     if dtype.is_integer:
         return _integer
     return {"float64": _float, "utf8": _text, "bool": _bool}.get(dtype.name)
@@ -176,7 +176,7 @@ def _bool(value: Any) -> Any:
     raise ValueError
 
 
-def _moments(dtype: DType) -> Converting:
+def _timestamp_converter(dtype: DType) -> Converter:
     """Return a function that converts ISO 8601 text to a `datetime`.
 
     It is as strict as Arrow, and accepts no more digits of a second than Python can hold.

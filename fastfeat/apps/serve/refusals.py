@@ -21,10 +21,10 @@ from fastfeat.errors import (
 from fastfeat.execute.guard import SETS_APART
 
 _OTHERS = (
-    (re.compile(r" here and .* there\.", re.DOTALL), " here, and another there."),
+    (re.compile(r" here and .* there\.", re.DOTALL), " here and another value there."),
     (
-        re.compile(r", and (the state has|an earlier outcome says) .*\. What is wrong", re.DOTALL),
-        r", and \1 another. What is wrong",
+        re.compile(r", but (the state has|an earlier outcome says) .*\. To change", re.DOTALL),
+        r", but \1 another value. To change",
     ),
 )
 """Parts of messages that quote an earlier row with the same id, which may be another caller's."""
@@ -98,7 +98,7 @@ def without_others(message: str) -> str:
 
     Example:
         >>> without_others("row 0: its id came before, and x is 1 here and 2 there. Write")
-        'row 0: its id came before, and x is 1 here, and another there. Write'
+        'row 0: its id came before, and x is 1 here and another value there. Write'
     """
     for pattern, told in _OTHERS:
         message = pattern.sub(told, message)
@@ -119,7 +119,7 @@ def refusal_of(error: Exception, route: str) -> Refusal:
         return Refusal(500, kind, "the server cannot do this now. Its log says why")
     if not isinstance(error, FastfeatError):
         traceback.print_exception(error)
-        return Refusal(500, "Internal", "the server failed at this request. Its log says why")
+        return Refusal(500, "Internal", "the server failed on this request. Its log says why")
     message = without_others(str(error)).removesuffix(SETS_APART)  # advice for Python users only
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(

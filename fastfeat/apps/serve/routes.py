@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from fastfeat.apps.serve import calls, kserve, mlflow
 from fastfeat.apps.serve import status as told
 from fastfeat.apps.serve.app import Route
-from fastfeat.apps.serve.artifacts import Artifacts
+from fastfeat.apps.serve.artifacts import ArtifactReplacer
 from fastfeat.apps.serve.explain_calls import explain_of, explain_rows
 from fastfeat.apps.serve.openapi import document_of
 from fastfeat.apps.serve.page import page_of
 from fastfeat.apps.serve.service import Service
 
-Finding = Callable[[str], tuple[Route, str] | None]
+RouteFinder = Callable[[str], tuple[Route, str] | None]
 
 
-def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
+def routes_of(service: Service, artifacts: ArtifactReplacer) -> dict[str, Route]:
     """Return the route of each path; `{name}` in a path stands for any name."""
     metadata = Route("model", {"GET": kserve.model_metadata(service)})
     infer = Route("infer", {"POST": kserve.infer(service)})
@@ -51,7 +51,7 @@ def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
     }
 
 
-def finding(routes: Mapping[str, Route]) -> Finding:
+def route_finder(routes: Mapping[str, Route]) -> RouteFinder:
     """Return a function that takes a path, and returns its route and the name in the path.
 
     The function returns None for an unknown path. The name is "" if the path has none.

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.api.plan import load
 from fastfeat.apps.serve.access import Access, access_of
-from fastfeat.apps.serve.app import App, Limits, Receive, Send
-from fastfeat.apps.serve.artifacts import Artifacts, WatchedFile, stamp_of
-from fastfeat.apps.serve.following import Following
-from fastfeat.apps.serve.listening import Listening
+from fastfeat.apps.serve.app import App, Receive, RequestLimits, Send
+from fastfeat.apps.serve.artifacts import ArtifactReplacer, WatchedFile, stamp_of
+from fastfeat.apps.serve.listen_address import ListenAddress
 from fastfeat.apps.serve.option_checks import check_limits, check_options
-from fastfeat.apps.serve.routes import finding, routes_of
+from fastfeat.apps.serve.routes import route_finder, routes_of
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.state_opening import Opening
+from fastfeat.apps.serve.state_following import StateFollowing
+from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.apps.serve.warming import warm
 from fastfeat.apps.serve.wire import Wire
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import StateError
-from fastfeat.live.ahead import told_without_limit
 from fastfeat.live.drift_gauges import DriftGauges
+from fastfeat.live.max_ahead import describe_missing_limit
 from fastfeat.live.recent import seconds_of
-from fastfeat.trust.quality.golden.golden_rows import check_if_there
+from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 from fastfeat.trust.quality.later_rows import profile_to_compare
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _TURN_SECONDS = 0.001
 FilePath = str | os.PathLike[str]
 
 
-@explaining_as("fastfeat.apps.serve.", {})
+@with_argument_errors_as("fastfeat.apps.serve.", {})
 def run(
     artifact: FilePath,
     *,
@@ -134,8 +134,8 @@ def run(
         StateError: The state cannot be opened.
         FastfeatError: The history or the tables do not fit the plan.
     """
-    where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
-    opening = Opening(
+    where = ListenAddress(host, port, None if uds is None else os.fspath(uds), flight_port)
+    opening = StateOpening(
         None if state is None else os.fspath(state),
         tables,
         late,
@@ -148,10 +148,10 @@ def run(
         keep_audit,
     )
     check_options(where, opening, history, follow=follow, watch=watch)
-    limits = Limits(max_body, max_waiting, 8 * max_body)
+    limits = RequestLimits(max_body, max_waiting, 8 * max_body)
     check_limits(limits, max_rows)
     access = access_of(token, token_file, tls_cert, tls_key)
-    tell = said or _printed
+    tell = said or _print_line
     service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
@@ -159,25 +159,25 @@ def run(
     service.drift = None if drift is None else DriftGauges(seconds_of(drift))
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
-    check_if_there(fitted.record)
+    check_golden_if_any(fitted.record)
     if drift is not None:
         profile_to_compare(fitted.record)
 
     def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):
-            tell("the state is there: it has begun, and takes no history and no tables any more")
+            tell("the state already exists: the given history and tables are ignored")
         live = opening.open(fitted, history)
-        told = told_without_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
+        told = describe_missing_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
         for note in filter(None, told):
             tell(note)
         return served_plan(live, fitted, max_rows)
 
     following = None
     if follow and opening.path:
-        following = Following(opening.path, fitted, max_rows, drift)
+        following = StateFollowing(opening.path, fitted, max_rows, drift)
     Process(
         service,
-        Artifacts(service, opening, tell),
+        ArtifactReplacer(service, opening, tell),
         opened if following is None else following.opened,
         watched,
         following,
@@ -187,7 +187,7 @@ def run(
     ).run()
 
 
-def _printed(text: str) -> None:
+def _print_line(text: str) -> None:
     print(f"fastfeat serve: {text}", file=sys.stderr, flush=True)
 
 
@@ -208,11 +208,11 @@ class Process:
     def __init__(
         self,
         service: Service,
-        artifacts: Artifacts,
+        artifacts: ArtifactReplacer,
         opened: Callable[[], ServedPlan],
         watched: WatchedFile | None,
-        following: Following | None,
-        where: Listening,
+        following: StateFollowing | None,
+        where: ListenAddress,
         access: Access,
         said: Callable[[str], None],
     ) -> None:
@@ -227,7 +227,7 @@ class Process:
         self._failed: Exception | None = None
         self._flight: FlightServer | None = None
         self._wire: Wire | None = None
-        self._is_told_to_end = False
+        self._must_end = False
 
     def run(self) -> None:
         """Answer requests until told to end.
@@ -237,7 +237,7 @@ class Process:
         """
         service = self._service
         app = App(
-            finding(routes_of(service, self._artifacts)),
+            route_finder(routes_of(service, self._artifacts)),
             service.limits,
             self._access.token,
             lambda: service.served is not None,
@@ -248,15 +248,18 @@ class Process:
         )
         try:
             with (
-                _ended_by_signals(self._told_to_end),
-                _threads_take_turns(),
+                _end_on_signals(self._end),
+                _with_short_thread_turns(),
                 self._where.bound() as listener,
             ):
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
-                    self._said("whoever reaches this address may ask, and change the state")
-                if self._is_told_to_end:
+                    self._said(
+                        "anyone who can reach this address can request features and change the "
+                        "state. To prevent this, set a token"
+                    )
+                if self._must_end:
                     self._wire.end()
                 self._wire.run()
         finally:
@@ -264,9 +267,9 @@ class Process:
         if self._failed is not None:
             raise self._failed
 
-    def _told_to_end(self) -> None:
+    def _end(self) -> None:
         """End the server; works even before uvicorn, which handles signals, has started."""
-        self._is_told_to_end = True
+        self._must_end = True
         if self._wire is not None:
             self._wire.end()
 
@@ -285,13 +288,13 @@ class Process:
     async def _begin(self) -> None:
         """Load the plan and start to watch its files; an error here ends the server."""
         try:
-            await self._look_after()
+            await self._serve_plan()
         except Exception as error:  # raised by `run`, in the main thread
             self._failed = error
             assert self._wire is not None
             self._wire.end()
 
-    async def _look_after(self) -> None:
+    async def _serve_plan(self) -> None:
         service = self._service
         service.served = await service.work.apart(self._opened)
         if self._following is not None and self._following.note:
@@ -304,13 +307,13 @@ class Process:
         if self._following is not None:
             await self._follow(self._following)
 
-    async def _follow(self, following: Following) -> None:
+    async def _follow(self, following: StateFollowing) -> None:
         """Apply the changes that another process writes to the state file, until cancelled."""
         service, told = self._service, ""
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
-                found = await service.work.apart(following.renewed)
+                found = await service.work.apart(following.refresh)
             except StateError as error:
                 service.is_lost = True
                 if str(error) != told:
@@ -322,7 +325,7 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
-                for note in filter(None, (following.note, following.unwatched)):
+                for note in filter(None, (following.note, following.drift_problem)):
                     self._said(note)
             service.served = found
 
@@ -344,7 +347,7 @@ class Process:
 
 
 @contextmanager
-def _threads_take_turns() -> Generator[None]:
+def _with_short_thread_turns() -> Generator[None]:
     """Within the block, let threads that run Python yield sooner to the event loop."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_SECONDS)
@@ -355,7 +358,7 @@ def _threads_take_turns() -> Generator[None]:
 
 
 @contextmanager
-def _ended_by_signals(end: Callable[[], None]) -> Generator[None]:
+def _end_on_signals(end: Callable[[], None]) -> Generator[None]:
     """Call `end` on SIGINT and SIGTERM, so that the server ends itself instead of being killed."""
     if threading.current_thread() is not threading.main_thread():
         yield

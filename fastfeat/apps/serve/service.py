@@ -8,12 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.apps.serve.app import Limits, Load, check_load
+from fastfeat.apps.serve.app import Load, RequestLimits, check_load
+from fastfeat.apps.serve.call_scheduler import (
+    CallKind,
+    CallResult,
+    CallScheduler,
+    NeedsTable,
+    PlainRows,
+)
 from fastfeat.apps.serve.idle_memory import IdleMemory
 from fastfeat.apps.serve.plain_row import NotPlain
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
-from fastfeat.apps.serve.work import CallResult, Kind, NeedsTable, PlainRows, Work
 from fastfeat.errors import ContractBroken, LateRow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
@@ -22,7 +28,7 @@ from fastfeat.live.live import Live
 from fastfeat.live.state.prepared_arrival import FEW
 
 
-def _not_told(text: str) -> None:
+def _ignore_message(text: str) -> None:
     """Do nothing with the text: the default for `Service.said`."""
 
 
@@ -60,9 +66,9 @@ class Service:
         read_only: Whether another process writes the state.
     """
 
-    def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
+    def __init__(self, limits: RequestLimits, *, name: str, durable: bool, read_only: bool) -> None:
         self.metrics = Metrics()
-        self.work = Work(lambda: self.now, durable=durable)
+        self.work = CallScheduler(lambda: self.now, durable=durable)
         self.served: ServedPlan | None = None
         self.drift: DriftGauges | None = None
         """Gauges that compare answered rows with training rows; None if they are not compared."""
@@ -74,7 +80,7 @@ class Service:
         self.started = time.time()
         self.refused = ""
         """Why the latest artifact was refused; empty if it was accepted."""
-        self.said: Callable[[str], None] = _not_told
+        self.said: Callable[[str], None] = _ignore_message
         """Called with a message about each entity with late rows, caused by one row far ahead."""
         self.is_lost = False
         """Whether the state of another process cannot be read any more."""
@@ -87,7 +93,7 @@ class Service:
             Refusal: The plan is not loaded yet, or the state cannot be read any more.
         """
         if self.is_lost:
-            told = "the state cannot be read any more. The log of the server says why"
+            told = "the state can no longer be read. The server's log says why"
             raise Refusal(503, "StateLost", told, retry_after=5)
         if self.served is None:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
@@ -111,20 +117,20 @@ class Service:
             return None
         if update:
             self._check_writes()
-        kind: Kind = "process" if update else "features"
+        kind: CallKind = "process" if update else "features"
         try:
             given = PlainRows(plain_row.read_few(rows))
             found = await self.work.call(kind, given, alone=True)
         except (NotPlain, NeedsTable):
             return None
         self.metrics.rows(kind, len(rows))
-        assert found.by.plain_row is not None
-        write, names = found.by.plain_row.written, found.by.columns
+        assert found.served_plan.plain_row is not None
+        write, names = found.served_plan.plain_row.written, found.served_plan.columns
         written = [write(one, names, k) for k, one in enumerate(found.features)]
         return replace(found, features=written)
 
-    async def call(self, kind: Kind, rows: Table) -> CallResult:
-        """Compute, or add to the state, the rows of a table; see `Work.call` for the result.
+    async def call(self, kind: CallKind, rows: Table) -> CallResult:
+        """Compute a table's rows, or add them to the state; see `CallScheduler.call`.
 
         Raises:
             Refusal: The call would change a state that another process writes.
@@ -191,5 +197,7 @@ class Service:
     def _check_writes(self) -> None:
         if self.read_only:
             raise Refusal(
-                403, "ReadOnly", "another process writes the state that this server reads"
+                403,
+                "ReadOnly",
+                "this server only reads its state. Send changes to the process that writes it",
             )

@@ -10,16 +10,16 @@ from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.arrow import Table
-from fastfeat.live.ahead import max_ahead_of
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.live import Live
+from fastfeat.live.max_ahead import resolve_max_ahead
 from fastfeat.trust.quality.later_rows import profile_to_compare
 
 _ALONE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StateOpening:
     """The options for opening a state.
 
     Args:
@@ -63,10 +63,10 @@ class Opening:
             FastfeatError: The file, the history or the tables do not fit the plan.
         """
         if self.is_there:
-            return self.reopened(fitted)
+            return self.reopen(fitted)
         return self._opened(fitted, self.path, history, self.tables)
 
-    def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:
+    def open_for_plan(self, live: Live, fitted: FittedPlan) -> Live:
         """Return a live plan for `fitted` with the state of `live`.
 
         If `live` has a file, it is closed.
@@ -79,7 +79,7 @@ class Opening:
         live.close()
         return self._opened(fitted, self.path, None, None)
 
-    def reopened(self, fitted: FittedPlan) -> Live:
+    def reopen(self, fitted: FittedPlan) -> Live:
         """Return a live plan for `fitted` with the state in the file, which must not be open."""
         return self._opened(fitted, self.path, None, None)
 
@@ -97,7 +97,9 @@ class Opening:
             tables=tables,
             late=self.late,
             keep=self.keep,
-            max_ahead=max_ahead_of(plans, self.late, self.max_ahead) if is_new else self.max_ahead,
+            max_ahead=resolve_max_ahead(plans, self.late, self.max_ahead)
+            if is_new
+            else self.max_ahead,
             max_jump=self.max_jump,
             durability=self.durability,
             archive=self.archive,
@@ -108,7 +110,7 @@ class Opening:
         return live
 
 
-def difference(old: FittedPlan, new: FittedPlan) -> str:
+def replacement_problem(old: FittedPlan, new: FittedPlan) -> str:
     """Return the reason why a plan cannot replace another, as text; "" if it can.
 
     It can if callers already send all columns that it reads, and the state has all tables that it
@@ -119,18 +121,23 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
         if name in new.plan.late and name not in known:
             return f"it reads the late column {name!r}, which the state does not have"
         if name not in known:
-            return f"it reads the column {name!r}, which the plan that is served does not"
+            return f"it reads the column {name!r}, which the served plan does not read"
         if known[name] != dtype:
             return (
-                f"it reads the column {name!r} as {dtype}, the plan that is served as {known[name]}"
+                f"it reads the column {name!r} as {dtype}, but the served plan reads it as "
+                f"{known[name]}"
             )
     for table, types in new.record.tables.items():
         for name, dtype in types.items():
             if old.record.tables.get(table, {}).get(name) != dtype:
-                return f"it reads {name!r} of the table {table!r}, which is not in the state"
+                return (
+                    f"it reads the column {name!r} of the table {table!r} as {dtype}, but the "
+                    "state has no such column"
+                )
     of_new, of_old = new.plan.declaration.row_ids, old.plan.declaration.row_ids
     if of_new != of_old:
-        return f"its row_id is {of_new}, that of the plan that is served {of_old}"
+        new_id, old_id = (", ".join(map(repr, of)) or "missing" for of in (of_new, of_old))
+        return f"its row_id is {new_id}, but the served plan's is {old_id}"
     return ""
 
 
@@ -141,7 +148,8 @@ def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
     """
     known = old.history_needed()
     further = [
-        f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
+        f"windows by {entity} need {reach} of history, but the state kept "
+        f"{known.get(entity, 'none')}"
         for entity, reach in new.history_needed().items()
         if known.get(entity) != reach
     ]

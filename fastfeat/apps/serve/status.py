@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.columns.types import UnsupportedType
-from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
+from fastfeat.io.prometheus import CONTENT_TYPE, MetricLabels, family, histogram
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.show import show_columns
-from fastfeat.markup.html import capped
+from fastfeat.markup.html import shorten_middle
 from fastfeat.tell.summary import feature_sources, head_of_fitted, type_of
 
 _LONGEST_FORMULA = 2000
@@ -27,7 +27,7 @@ _LONGEST_FORMULA = 2000
 def is_live() -> Handler:
     """Return the handler that answers that the process is alive."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         return Answer(write_json({"live": True}))
 
     return answer
@@ -36,7 +36,7 @@ def is_live() -> Handler:
 def is_ready(service: Service) -> Handler:
     """Return the handler that answers whether features can be requested."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         ready = service.served is not None and not service.is_lost
         return Answer(write_json({"ready": ready}), status=200 if ready else 503)
 
@@ -46,7 +46,7 @@ def is_ready(service: Service) -> Handler:
 def plan_of(service: Service) -> Handler:
     """Return the handler that describes the plan: features, columns, tables, needed history."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         return Answer(write_json(plan_document(service.now, service.name)))
 
     return answer
@@ -74,7 +74,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "type": type_of(fitted.record, name),
-        "formula": capped(show_columns(expression.nodes), _LONGEST_FORMULA),
+        "formula": shorten_middle(show_columns(expression.nodes), _LONGEST_FORMULA),
         "told": str(feature_sources(nodes)) or "its own row",
     }
 
@@ -98,7 +98,7 @@ def _columns(
 def status_of(service: Service) -> Handler:
     """Return the handler that sends the figures shown on the server's web page."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         metrics, served = service.metrics, service.now
         asked = metrics.seconds.get("features")
         return Answer(
@@ -126,7 +126,7 @@ def status_of(service: Service) -> Handler:
 def metrics_of(service: Service) -> Handler:
     """Return the handler that sends all counters as Prometheus text."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         if request.query:
             raise Refusal(400, "InvalidRequest", "this address has no parameters")
         text, gauges, served = metrics_text(service), service.drift, service.served
@@ -258,5 +258,5 @@ def metrics_text(service: Service) -> str:
     return "".join(texts)
 
 
-def _by(label: str, counts: Mapping[str, int]) -> list[tuple[Labels, float]]:
+def _by(label: str, counts: Mapping[str, int]) -> list[tuple[MetricLabels, float]]:
     return [(((label, name),), float(n)) for name, n in counts.items()]

@@ -10,15 +10,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from fastfeat.api.example_rows import made_up
+from fastfeat.api.example_rows import make_example_rows
 from fastfeat.api.online import online
-from fastfeat.api.plan import FittedPlan, face_of
-from fastfeat.errors import FastfeatWarning, GivenWarnings, InvalidData
+from fastfeat.api.plan import FittedPlan, as_fitted_plan
+from fastfeat.errors import FastfeatWarning, InvalidData, WarningHistory
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import row_inputs, warm_guard
 from fastfeat.io.arrow import Table, pa
+from fastfeat.trust.quality.golden.generated_rows import GeneratedRows
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows, golden_rows
-from fastfeat.trust.quality.golden.made_up import MadeUp
 
 _ALONE = ""
 _N_ROWS = 20
@@ -38,38 +38,41 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
             reason = reason or f"{type(error).__name__}: {error}".partition("\n")[0]
         else:
             return ""
-    return f"the first answers may wait for a compiler: rows made to warm the plan fail ({reason})"
+    return (
+        "the first answers may wait for the compiler: computing made-up rows to compile the "
+        f"kernels failed ({reason})"
+    )
 
 
-def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
+def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], GeneratedRows]]:
     """Yield functions that make rows to compute. The first makes rows most like real ones."""
     golden = fitted.golden
     if golden is not None:
         yield lambda: GoldenRows.from_bytes(golden).made_up
     else:
-        yield lambda: _made_for(fitted)
-    yield lambda: _of_types(fitted, tables)
+        yield lambda: _make_golden_rows(fitted)
+    yield lambda: _make_typed_rows(fitted, tables)
 
 
-def _made_for(fitted: Fitted) -> MadeUp:
+def _make_golden_rows(fitted: Fitted) -> GeneratedRows:
     """Return new rows made like golden rows; raise InvalidData if no row has all features."""
     found = golden_rows(fitted, _N_ROWS, "cpu")
     if found is None:
-        raise InvalidData("its features cannot be computed of any row that was made up")
+        raise InvalidData("the plan's features could not be computed for any made-up row")
     return found.made_up
 
 
-def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
+def _make_typed_rows(fitted: Fitted, tables: Mapping[str, Table]) -> GeneratedRows:
     """Return rows that only have the right column types, with the lookup tables of the state."""
     ids = fitted.declaration.row_ids
-    rows = made_up(row_inputs(fitted), _N_ROWS, distinct=[*ids])
+    rows = make_example_rows(row_inputs(fitted), _N_ROWS, distinct=[*ids])
     for name in ids:
         if name not in rows.column_names:
             rows = rows.append_column(name, pa.array(range(rows.num_rows)))
-    return MadeUp(rows, None, dict(tables))
+    return GeneratedRows(rows, None, dict(tables))
 
 
-def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
+def _compute(fitted: Fitted, made: GeneratedRows, tables: Mapping[str, Table]) -> None:
     """Check rows against the contract, and compute their features with a new state in memory.
 
     `tables` are the tables of the state; the contract may read some that `made` lacks.
@@ -77,11 +80,11 @@ def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
     Raises:
         FastfeatError: The rows cannot be computed.
     """
-    bare = replace(fitted, contract=None, told=GivenWarnings())  # made-up rows may break rules
+    bare = replace(fitted, contract=None, told=WarningHistory())  # made-up rows may break rules
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         warm_guard(fitted, made.rows, {**tables, **made.tables})
-        plans = {_ALONE: face_of(bare)}
+        plans = {_ALONE: as_fitted_plan(bare)}
         live = online(plans, made.history, tables=made.tables, late="insert", keep="everything")
         try:
             live.process(made.rows)

@@ -90,7 +90,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Send an error answer (400) to bytes that are not HTTP."""
-        self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
+        self._end(b"400 Bad Request", "NotHttp", "this is not an HTTP/1.1 request")
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, without waiting for a caller that does not read the answer."""
@@ -125,7 +125,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class Reader(asyncio.BufferedProtocol):
+class ConnectionReader(asyncio.BufferedProtocol):
     """A connection with a small read buffer, instead of the event loop's 256 KiB.
 
     `piece` is this buffer. Connections of one event loop share it, because each read is parsed
@@ -167,9 +167,9 @@ class Server(uvicorn.Server):
         seconds = None if self._tls is None else _HEAD_SECONDS
         piece = bytearray(_READ_BYTES)
 
-        def protocol() -> Reader:
+        def protocol() -> ConnectionReader:
             inner = Protocol(self.config, self.server_state, self.lifespan.state, loop)
-            return Reader(inner, piece)
+            return ConnectionReader(inner, piece)
 
         for one in sockets or ():
             server = await loop.create_server(

@@ -62,18 +62,24 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
         try:
             found = read(stream, writer, reader)
         except wrong as error:
-            raise ValueError(f"the message is no record of the schema: {error!r}") from error
+            raise ValueError(f"the message is not a record of the schema: {error!r}") from error
         if stream.tell() != len(value):
-            raise ValueError("the message goes on after the record of the schema")
+            raise ValueError(
+                f"the message has {len(value)} bytes, but its Avro record ends at byte "
+                f"{stream.tell()}"
+            )
         return found
 
     if topic.framing == "none":
         return lambda value: record(value, 0, wanted, None)
-    first = FirstNumber(topic, folder)
+    first = FirstSchemaId(topic, folder)
 
     def framed(value: bytes) -> Mapping[str, Any]:
         if len(value) < _FRAME or value[0] != 0:
-            raise ValueError("the message does not begin with 0 and the number of a schema")
+            raise ValueError(
+                "the message does not begin with a zero byte and a schema id, as framing = "
+                "'confluent' requires"
+            )
         number = int.from_bytes(value[1:_FRAME], "big")
         if writers:
             if number not in writers:
@@ -91,10 +97,10 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
     return framed
 
 
-_SAME = "schema_ids = [..., {0}], if fields stand in the same order there"
+_SAME = "schema_ids = [..., {0}], if it has the same fields in the same order"
 
 
-class FirstNumber:
+class FirstSchemaId:
     """The schema id of the first record of a topic; records with other ids are refused.
 
     All members of a consumer group share the id in a file under `folder`; with None it is only kept
@@ -112,12 +118,12 @@ class FirstNumber:
             self._number = self._read()
         if self._number in (None, number):
             return
-        where = "" if self._path is None else f", noted in {self._path}"
+        where = "" if self._path is None else f" (recorded in {self._path})"
         raise UnknownSchema(
-            f"the message has schema {number}, and the first of {self._topic.topic} had schema "
-            f"{self._number}{where}. Give the schema of each writer: schemas = {{ {self._number} = "
-            f'"...", {number} = "..." }}; or, if both have the same fields in the same order: '
-            f"schema_ids = [{self._number}, {number}]"
+            f"the message has the schema id {number}, but the first message of topic "
+            f"{self._topic.topic} had {self._number}{where}. Write the file of each schema: "
+            f'schemas = {{ {self._number} = "...", {number} = "..." }}; or, if both have the same '
+            f"fields in the same order: schema_ids = [{self._number}, {number}]"
         )
 
     def remember(self, number: int) -> None:
@@ -145,15 +151,15 @@ class FirstNumber:
             return None
         text = self._path.read_text("utf-8").strip()
         if not text.isdecimal():
-            raise InvalidConfig(f"{self._path}: has no number of a schema, but {text[:40]!r}")
+            raise InvalidConfig(f"{self._path}: must contain a schema id, got {text[:40]!r}")
         return int(text)
 
 
 def _unknown(topic: Topic, number: int, known: Any, write: str) -> UnknownSchema:
     there = ", ".join(map(str, sorted(known)))
     return UnknownSchema(
-        f"the message has schema {number}, and of {topic.topic} these are known: {there}. Write "
-        f"{write}"
+        f"the message has the schema id {number}, but for topic {topic.topic} only {there} are "
+        f"configured. Write {write}"
     )
 
 
@@ -164,9 +170,9 @@ def _schema_of(fastavro: Any, path: Path) -> Any:
     except OSError as error:
         raise InvalidConfig(f"cannot read the schema {path}: {error.strerror}") from None
     except (ValueError, fastavro.schema.SchemaParseException) as error:
-        raise InvalidConfig(f"{path} is no Avro schema: {error}") from None
+        raise InvalidConfig(f"{path} is not an Avro schema: {error}") from None
     if isinstance(parsed, list | str) or parsed["type"] != "record":
-        raise InvalidConfig(f"{path} is the schema of no record")
+        raise InvalidConfig(f"{path} is not the schema of a record")
     return parsed
 
 
@@ -178,6 +184,6 @@ def _check_fields(topic: Topic, number: int, writer: Any, wanted: Any) -> None:
         if "default" not in field and not names & there:
             raise InvalidConfig(
                 f"schemas of topic {topic.topic}: schema {number}, {topic.schemas[number]}, has no "
-                f"field {field['name']!r}, and {topic.schema} gives no default for it. Give it "
-                "one there, or leave the field out"
+                f"field {field['name']!r}, and {topic.schema} has no default for it. Add a "
+                "default there, or remove the field"
             )

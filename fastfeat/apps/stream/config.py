@@ -91,12 +91,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fastfeat.io.columns.json_values import Times
+from fastfeat.io.columns.json_values import JsonTimeFormat
 
-Format = Literal["json", "arrow", "avro"]
+MessageFormat = Literal["json", "arrow", "avro"]
 Framing = Literal["none", "confluent"]
 Absent = Literal["error", "missing"]
-Late = Literal["error", "insert", "drop", "dead_letter"]
+LateRowPolicy = Literal["error", "insert", "drop", "dead_letter"]
 Start = Literal["beginning", "retained"]
 Option = str | int | float | bool
 
@@ -147,8 +147,8 @@ class Topic:
     """
 
     topic: str
-    format: Format = "json"
-    times: Times = "iso"
+    format: MessageFormat = "json"
+    times: JsonTimeFormat = "iso"
     absent: Absent = "error"
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     types: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -172,7 +172,7 @@ class LookupTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MicroBatchLimits:
     """Limits of a micro-batch; it ends at whichever comes first.
 
     Args:
@@ -283,7 +283,7 @@ class Config:
     events: Topic
     outcomes: Topic | None = None
     tables: Mapping[str, LookupTable] = field(default_factory=dict[str, LookupTable])
-    late: Late = "dead_letter"
+    late: LateRowPolicy = "dead_letter"
     keep: str | int | None = None
     max_ahead: str | None = None
     max_jump: str | int | None = None
@@ -293,7 +293,7 @@ class Config:
     start: Start = "beginning"
     checkpoint_s: float = 1.0
     lock_wait_s: float = 60.0
-    batch: Batch = field(default_factory=Batch)
+    batch: MicroBatchLimits = field(default_factory=MicroBatchLimits)
     kafka_out: KafkaOut | None = None
     valkey_out: ValkeyOut | None = None
     parquet_out: ParquetOut | None = None

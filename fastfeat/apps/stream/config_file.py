@@ -12,22 +12,22 @@ from typing import Any, TypeVar, cast, get_args
 
 from fastfeat.apps.stream.config import (
     Absent,
-    Batch,
     Config,
-    Format,
     Framing,
+    JsonTimeFormat,
     Kafka,
     KafkaOut,
-    Late,
+    LateRowPolicy,
     LookupTable,
+    MessageFormat,
+    MicroBatchLimits,
     Option,
     ParquetOut,
     Start,
-    Times,
     Topic,
     ValkeyOut,
 )
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidConfig, did_you_mean
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LARGEST_PORT = 65535
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def read_config(path: str | os.PathLike[str]) -> Config:
     """Return the configuration in a TOML file. Relative paths in it start at the file's folder.
 
@@ -59,7 +59,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         raise InvalidConfig(f"{source}: {error}") from None
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
     """Return the configuration in a dict with the keys of the TOML file.
 
@@ -74,17 +74,17 @@ def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".")
         >>> config_of({"artifact": "a.fastfeat", "state": "s", "group": "g", "late": "never"})
         Traceback (most recent call last):
             ...
-        fastfeat.errors.InvalidConfig: late: is 'error', 'insert', 'drop' or 'dead_letter', \
+        fastfeat.errors.InvalidConfig: late: must be 'error', 'insert', 'drop' or 'dead_letter', \
 got 'never'
     """
-    top = Section(document, "", Path(folder))
-    events_late = top.choice("late", get_args(Late), "dead_letter")
+    top = ConfigSection(document, "", Path(folder))
+    events_late = top.choice("late", get_args(LateRowPolicy), "dead_letter")
     out = top.section("out")
     found = Config(
         artifacts=_artifacts(top),
         state=top.path("state"),
         group=top.text("group"),
-        late=cast(Late, events_late),
+        late=cast(LateRowPolicy, events_late),
         keep=top.length("keep"),
         max_ahead=top.text("max_ahead", None),
         max_jump=top.length("max_jump"),
@@ -113,7 +113,7 @@ got 'never'
     return found
 
 
-class Section:
+class ConfigSection:
     """One table of a TOML configuration. Its methods read one key each, and check type and bounds.
 
     A key that no method has read is an error at the end.
@@ -133,14 +133,14 @@ class Section:
         self._read.add(key)
         return key in self._values
 
-    def section(self, key: str, *, required: bool = False) -> Section:
+    def section(self, key: str, *, required: bool = False) -> ConfigSection:
         """Return the subtable under a key, or an empty one if it is missing and not required."""
         if required and not self.has(key):
             raise InvalidConfig(f"[{self.path_of(key)}] is missing")
         found = self._of_type(key, Mapping, "a table", {})
-        return Section(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
+        return ConfigSection(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
 
-    def sections(self) -> list[tuple[str, Section]]:
+    def sections(self) -> list[tuple[str, ConfigSection]]:
         """Return the pairs of a key and its subtable, for all keys."""
         return [(key, self.section(key)) for key in self._values]
 
@@ -148,7 +148,7 @@ class Section:
         """Return the value of a key, a non-empty text."""
         found = self._of_type(key, str, "text", default)
         if found == "":
-            raise InvalidConfig(f"{self.path_of(key)}: is empty")
+            raise InvalidConfig(f"{self.path_of(key)}: must not be empty")
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ class Section:
         found: Any = self._of_type(key, Sequence, "a list of text")
         if isinstance(found, str) or not found or not all(isinstance(each, str) for each in found):
             raise InvalidConfig(
-                f"{self.path_of(key)}: is a list of at least one text, got {found!r}"
+                f"{self.path_of(key)}: must be a list of at least one text, got {found!r}"
             )
         return tuple(found)
 
@@ -167,7 +167,8 @@ class Section:
             words = [repr(word) for word in allowed]
             one = f"{', '.join(words[:-1])} or {words[-1]}"
             near = did_you_mean(found, allowed)
-            raise InvalidConfig(f"{self.path_of(key)}: is {one}, got {found!r}.{near}".rstrip("."))
+            told = f"{self.path_of(key)}: must be {one}, got {found!r}.{near}"
+            raise InvalidConfig(told.rstrip("."))
         return found
 
     def path(self, key: str, default: Any = ...) -> Any:
@@ -191,14 +192,14 @@ class Section:
         found = self._values[key]
         if isinstance(found, str | int) and not isinstance(found, bool):
             return found
-        raise InvalidConfig(f"{self.path_of(key)}: is text or a whole number, got {found!r}")
+        raise InvalidConfig(f"{self.path_of(key)}: must be text or a whole number, got {found!r}")
 
     def count(self, key: str, default: int, most: int) -> int:
         """Return the value of a key, a whole number from 1 to `most`."""
         found = self._of_type(key, int, "a whole number", default)
         if isinstance(found, bool) or not 1 <= found <= most:
             raise InvalidConfig(
-                f"{self.path_of(key)}: is a whole number from 1 to {most:,}, got {found!r}"
+                f"{self.path_of(key)}: must be a whole number from 1 to {most:,}, got {found!r}"
             )
         return found
 
@@ -222,8 +223,8 @@ class Section:
         )
         if isinstance(found, bool) or not host or not port.isdecimal() or int(port) > _LARGEST_PORT:
             raise InvalidConfig(
-                f"{self.path_of(key)}: is a port or 'host:port', such as '127.0.0.1:9464', got "
-                f"{found!r}"
+                f"{self.path_of(key)}: must be a port or 'host:port', such as '127.0.0.1:9464', "
+                f"got {found!r}"
             )
         return host, int(port)
 
@@ -237,7 +238,7 @@ class Section:
         for key, value in self._values.items():
             if not isinstance(value, str | int | float | bool):
                 raise InvalidConfig(
-                    f"{self.path_of(key)}: is text, a number or a bool, got {value!r}"
+                    f"{self.path_of(key)}: must be text, a number or a bool, got {value!r}"
                 )
         return dict(self._values)
 
@@ -246,7 +247,7 @@ class Section:
         found = self.options(key)
         for name, value in found.items():
             if not isinstance(value, str):
-                raise InvalidConfig(f"{self.path_of(key)}.{name}: is text, got {value!r}")
+                raise InvalidConfig(f"{self.path_of(key)}.{name}: must be text, got {value!r}")
         return cast("dict[str, str]", found)
 
     def numbered_paths(self, key: str) -> dict[int, Path]:
@@ -254,7 +255,8 @@ class Section:
         found: dict[int, Path] = {}
         for name, path in self.names(key).items():
             if not re.fullmatch("[0-9]{1,10}", name):
-                raise InvalidConfig(f"{self.path_of(key)}.{name}: is no number of a schema")
+                told = f"{self.path_of(key)}.{name}: a schema id must be a whole number"
+                raise InvalidConfig(told)
             found[int(name)] = self.under(path)
         return found
 
@@ -262,7 +264,8 @@ class Section:
         """Return a list of non-negative whole numbers; empty if the key is missing."""
         found: Any = self._of_type(key, list, "a list of whole numbers", [])
         if not all(type(each) is int and each >= 0 for each in found):
-            raise InvalidConfig(f"{self.path_of(key)}: is a list of whole numbers, got {found!r}")
+            told = f"{self.path_of(key)}: must be a list of whole numbers, got {found!r}"
+            raise InvalidConfig(told)
         return tuple(found)
 
     def end(self) -> None:
@@ -270,8 +273,8 @@ class Section:
         for key in self._values:
             if key not in self._read:
                 near = did_you_mean(key, self._read)
-                known = near or f" There are {', '.join(sorted(self._read))}."
-                raise InvalidConfig(f"{self.path_of(key)}: is no key of a stream.{known}")
+                known = near or f" Options here: {', '.join(sorted(self._read))}."
+                raise InvalidConfig(f"{self.path_of(key)}: a stream has no such option.{known}")
 
     def path_of(self, key: str) -> str:
         """Return a key with the name of its table, such as "out.kafka.topic"."""
@@ -280,11 +283,11 @@ class Section:
     def _of_type(self, key: str, kind: type[Any], called: str, default: Any = ...) -> Any:
         if not self.has(key):
             if default is ...:
-                raise InvalidConfig(f"{self.path_of(key)}: is missing; it is {called}")
+                raise InvalidConfig(f"{self.path_of(key)}: is missing; it must be {called}")
             return default
         found = self._values[key]
         if not isinstance(found, kind):
-            raise InvalidConfig(f"{self.path_of(key)}: is {called}, got {found!r}")
+            raise InvalidConfig(f"{self.path_of(key)}: must be {called}, got {found!r}")
         return found
 
     def _with_unit(
@@ -297,20 +300,20 @@ class Section:
         amount = float(parts[1]) * units.get(parts[2], math.nan) if parts else math.nan
         if not amount > 0:
             raise InvalidConfig(
-                f"{self.path_of(key)}: is {called}, such as {examples}, got {found!r}"
+                f"{self.path_of(key)}: must be {called}, such as {examples}, got {found!r}"
             )
         return amount
 
 
-def _artifacts(top: Section) -> dict[str, Path]:
+def _artifacts(top: ConfigSection) -> dict[str, Path]:
     if top.has("artifacts"):
         if top.has("artifact"):
-            raise InvalidConfig("artifact and artifacts: write one of them")
+            raise InvalidConfig("write artifact or artifacts, not both")
         return {name: top.under(path) for name, path in top.names("artifacts").items()}
     return {"": top.path("artifact")}
 
 
-def _kafka(section: Section) -> Kafka:
+def _kafka(section: ConfigSection) -> Kafka:
     found = Kafka(
         brokers=section.text("brokers"),
         options=section.options("options"),
@@ -321,22 +324,22 @@ def _kafka(section: Section) -> Kafka:
     return found
 
 
-def _topic(section: Section) -> Topic:
+def _topic(section: ConfigSection) -> Topic:
     found = _source(section)
     section.end()
     return found
 
 
-def _source(section: Section) -> Topic:
+def _source(section: ConfigSection) -> Topic:
     """Return the topic that a section configures; the section may have further keys."""
-    kind = cast(Format, section.choice("format", get_args(Format), "json"))
+    kind = cast(MessageFormat, section.choice("format", get_args(MessageFormat), "json"))
     framing = cast(Framing, section.choice("framing", get_args(Framing), "none"))
     schemas, schema_ids = section.numbered_paths("schemas"), section.numbers("schema_ids")
     _check_schemas(section, kind, framing, schemas, schema_ids)
     return Topic(
         topic=section.text("topic"),
         format=kind,
-        times=cast(Times, section.choice("times", get_args(Times), "iso")),
+        times=cast(JsonTimeFormat, section.choice("times", get_args(JsonTimeFormat), "iso")),
         absent=cast(Absent, section.choice("absent", get_args(Absent), "error")),
         columns=section.names("columns"),
         types=section.names("types"),
@@ -348,8 +351,8 @@ def _source(section: Section) -> Topic:
 
 
 def _check_schemas(
-    section: Section,
-    kind: Format,
+    section: ConfigSection,
+    kind: MessageFormat,
     framing: Framing,
     schemas: Mapping[int, Path],
     schema_ids: Sequence[int],
@@ -358,30 +361,30 @@ def _check_schemas(
     given = "schemas" if schemas else "schema_ids" if schema_ids else ""
     if given and (kind != "avro" or framing != "confluent"):
         raise InvalidConfig(
-            f"{section.path_of(given)}: messages have the number of a schema with format = 'avro' "
-            "and framing = 'confluent'. Write these too, or leave it out"
+            f"{section.path_of(given)}: only messages with format = 'avro' and framing = "
+            f"'confluent' have schema ids. Write both, or leave out {given}"
         )
     if schemas and schema_ids:
         raise InvalidConfig(
-            f"{section.path_of('schema_ids')}: says that schemas have one layout, and schemas "
-            "gives each its own. Write one of them"
+            f"{section.path_of('schema_ids')}: cannot be combined with schemas. Write schema_ids "
+            "if all schemas have the same fields in the same order, otherwise schemas"
         )
 
 
-def _table(section: Section) -> LookupTable:
+def _table(section: ConfigSection) -> LookupTable:
     path = section.path("path", None)
     found = LookupTable(path, _source(section) if section.has("topic") else None)
     section.end()
     return found
 
 
-def _batch(section: Section) -> Batch:
-    found = Batch(section.count("rows", 1000, 1_000_000), section.seconds("wait", 0.02))
+def _batch(section: ConfigSection) -> MicroBatchLimits:
+    found = MicroBatchLimits(section.count("rows", 1000, 1_000_000), section.seconds("wait", 0.02))
     section.end()
     return found
 
 
-def _kafka_out(section: Section) -> KafkaOut:
+def _kafka_out(section: ConfigSection) -> KafkaOut:
     kind = section.choice("format", ("json", "arrow"), "json")
     found = KafkaOut(
         section.text("topic"),
@@ -392,7 +395,7 @@ def _kafka_out(section: Section) -> KafkaOut:
     return found
 
 
-def _valkey_out(section: Section) -> ValkeyOut:
+def _valkey_out(section: ConfigSection) -> ValkeyOut:
     found = ValkeyOut(
         section.text("url"),
         section.texts("keys"),
@@ -403,13 +406,13 @@ def _valkey_out(section: Section) -> ValkeyOut:
     return found
 
 
-def _parquet_out(section: Section) -> ParquetOut:
+def _parquet_out(section: ConfigSection) -> ParquetOut:
     found = ParquetOut(section.path("folder"))
     section.end()
     return found
 
 
-def _dead_letters(section: Section) -> str:
+def _dead_letters(section: ConfigSection) -> str:
     found: str = section.text("topic")
     section.end()
     return found

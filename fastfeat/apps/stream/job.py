@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from fastfeat.api.online import online
-from fastfeat.api.plan import FittedPlan, load, records_of
+from fastfeat.api.plan import FittedPlan, fitted_records, load
 from fastfeat.apps.stream.config import Config, Topic
 from fastfeat.apps.stream.json_features import check_json
 from fastfeat.apps.stream.messages import Decode, decoder
@@ -21,11 +21,11 @@ from fastfeat.execute.guard import row_inputs
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.read import read_table
-from fastfeat.ir.dtypes import UTF8, DType, Unit, timestamp
-from fastfeat.live.ahead import max_ahead_of
+from fastfeat.ir.dtypes import UTF8, DType, TimeUnit, timestamp
 from fastfeat.live.live import Live
+from fastfeat.live.max_ahead import resolve_max_ahead
 from fastfeat.live.state.table_updates import table_types
-from fastfeat.trust.quality.golden.golden_rows import check_if_there
+from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 from fastfeat.trust.quality.later_rows import profile_to_compare
 
 _NAMES = {
@@ -37,7 +37,7 @@ _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*([^\]\s]+))?\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class StreamJob:
     """The parts of a stream that all partitions share.
 
     Args:
@@ -87,7 +87,7 @@ class Job:
     def _max_ahead(self) -> str | None:
         """Return how far rows of a new state may be ahead of the clock, such as "1h"."""
         config = self.config
-        return max_ahead_of(records_of(self.plans), config.late, config.max_ahead)
+        return resolve_max_ahead(fitted_records(self.plans), config.late, config.max_ahead)
 
     def _history(self, partition: int) -> Table | None:
         if self.config.history is None:
@@ -97,7 +97,7 @@ class Job:
     def _tables(self) -> dict[str, Table]:
         """Return the lookup tables of a new state; those without a file are empty."""
         found: dict[str, Table] = {}
-        for name, types in table_types(records_of(self.plans)).items():
+        for name, types in table_types(fitted_records(self.plans)).items():
             told = self.config.tables[name]
             found[name] = (
                 _empty(types) if told.path is None else read_table(str(told.path), list(types))
@@ -105,7 +105,7 @@ class Job:
         return found
 
 
-def job_of(config: Config) -> Job:
+def job_of(config: Config) -> StreamJob:
     """Return the job for a configuration, after reading the artifacts.
 
     Raises:
@@ -115,12 +115,12 @@ def job_of(config: Config) -> Job:
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
     for fitted in plans.values():
-        check_if_there(fitted.record)
+        check_golden_if_any(fitted.record)
     types = _event_types(plans, config.events)
-    tables = table_types(records_of(plans))
+    tables = table_types(fitted_records(plans))
     _check_tables(config, tables)
     _check_outputs(config, plans, types)
-    return Job(
+    return StreamJob(
         config,
         plans,
         _digest(config.artifacts),
@@ -134,7 +134,7 @@ def job_of(config: Config) -> Job:
     )
 
 
-def typed(text: str, key: str) -> DType:
+def parse_type(text: str, key: str) -> DType:
     """Return the type with a given name, such as "int64" or "timestamp[ms, Europe/Berlin]".
 
     "timestamp" alone means microseconds in UTC. `key` is the configuration key, for the error
@@ -144,7 +144,7 @@ def typed(text: str, key: str) -> DType:
         InvalidConfig: The name is unknown.
 
     Example:
-        >>> str(typed("timestamp[ms]", "events.types.t"))
+        >>> str(parse_type("timestamp[ms]", "events.types.t"))
         'timestamp[ms]'
     """
     if text in _NAMES:
@@ -152,9 +152,9 @@ def typed(text: str, key: str) -> DType:
     found = _TIMESTAMP.fullmatch(text)
     if found is None:
         raise InvalidConfig(
-            f"{key}: is {', '.join(map(repr, _NAMES))} or 'timestamp[ms, UTC]', got {text!r}"
+            f"{key}: must be {', '.join(map(repr, _NAMES))} or 'timestamp[ms, UTC]', got {text!r}"
         )
-    return timestamp(cast(Unit, found[1]), found[2])
+    return timestamp(cast(TimeUnit, found[1]), found[2])
 
 
 def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DType]:
@@ -164,7 +164,7 @@ def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DT
     for fitted in plans.values():
         for name, dtype in row_inputs(fitted.record).items():
             if isinstance(dtype, UnsupportedType):
-                raise InvalidConfig(f"events: column {name!r} has the type {dtype}")
+                raise InvalidConfig(f"events: column {name!r} has the unsupported type {dtype}")
             types[name] = dtype
         own = [] if fitted.plan.row_id is None else [fitted.plan.row_id]
         unknown += [*own, *fitted.plan.keep]
@@ -176,7 +176,7 @@ def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DT
                 f"events.types: the plan does not know the type of {name!r}. Write it: "
                 f"types = {{ {name} = 'string' }}"
             )
-        types[name] = typed(events.types[name], f"events.types.{name}")
+        types[name] = parse_type(events.types[name], f"events.types.{name}")
     return types
 
 
@@ -189,12 +189,15 @@ def _outcomes(
     late = _late(plans)
     if row_id is None:
         raise InvalidConfig(
-            "outcomes: rows are told by their id, and the plan names no column of it. Say which "
-            "it is: Plan(..., row_id='id')"
+            "outcomes: they are matched to events by row id, but the plan has no id column. Name "
+            "it: Plan(..., row_id='id')"
         )
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
-        raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
+        raise InvalidConfig(
+            "outcomes: they bring values that become known after the event, but no feature reads "
+            "such a column. Leave out [outcomes]"
+        )
     return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late, config.state)
 
 
@@ -206,7 +209,7 @@ def _late(plans: Mapping[str, FittedPlan]) -> set[str]:
 def _check_tables(config: Config, types: Mapping[str, object]) -> None:
     for name in config.tables:
         if name not in types:
-            known = f"It reads {', '.join(types)}" if types else "It reads none"
+            known = f"It reads {', '.join(types)}" if types else "It reads no tables"
             raise InvalidConfig(f"tables.{name}: the plan reads no such table. {known}")
     for name in types:
         if name not in config.tables:

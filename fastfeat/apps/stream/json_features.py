@@ -31,8 +31,8 @@ def check_json(schema: Schema) -> None:
         kind = field.type.value_type if _is_list(field.type) else field.type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_nested(kind):
             raise InvalidConfig(
-                f"out.kafka.format: JSON has no {field.type}, which {field.name!r} is. Write "
-                "format = 'arrow'"
+                f"out.kafka.format: JSON cannot express the feature {field.name!r} of type "
+                f"{field.type}. Write format = 'arrow'"
             )
 
 

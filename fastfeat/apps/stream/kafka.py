@@ -18,7 +18,7 @@ from fastfeat.errors import LibraryUnavailable, StreamError
 Message = Any
 """A confluent-kafka message, with `value()`, `key()`, `offset()`, `partition()`, ..."""
 Headers = Sequence[tuple[str, bytes]]
-Place = tuple[str, int]
+TopicPlace = tuple[str, int]
 """A topic and a partition number."""
 
 LOG = logging.getLogger("fastfeat.stream")
@@ -71,12 +71,12 @@ class Consumer:
         self._is_cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
         self._incremental = False  # only group members get partitions incrementally
         self._error = self._kafka.KafkaError
-        self.ends: dict[Place, int] = {}
-        self._assigned: set[Place] = set()
-        self._starting: set[Place] = set()  # assigned, but no message yet
-        self._held: set[Place] = set()
+        self.ends: dict[TopicPlace, int] = {}
+        self._assigned: set[TopicPlace] = set()
+        self._starting: set[TopicPlace] = set()  # assigned, but no message yet
+        self._held: set[TopicPlace] = set()
         self._consumer = _client(
-            self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
+            self._kafka.Consumer, {**settings, "error_cb": _log_error, "logger": LOG}
         )
 
     def subscribe(
@@ -107,7 +107,7 @@ class Consumer:
 
         self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def read(self, offsets: Mapping[Place, int]) -> None:
+    def read(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Read exactly these partitions from these offsets, with none paused.
 
         With cooperative assignment, partitions that are already being read continue where they are,
@@ -140,7 +140,7 @@ class Consumer:
                     self._check(message)
         return found
 
-    def hold(self, places: Collection[Place]) -> None:
+    def hold(self, places: Collection[TopicPlace]) -> None:
         """Pause exactly these partitions, and resume all others.
 
         A partition that has returned no message since it was assigned is not paused yet: librdkafka
@@ -152,7 +152,7 @@ class Consumer:
         self._resume(self._held - held)
         self._held = held
 
-    def bounds(self, place: Place) -> tuple[int, int] | None:
+    def bounds(self, place: TopicPlace) -> tuple[int, int] | None:
         """Ask the broker for a partition's first offset, and the offset after its last message.
 
         Returns None if the broker does not answer.
@@ -161,7 +161,7 @@ class Consumer:
         try:
             asked = self._consumer.get_watermark_offsets(where, timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
-            LOG.warning("the bounds of %s:%d are not known: %s", *place, error)
+            LOG.warning("cannot get the first and last offset of %s:%d: %s", *place, error)
             return None
         if asked is None:
             return None
@@ -169,33 +169,33 @@ class Consumer:
         # it sends with messages is right
         return asked[0], max(asked[1], self.known_end(place))
 
-    def known_end(self, place: Place) -> int:
+    def known_end(self, place: TopicPlace) -> int:
         """Return the offset after a partition's last message, known from fetched messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
 
-    def committed(self, place: Place) -> int:
+    def committed(self, place: TopicPlace) -> int:
         """Return the offset that the group has committed; 0 for none."""
         try:
             found = self._consumer.committed([self._place(place)], timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
-            LOG.warning("what the group has committed is not known: %s", error)
+            LOG.warning("cannot get the offset that the group has committed: %s", error)
             return 0
         return max(found[0].offset, 0)
 
-    def commit(self, offsets: Mapping[Place, int]) -> None:
+    def commit(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Commit offsets to the group, without waiting for an answer."""
         places = [self._place(place, offset) for place, offset in offsets.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
         except self._kafka.KafkaException as error:
-            LOG.warning("offsets are not committed to the group: %s", error)
+            LOG.warning("cannot commit offsets to the group: %s", error)
 
     def close(self) -> None:
         """Leave the consumer group and end; `closed` is called for open partitions first."""
         self._consumer.close()
 
-    def _place(self, place: Place, offset: int | None = None) -> Any:
+    def _place(self, place: TopicPlace, offset: int | None = None) -> Any:
         where = () if offset is None else (offset,)
         return self._kafka.TopicPartition(*place, *where)
 
@@ -210,7 +210,7 @@ class Consumer:
         else:
             self._consumer.unassign()
 
-    def _resume(self, places: Collection[Place]) -> None:
+    def _resume(self, places: Collection[TopicPlace]) -> None:
         """Resume partitions that may be paused.
 
         Partitions are also resumed before they are given back or newly assigned, because librdkafka
@@ -223,7 +223,7 @@ class Consumer:
             self._consumer.resume([self._place(place) for place in begun])
         self._held -= set(begun)
 
-    def _forget(self, gone: Collection[Place]) -> None:
+    def _forget(self, gone: Collection[TopicPlace]) -> None:
         for place in gone:
             self.ends.pop(place, None)
         self._assigned -= set(gone)
@@ -235,8 +235,9 @@ class Consumer:
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
             raise StreamError(
-                f"{where} has lost rows that its state has not seen ({error.str()}). Restore the "
-                "topic; or remove this state, and begin it anew with start = 'retained'"
+                f"{where} has lost rows that the stream had not read yet ({error.str()}). Restore "
+                "the topic; or delete the partition's state, and begin a new one with start = "
+                "'retained'"
             )
         if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
             raise StreamError(f"{where}: {error.str()}")
@@ -264,7 +265,7 @@ class Producer:
             "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
         }
         settings = _settings(_PRODUCER, kafka.options, kafka.producer) | own
-        self._lost: list[str] = []
+        self._rejected: list[str] = []
         self._refused = found.KafkaException
         self._producer = _client(
             found.Producer,
@@ -287,9 +288,9 @@ class Producer:
             return False
         except self._refused as error:
             raise StreamError(
-                f"a message of {len(value):,} bytes for {topic} is not taken: "
-                f"{error.args[0].str()}. Messages may have {self.largest:,} bytes: to allow more, "
-                f"set {_LARGEST} in [kafka.producer], and what the brokers take"
+                f"cannot send a message of {len(value):,} bytes to {topic}: "
+                f"{error.args[0].str()}. Messages may have up to {self.largest:,} bytes: to allow "
+                f"more, raise {_LARGEST} in [kafka.producer], and the limit of the brokers"
             ) from None
         return True
 
@@ -310,8 +311,8 @@ class Producer:
             StreamError: The broker rejected a message.
         """
         self._producer.poll(0)
-        if self._lost:
-            raise StreamError(f"the broker did not take a message: {self._lost[0]}")
+        if self._rejected:
+            raise StreamError(f"the broker rejected a message: {self._rejected[0]}")
 
     def n_partitions(self) -> dict[str, int] | None:
         """Return the number of partitions of each topic; None if the brokers do not answer.
@@ -332,15 +333,15 @@ class Producer:
 
     def _delivered(self, error: Any, message: Message) -> None:
         if error is not None:
-            self._lost.append(f"{message.topic()}:{message.partition()}: {error.str()}")
+            self._rejected.append(f"{message.topic()}:{message.partition()}: {error.str()}")
 
     def _failed(self, error: Any) -> None:
-        _told(error)
+        _log_error(error)
         if error.fatal():
-            self._lost.append(error.str())
+            self._rejected.append(error.str())
 
 
-def _told(error: Any) -> None:
+def _log_error(error: Any) -> None:
     LOG.warning("kafka: %s", error.str())
 
 
@@ -352,7 +353,8 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
         first = error.args[0]
         told = first if isinstance(first, str) else first.str().strip()
         raise StreamError(
-            f"kafka: options, consumer or producer: {told}. They are those of confluent-kafka"
+            f"kafka: wrong option: {told}. The keys options, consumer and producer of [kafka] take "
+            "options of confluent-kafka"
         ) from None
 
 
@@ -363,5 +365,5 @@ def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
         found |= layer
     own = sorted(_OWNED & {key for layer in layers[1:] for key in layer})
     if own:
-        raise StreamError(f"{own[0]} is not an option: a stream sets it itself. Leave it out")
+        raise StreamError(f"kafka: the stream sets the option {own[0]} itself. Leave it out")
     return found

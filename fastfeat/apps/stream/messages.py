@@ -15,20 +15,20 @@ from fastfeat.apps.stream.config import Topic
 from fastfeat.apps.stream.outputs import Reason
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import DataType, Table, cast, pa
-from fastfeat.io.columns.json_values import Times, column_of
+from fastfeat.io.columns.json_values import JsonTimeFormat, column_of
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.json_text import read_objects
-from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.io.sources.stream_size import unpacked_bytes
 from fastfeat.ir.dtypes import DType
 
-Types = Mapping[str, DType]
+ColumnDTypes = Mapping[str, DType]
 Numbers = NDArray[Any]
 _MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
 """Limits of an unpacked Arrow message: a kilobyte can claim to hold gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class DecodedRows:
     """Rows decoded from messages, and the message of each.
 
     Args:
@@ -43,7 +43,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Poison:
+class UnreadableMessage:
     """A message that cannot be read.
 
     Args:
@@ -60,13 +60,13 @@ class Poison:
 class Decode(Protocol):
     """A function that decodes messages to rows; it raises ValueError if any cannot be read."""
 
-    def __call__(self, values: Sequence[bytes]) -> Rows:
+    def __call__(self, values: Sequence[bytes]) -> DecodedRows:
         """Return the rows of the messages, in their order."""
         ...
 
 
 def decoder(
-    topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
+    topic: Topic, types: ColumnDTypes, may_lack: Collection[str] = (), folder: Path | None = None
 ) -> Decode:
     """Return the function that decodes messages of a topic.
 
@@ -83,7 +83,8 @@ def decoder(
         if name not in types:
             known = ", ".join(types)
             raise InvalidConfig(
-                f"columns of topic {topic.topic}: the plan reads no {name!r}; it reads {known}"
+                f"columns of topic {topic.topic}: the plan reads no column {name!r}; it reads "
+                f"{known}"
             )
     names = {name: topic.columns.get(name, name) for name in types}
     is_free = topic.absent == "missing"
@@ -97,26 +98,32 @@ def decoder(
             return _avro(names, needed, types, record_reader(topic, folder))
 
 
-def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
+def decode_messages(
+    decode: Decode, values: Sequence[bytes | None]
+) -> tuple[DecodedRows, list[UnreadableMessage]]:
     """Return the rows of the readable messages of a batch, and the unreadable messages.
 
     All messages are decoded at once. If that fails, the batch is halved until each unreadable
     message is alone. Messages that are None or empty cannot be read.
     """
-    poison = [Poison(at, "the message is empty") for at, value in enumerate(values) if not value]
+    poison = [
+        UnreadableMessage(at, "the message is empty")
+        for at, value in enumerate(values)
+        if not value
+    ]
     given = [(at, value) for at, value in enumerate(values) if value]
-    pieces: list[tuple[list[int], Rows]] = []
-    _halved(decode, given, pieces, poison)
+    pieces: list[tuple[list[int], DecodedRows]] = []
+    _decode_in_halves(decode, given, pieces, poison)
     if not pieces:
-        return _joined([([], decode([]))]), sorted(poison, key=lambda each: each.message)
-    return _joined(pieces), sorted(poison, key=lambda each: each.message)
+        return _join_rows([([], decode([]))]), sorted(poison, key=lambda each: each.message)
+    return _join_rows(pieces), sorted(poison, key=lambda each: each.message)
 
 
-def _halved(
+def _decode_in_halves(
     decode: Decode,
     given: Sequence[tuple[int, bytes]],
-    pieces: list[tuple[list[int], Rows]],
-    poison: list[Poison],
+    pieces: list[tuple[list[int], DecodedRows]],
+    poison: list[UnreadableMessage],
 ) -> None:
     if not given:
         return
@@ -125,47 +132,47 @@ def _halved(
     except ValueError as error:  # pyarrow's errors are ValueErrors too
         if len(given) == 1:
             kind: Reason = "schema" if isinstance(error, UnknownSchema) else "unreadable"
-            poison.append(Poison(given[0][0], _first_line(error), kind))
+            poison.append(UnreadableMessage(given[0][0], _first_line(error), kind))
             return
         middle = len(given) // 2
-        _halved(decode, given[:middle], pieces, poison)
-        _halved(decode, given[middle:], pieces, poison)
+        _decode_in_halves(decode, given[:middle], pieces, poison)
+        _decode_in_halves(decode, given[middle:], pieces, poison)
     else:
         pieces.append(([at for at, _ in given], rows))
 
 
-def _joined(pieces: Sequence[tuple[list[int], Rows]]) -> Rows:
+def _join_rows(pieces: Sequence[tuple[list[int], DecodedRows]]) -> DecodedRows:
     message: list[Numbers] = [np.asarray(at, np.int64)[rows.message] for at, rows in pieces]
     within: list[Numbers] = [rows.within for _, rows in pieces]
     table = pa.concat_tables([rows.table for _, rows in pieces])
-    return Rows(table, np.concatenate(message), np.concatenate(within))
+    return DecodedRows(table, np.concatenate(message), np.concatenate(within))
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _one_each(table: Table) -> Rows:
+def _one_each(table: Table) -> DecodedRows:
     n_rows: int = table.num_rows
-    return Rows(table, np.arange(n_rows), np.zeros(n_rows, np.int64))
+    return DecodedRows(table, np.arange(n_rows), np.zeros(n_rows, np.int64))
 
 
-def _lacks(given: str) -> ValueError:
+def _missing_column_error(given: str) -> ValueError:
     return ValueError(
-        f"the message lacks {given!r}. Where that says that there is no value, write "
+        f"the message lacks {given!r}. If that means that the value is missing, write "
         "absent = 'missing' for the topic"
     )
 
 
 def _json(
-    names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: Times
+    names: Mapping[str, str], needed: Mapping[str, str], types: ColumnDTypes, times: JsonTimeFormat
 ) -> Decode:
     """Return a function that decodes JSON messages, one object each.
 
     Values are converted by the rules of the HTTP server.
     """
 
-    def decode(values: Sequence[bytes]) -> Rows:
+    def decode(values: Sequence[bytes]) -> DecodedRows:
         objects = read_objects(values)
         made: dict[str, Any] = {}
         for name, dtype in types.items():
@@ -174,7 +181,7 @@ def _json(
                 column = [row[given] for row in objects]
             except KeyError:
                 if name in needed:
-                    raise _lacks(given) from None
+                    raise _missing_column_error(given) from None
                 column = [row.get(given) for row in objects]
             made[name] = column_of(column, given, dtype, times)
         return _one_each(pa.table(made))
@@ -182,17 +189,19 @@ def _json(
     return decode
 
 
-def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
+def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: ColumnDTypes) -> Decode:
     """Return a function that decodes messages that are Arrow IPC streams."""
     wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
     empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
 
-    def decode(values: Sequence[bytes]) -> Rows:
-        tables = [_conformed(_stream(value), names, needed, wanted) for value in values]
+    def decode(values: Sequence[bytes]) -> DecodedRows:
+        tables = [_conform(_stream(value), names, needed, wanted) for value in values]
         lengths = [table.num_rows for table in tables]
         within: list[Numbers] = [np.arange(length) for length in [0, *lengths]]
         table = pa.concat_tables([empty, *tables]).combine_chunks()
-        return Rows(table, np.repeat(np.arange(len(values)), lengths), np.concatenate(within))
+        return DecodedRows(
+            table, np.repeat(np.arange(len(values)), lengths), np.concatenate(within)
+        )
 
     return decode
 
@@ -201,17 +210,19 @@ def _stream(value: bytes) -> Table:
     try:
         n_bytes = unpacked_bytes(value)
         if n_bytes > _MOST_BYTES:
-            raise ValueError(f"the message has {n_bytes:,} bytes unpacked, above {_MOST_BYTES:,}")
+            told = f"the message has {n_bytes:,} bytes when unpacked"
+            raise ValueError(f"{told}, more than the limit of {_MOST_BYTES:,}")
         table = pa.ipc.open_stream(value).read_all()
         if table.num_rows > _MOST_ROWS:
-            raise ValueError(f"the message has {table.num_rows:,} rows, above {_MOST_ROWS:,}")
+            told = f"the message has {table.num_rows:,} rows, more than the limit of {_MOST_ROWS:,}"
+            raise ValueError(told)
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"the message is no Arrow IPC stream: {_first_line(error)}") from error
+        raise ValueError(f"the message is not an Arrow IPC stream: {_first_line(error)}") from error
     return table
 
 
-def _conformed(
+def _conform(
     table: Table,
     names: Mapping[str, str],
     needed: Mapping[str, str],
@@ -226,10 +237,10 @@ def _conformed(
     for name, kind in wanted.items():
         given = names[name]
         if there.count(given) > 1:
-            raise ValueError(f"the message has {there.count(given)} columns {given!r}")
+            raise ValueError(f"the message has {there.count(given)} columns named {given!r}")
         if given not in there:
             if name in needed:
-                raise _lacks(given)
+                raise _missing_column_error(given)
             made[name] = pa.nulls(table.num_rows, kind)
             continue
         column = table.column(given)
@@ -243,17 +254,17 @@ def _conformed(
 def _avro(
     names: Mapping[str, str],
     needed: Mapping[str, str],
-    types: Types,
+    types: ColumnDTypes,
     read: Callable[[bytes], Mapping[str, Any]],
 ) -> Decode:
     """Return a function that decodes messages that are Avro records."""
     wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
 
-    def decode(values: Sequence[bytes]) -> Rows:
+    def decode(values: Sequence[bytes]) -> DecodedRows:
         records = [read(value) for value in values]
         for given in needed.values():
             if any(given not in record for record in records):
-                raise _lacks(given)
+                raise _missing_column_error(given)
         made: dict[str, Any] = {}
         for name, given, kind in wanted:
             try:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, get_args
 
 from fastfeat.apps.stream.outputs import Reason
-from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Labels, family, histogram
+from fastfeat.io.prometheus import CONTENT_TYPE, Durations, MetricLabels, family, histogram
 from fastfeat.live.state.held_up import HeldUp
 
 
@@ -26,7 +26,7 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class PartitionMeasure:
     """The position and size of a partition's state.
 
     Args:
@@ -45,7 +45,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MetricSample:
     """One metric value for Prometheus.
 
     Args:
@@ -59,13 +59,13 @@ class Sample:
     name: str
     kind: str
     told: str
-    labels: Labels
+    labels: MetricLabels
     value: float
 
 
 def samples_of(
-    done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
-) -> list[Sample]:
+    done: Measured, measures: Mapping[int, PartitionMeasure], n_checkpoints: int, topic: str
+) -> list[MetricSample]:
     """Return the values of all metrics of a stream.
 
     Args:
@@ -75,45 +75,53 @@ def samples_of(
         topic: Topic of the events.
     """
     found = [
-        Sample("events_total", "counter", "Events answered.", (), done.n_events),
-        Sample("batches_total", "counter", "Micro-batches processed.", (), done.n_batches),
-        Sample(
+        MetricSample("events_total", "counter", "Events answered.", (), done.n_events),
+        MetricSample("batches_total", "counter", "Micro-batches processed.", (), done.n_batches),
+        MetricSample(
             "repeats_total", "counter", "Messages polled again and skipped.", (), done.n_repeated
         ),
-        Sample("checkpoints_total", "counter", "Commits of partition states.", (), n_checkpoints),
-        Sample("partitions", "gauge", "Partitions assigned to this member.", (), len(measures)),
+        MetricSample(
+            "checkpoints_total", "counter", "Commits of partition states.", (), n_checkpoints
+        ),
+        MetricSample(
+            "partitions", "gauge", "Partitions assigned to this member.", (), len(measures)
+        ),
     ]
     for name in get_args(Reason):
         told = "Messages and rows refused as dead letters, by reason."
-        found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
+        found.append(
+            MetricSample("dead_total", "counter", told, (("kind", name),), done.dead[name])
+        )
     for name, n in sorted(done.taken.items()):
         told = (
             "Rows by kind of event (late, dropped, repeated and others) since the state was opened."
         )
-        found.append(Sample("rows_total", "counter", told, (("what", name),), n))
+        found.append(MetricSample("rows_total", "counter", told, (("what", name),), n))
     for name, n in sorted(done.violations.items()):
         told = "Rows that broke a rule of the contract since the state was opened, by rule."
-        found.append(Sample("contract_violations_total", "counter", told, (("rule", name),), n))
+        found.append(
+            MetricSample("contract_violations_total", "counter", told, (("rule", name),), n)
+        )
     for number, one in sorted(measures.items()):
         of = (("topic", topic), ("partition", str(number)))
         found += [
-            Sample("lag", "gauge", "Events not answered yet.", of, one.lag),
-            Sample("offset", "gauge", "Offset that the state has reached.", of, one.offset),
-            Sample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
+            MetricSample("lag", "gauge", "Events not answered yet.", of, one.lag),
+            MetricSample("offset", "gauge", "Offset that the state has reached.", of, one.offset),
+            MetricSample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
         ]
         for order, n in one.n_entities.items():
             told = "Entities of the state, by key columns."
-            found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
+            found.append(MetricSample("entities", "gauge", told, (*of, ("order", order)), n))
         for held in one.held_up:
             told = "Late rows of an entity held up by an event that is ahead in time."
             where = (*of, ("order", held.order), ("event", held.place))
-            found.append(Sample("held_up_rows", "gauge", told, where, held.n_late))
+            found.append(MetricSample("held_up_rows", "gauge", told, where, held.n_late))
     return found
 
 
-def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
+def metrics_text(samples: Sequence[MetricSample], latency: Durations) -> bytes:
     """Return metric values, and the latency of micro-batches in seconds, as Prometheus text."""
-    families: dict[tuple[str, str, str], list[tuple[Labels, float]]] = {}
+    families: dict[tuple[str, str, str], list[tuple[MetricLabels, float]]] = {}
     for each in samples:
         families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
     parts = [

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidConfig, InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, call, cast, pa
 
@@ -62,7 +62,7 @@ class PackedRow:
     features: Mapping[str, Any]
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def entity_key(prefix: str, values: Sequence[Any]) -> str:
     """Return the key under which an entity's features are stored.
 
@@ -95,7 +95,8 @@ def check_packed(schema: Schema) -> None:
     for field in schema:
         if not _is_bytes(field.type) and _width(field.type) is None:
             raise InvalidConfig(
-                f"out.valkey: a packed row has no place for {field.type}, which {field.name!r} is"
+                f"out.valkey: cannot store the feature {field.name!r} of type {field.type}. Leave "
+                "out the feature, or [out.valkey]"
             )
 
 
@@ -149,7 +150,7 @@ def packed_rows(
     return packed
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
     """Return the features in a value that was read from Valkey or Redis.
 
@@ -161,7 +162,7 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
         InvalidData: The bytes are not a packed row, or have another schema.
     """
     if len(content) < _HEAD.size or content[:4] != MAGIC:
-        raise InvalidData(f"these bytes are no packed row: they begin with {content[:4]!r}")
+        raise InvalidData(f"these bytes are not a packed row: they begin with {content[:4]!r}")
     _, partition, offset, time_ms, digest, n_topic = _HEAD.unpack_from(content)
     at = _HEAD.size + n_topic
     topic_bytes = content[_HEAD.size : at]
@@ -187,11 +188,11 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
                     found[name] = value.decode() if _is_text(kind) else value
                 at += n_bytes
     except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
-        raise InvalidData(f"this packed row is one of another schema: {error}") from error
+        raise InvalidData(f"this packed row has another schema: {error}") from error
     if at != len(content):
         raise InvalidData(
-            f"this packed row has {len(content)} bytes, and a row of the schema {at}: it is one of "
-            "another"
+            f"this packed row has another schema: it has {len(content)} bytes, but a row of the "
+            f"given schema has {at}"
         )
     return PackedRow(topic, partition, offset, time_ms, digest.hex(), found)
 

@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.apps.stream.job import Job
-from fastfeat.apps.stream.kafka import LOG, Message, Place
-from fastfeat.apps.stream.messages import Decode, Rows, decoded
+from fastfeat.apps.stream.job import StreamJob
+from fastfeat.apps.stream.kafka import LOG, Message, TopicPlace
+from fastfeat.apps.stream.messages import Decode, DecodedRows, decode_messages
 from fastfeat.apps.stream.outputs import DeadLetter, Outputs, Sink
-from fastfeat.apps.stream.place_lock import PlaceLock
-from fastfeat.apps.stream.row_intake import RefusedRow, Span, applied, kind_of, processed
-from fastfeat.apps.stream.source_order import Order
+from fastfeat.apps.stream.row_intake import (
+    OffsetSpan,
+    RefusedRow,
+    apply_rows,
+    kind_of,
+    process_rows,
+)
+from fastfeat.apps.stream.source_order import SourceOrder
+from fastfeat.apps.stream.state_lock import StateLock
 from fastfeat.errors import ContractBroken, FutureRow, LateRow, StreamError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.prometheus import Durations
@@ -24,7 +30,7 @@ from fastfeat.live.live import Live
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingOutputs:
     """Outputs of a micro-batch that a sink has not fully accepted.
 
     Args:
@@ -39,7 +45,7 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Done:
+class PartitionCounters:
     """Counters of a partition since it was opened.
 
     Args:
@@ -60,7 +66,7 @@ class Done:
     violations: Counter[str] = field(default_factory=Counter[str])
     latency: Durations = field(default_factory=Durations)
 
-    def add(self, other: Done) -> None:
+    def add(self, other: PartitionCounters) -> None:
         """Add the counters of `other` to these."""
         self.n_events += other.n_events
         self.n_batches += other.n_batches
@@ -71,7 +77,7 @@ class Done:
         self.latency.add(other.latency)
 
 
-class Partition:
+class EventPartition:
     """One partition of the events that this member owns.
 
     Args:
@@ -85,17 +91,17 @@ class Partition:
 
     def __init__(
         self,
-        job: Job,
+        job: StreamJob,
         number: int,
         live: Live,
-        lock: PlaceLock,
+        lock: StateLock,
         sinks: Sequence[Sink],
         start: int,
     ) -> None:
         self.job, self.number, self.live = job, number, live
-        self.place: Place = (job.config.events.topic, number)
+        self.place: TopicPlace = (job.config.events.topic, number)
         self.source = source_of(self.place)
-        self.done = Done()
+        self.done = PartitionCounters()
         self.last_checkpoint = time.monotonic()
         self._lock, self._sinks = lock, sinks
         self._committed = dict(live.offsets)
@@ -103,10 +109,10 @@ class Partition:
         self._start = self._position = start
         self.received = 0.0
         self.asked, self.known_end = -1.0, 0
-        self._waiting: list[deque[Waiting]] = [deque() for _ in sinks]
+        self._waiting: list[deque[WaitingOutputs]] = [deque() for _ in sinks]
         is_ordered = job.outcomes is not None or bool(job.tables)
         path = job.state_path(number).with_suffix(".order")
-        self.order = Order(path, live.offsets, is_kept=is_ordered)
+        self.order = SourceOrder(path, live.offsets, is_kept=is_ordered)
         for sink in sinks:
             sink.opened(number)
 
@@ -165,7 +171,7 @@ class Partition:
         outputs = self._outputs(messages)
         self.order.step(self.source, outputs.end)
         for waiting in self._waiting:
-            waiting.append(Waiting(outputs, 0, since))
+            waiting.append(WaitingOutputs(outputs, 0, since))
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
         self.done.taken = Counter(self.live.counts)
@@ -173,7 +179,7 @@ class Partition:
         self.done.dead.update(letter.kind for letter in outputs.dead)
         return True
 
-    def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
+    def apply(self, place: TopicPlace, name: str, messages: Sequence[Message]) -> None:
         """Apply outcomes, or rows of a lookup table, to the state.
 
         Args:
@@ -194,12 +200,12 @@ class Partition:
             else:
                 self.live.outcomes(given, **where)
 
-        refused = applied(self.live, call, Span(source, rows.table, offsets, first, end))
-        dead += self._refusals(refused, rows, messages)
+        refused = apply_rows(self.live, call, OffsetSpan(source, rows.table, offsets, first, end))
+        dead += self._refused_letters(refused, rows, messages)
         if dead:
             nothing = self._made(messages, rows, [], None, dead)
             for waiting in self._waiting:
-                waiting.append(Waiting(nothing, 0, time.monotonic()))
+                waiting.append(WaitingOutputs(nothing, 0, time.monotonic()))
             self.done.dead.update(letter.kind for letter in dead)
 
     def put(self) -> bool:
@@ -277,14 +283,14 @@ class Partition:
         rows, ahead = self._without_ahead(rows, messages)
         offsets = [messages[at].offset() for at in rows.message.tolist()]
         end = messages[-1].offset() + 1
-        span = Span(self.source, rows.table, offsets, messages[0].offset(), end)
-        features, taken, refused = processed(self.live, span)
-        dead += ahead + self._refusals(refused, rows, messages)
+        span = OffsetSpan(self.source, rows.table, offsets, messages[0].offset(), end)
+        features, taken, refused = process_rows(self.live, span)
+        dead += ahead + self._refused_letters(refused, rows, messages)
         return self._made(messages, rows, taken, features, dead)
 
     def _without_ahead(
-        self, rows: Rows, messages: Sequence[Message]
-    ) -> tuple[Rows, list[DeadLetter]]:
+        self, rows: DecodedRows, messages: Sequence[Message]
+    ) -> tuple[DecodedRows, list[DeadLetter]]:
         """Refuse rows again that were refused before a crash, because their time was in the future.
 
         The clock has moved on, so they would be accepted now, and outputs would differ. Returns the
@@ -298,18 +304,18 @@ class Partition:
         ]
         is_ahead = np.array([place in self.order.ahead for place in places], bool)
         letters = [
-            _letter(messages[at], row, "future", "it was ahead of the clock when it came")
+            _letter(messages[at], row, "future", "it was ahead of the clock on arrival")
             for at, row in zip(
                 rows.message[is_ahead].tolist(), rows.within[is_ahead].tolist(), strict=True
             )
         ]
         others = rows.table.filter(pa.array(~is_ahead))
-        return Rows(others, rows.message[~is_ahead], rows.within[~is_ahead]), letters
+        return DecodedRows(others, rows.message[~is_ahead], rows.within[~is_ahead]), letters
 
     def _made(
         self,
         messages: Sequence[Message],
-        rows: Rows,
+        rows: DecodedRows,
         taken: Sequence[int],
         features: Table | None,
         dead: list[DeadLetter],
@@ -335,14 +341,16 @@ class Partition:
             dead=sorted(dead, key=lambda letter: (letter.offset, letter.row)),
         )
 
-    def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:
-        rows, poison = decoded(decode, [message.value() for message in messages])
+    def _read(
+        self, decode: Decode, messages: Sequence[Message]
+    ) -> tuple[DecodedRows, list[DeadLetter]]:
+        rows, poison = decode_messages(decode, [message.value() for message in messages])
         dead = [_letter(messages[each.message], -1, each.kind, each.reason) for each in poison]
         self._check_letters(dead)
         return rows, dead
 
-    def _refusals(
-        self, refused: Sequence[RefusedRow], rows: Rows, messages: Sequence[Message]
+    def _refused_letters(
+        self, refused: Sequence[RefusedRow], rows: DecodedRows, messages: Sequence[Message]
     ) -> list[DeadLetter]:
         dead: list[DeadLetter] = []
         for each in refused:
@@ -354,7 +362,7 @@ class Partition:
                 self.live.count_late(each.error)
             message, row = messages[rows.message[each.row]], int(rows.within[each.row])
             if isinstance(each.error, FutureRow):
-                self.order.put_ahead(message.offset(), row)
+                self.order.record_ahead(message.offset(), row)
             dead.append(_letter(message, row, kind_of(each.error), str(each.error)))
         self._check_letters(dead)
         return dead
@@ -363,12 +371,12 @@ class Partition:
         if dead and self.job.config.dead_letters is None:
             first = dead[0]
             raise StreamError(
-                f"{first.topic}:{first.partition} offset {first.offset}: {first.reason}. To send "
-                "such messages away and go on, name a topic for them: [dead_letters]"
+                f"{first.topic}:{first.partition} offset {first.offset}: {first.reason}. To "
+                "continue without such messages, configure a topic for them: [dead_letters]"
             )
 
 
-def source_of(place: Place) -> str:
+def source_of(place: TopicPlace) -> str:
     """Return the name of a topic's partition in a state, such as "events:0"."""
     return f"{place[0]}:{place[1]}"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from fastfeat.apps.stream.job import Job
+from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.kafka import LOG, Consumer
 from fastfeat.apps.stream.outputs import Sink
-from fastfeat.apps.stream.partition import Partition, source_of
-from fastfeat.apps.stream.place_lock import PlaceLock
+from fastfeat.apps.stream.partition import EventPartition, source_of
+from fastfeat.apps.stream.state_lock import StateLock
 from fastfeat.errors import StateError, StreamError
 from fastfeat.live.live import Live
 
 
-class Openings:
+class PartitionOpener:
     """Opens assigned partitions, and remembers those with states that cannot be opened yet.
 
     Args:
@@ -23,7 +23,7 @@ class Openings:
         sinks: Targets of the outputs.
     """
 
-    def __init__(self, job: Job, consumer: Consumer, sinks: Sequence[Sink]) -> None:
+    def __init__(self, job: StreamJob, consumer: Consumer, sinks: Sequence[Sink]) -> None:
         self._job, self._consumer, self._sinks = job, consumer, sinks
         self._since: dict[int, float] = {}
 
@@ -36,7 +36,7 @@ class Openings:
         """Stop waiting for a partition that was taken away from this member."""
         self._since.pop(number, None)
 
-    def open(self, number: int) -> Partition | None:
+    def open(self, number: int) -> EventPartition | None:
         """Return an opened partition; None while its state is locked or the brokers do not answer.
 
         Raises:
@@ -48,18 +48,18 @@ class Openings:
         is_first = number not in self._since
         since = self._since.setdefault(number, time.monotonic())
         path = self._job.state_path(number).with_suffix(".lock")
-        lock = PlaceLock.take(path)
+        lock = StateLock.take(path)
         if lock is None:
             waited = time.monotonic() - since
             if waited > self._job.config.lock_wait_s:
                 raise StateError(
-                    f"{self._job.state_path(number)}: process {PlaceLock.holder(path)} has had it "
-                    f"for {waited:.0f} s, though its partition is this member's now. End that "
-                    "process, or wait for longer: lock_wait"
+                    f"{self._job.state_path(number)}: process {StateLock.holder(path)} has locked "
+                    f"the state for {waited:.0f} s, although its partition is now assigned to this "
+                    "process. End the other process, or raise lock_wait in the configuration"
                 )
             if is_first:
-                told = self._job.state_path(number), PlaceLock.holder(path)
-                LOG.warning("%s is waited for: process %s has it", *told)
+                told = self._job.state_path(number), StateLock.holder(path)
+                LOG.warning("waiting for %s: process %s has locked it", *told)
             return None
         try:
             bounds = self._bounds(number)
@@ -76,7 +76,7 @@ class Openings:
     def _bounds(self, number: int) -> tuple[int, int] | None:
         return self._consumer.bounds((self._job.config.events.topic, number))
 
-    def _opened(self, number: int, lock: PlaceLock, bounds: tuple[int, int]) -> Partition:
+    def _opened(self, number: int, lock: StateLock, bounds: tuple[int, int]) -> EventPartition:
         job = self._job
         if not job.state_path(number).exists():
             self._check_new(number, bounds[0])
@@ -86,7 +86,7 @@ class Openings:
         except BaseException:
             live.discard()
             raise
-        return Partition(job, number, live, lock, self._sinks, start)
+        return EventPartition(job, number, live, lock, self._sinks, start)
 
     def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
         """Return the offset at which a partition with this state continues to read.
@@ -102,20 +102,21 @@ class Openings:
         )
         if others:
             raise StateError(
-                f"{path}: it has rows of {', '.join(others)}: it is not the state of "
-                f"{source_of(place)}, or not that alone. Put each state back in its place"
+                f"{path}: the state has rows of {', '.join(others)}, so it is not the state of "
+                f"{source_of(place)} alone. Move each state file back to its place"
             )
         start = live.offsets.get(source_of(place), low)
         if start < low:
             raise StreamError(
-                f"{source_of(place)} begins at offset {low}, and its state {path} goes on at "
-                f"{start}: the rows between are gone. Restore the topic; or remove the state and "
-                "begin anew with start = 'retained'"
+                f"{source_of(place)} begins at offset {low}, but its state {path} continues at "
+                f"offset {start}: the rows between are lost. Restore the topic; or delete the "
+                "state, and begin a new one with start = 'retained'"
             )
         if start > end == 0:  # if the topic has rows, the consumer reports a bad offset itself
             raise StreamError(
-                f"{source_of(place)} is empty, and its state {path} goes on at {start}: the topic "
-                "was made again. Restore it; or remove the state, and begin anew"
+                f"{source_of(place)} is empty, but its state {path} continues at offset "
+                f"{start}: the topic was deleted and created again. Restore the topic; or delete "
+                "the state, and begin a new one"
             )
         return start
 
@@ -129,15 +130,15 @@ class Openings:
         if low > 0 and self._job.config.start == "beginning":
             raise StreamError(
                 f"{source_of(place)}: there is no state {self._job.state_path(number)}, and it "
-                f"cannot be made again: the topic begins at offset {low}. Restore the folder of "
-                "states; or begin with the rows that are there, and give those before them by "
-                "history=: start = 'retained'"
+                f"cannot be rebuilt, because the topic begins at offset {low}. Restore the folder "
+                "of states; or begin with the rows that are left: start = 'retained', with the "
+                "earlier rows as history"
             )
         committed = self._consumer.committed(place)
         if committed > low:
             LOG.warning(
-                "%s: the group was at offset %d and there is no state: it is made again from "
-                "offset %d on, and all outputs are sent again",
+                "%s: the group was at offset %d, but there is no state: it is rebuilt from offset "
+                "%d on, and all outputs are sent again",
                 source_of(place),
                 committed,
                 low,

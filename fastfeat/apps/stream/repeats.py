@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 
-Source = tuple[str, int]
-LastOffsets = MutableMapping[Source, tuple[int, int]]
+EventSource = tuple[str, int]
+LastOffsets = MutableMapping[EventSource, tuple[int, int]]
 """Offset and row of the last features seen, by topic and partition of the events."""
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Generator[Any]:
     """Yield the messages of a topic of features, or of dead letters, that were not seen before.
 
@@ -42,18 +42,20 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
             place = (int(headers["fastfeat.offset"]), int(headers.get("fastfeat.row", 0)))
         except KeyError as error:
             raise InvalidData(
-                f"a message lacks the header {error}: it is none of a stream's in JSON. Rows in "
-                "Arrow: drop_repeated_rows"
+                f"a message lacks the header {error}, so it is not a JSON message of a stream. For "
+                "Arrow messages, use drop_repeated_rows"
             ) from None
         except ValueError as error:  # not a number, or not UTF-8
-            raise InvalidData(f"a message has headers that no stream writes: {error}") from None
+            raise InvalidData(
+                f"a message has headers that fastfeat does not write: {error}"
+            ) from None
         if place > known.get(source, (-1, -1)):
             known[source] = place
             yield message
 
 
-@explaining_as("fastfeat.apps.stream.", {})
-def drop_repeated_rows(features: Table, source: Source, seen: LastOffsets) -> Table:
+@with_argument_errors_as("fastfeat.apps.stream.", {})
+def drop_repeated_rows(features: Table, source: EventSource, seen: LastOffsets) -> Table:
     """Return the rows of an Arrow message that were not seen before.
 
     Args:

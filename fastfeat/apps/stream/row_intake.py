@@ -40,7 +40,7 @@ class RefusedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetSpan:
     """Rows of one source, and the range of offsets that their messages cover.
 
     Args:
@@ -58,34 +58,34 @@ class Span:
     end: int
 
 
-def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow]]:
+def process_rows(live: Live, span: OffsetSpan) -> tuple[Table, list[int], list[RefusedRow]]:
     """Add events to a state; return features, the indices of accepted rows, and refused rows."""
     pieces: list[Table] = []
     taken: list[int] = []
 
-    def take(piece: Span, at: int) -> None:
+    def take(piece: OffsetSpan, at: int) -> None:
         given = live.process(piece.rows, source=piece.source, first=piece.first, end=piece.end)
         pieces.append(one_table(given))
         taken.extend(range(at, at + piece.rows.num_rows))
 
-    refused = _halved(take, span, 0)
+    refused = _take_in_halves(take, span, 0)
     if not pieces or live.offsets.get(span.source, 0) < span.end:
-        take(_rest(span, live), 0)
+        take(_span_without_rows(span, live), 0)
     return pa.concat_tables(pieces), taken, refused
 
 
-def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRow]:
+def apply_rows(live: Live, call: Callable[..., None], span: OffsetSpan) -> list[RefusedRow]:
     """Apply outcomes, or rows of a lookup table, to the state; return the refused rows.
 
     `call` is the method of the live plan that applies rows.
     """
 
-    def take(piece: Span, at: int) -> None:
+    def take(piece: OffsetSpan, at: int) -> None:
         call(piece.rows, source=piece.source, first=piece.first, end=piece.end)
 
-    refused = _halved(take, span, 0)
+    refused = _take_in_halves(take, span, 0)
     if live.offsets.get(span.source, 0) < span.end:
-        take(_rest(span, live), 0)
+        take(_span_without_rows(span, live), 0)
     return refused
 
 
@@ -115,7 +115,9 @@ def kind_of(error: FastfeatError) -> Reason:
             return "refused"
 
 
-def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
+def _take_in_halves(
+    take: Callable[[OffsetSpan, int], None], span: OffsetSpan, at: int
+) -> list[RefusedRow]:
     """Pass rows to `take`; if it raises, pass each half, down to single rows; return refused rows.
 
     `at` is the index of the first row. If a half ends inside a message, its range of offsets ends
@@ -132,16 +134,16 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
         n_left = n_rows // 2
         between = span.offsets[n_left]
         rows, offsets = span.rows, span.offsets
-        left = Span(span.source, rows.slice(0, n_left), offsets[:n_left], span.first, between)
-        right = Span(span.source, rows.slice(n_left), offsets[n_left:], between, span.end)
-        return _halved(take, left, at) + _halved(take, right, at + n_left)
+        left = OffsetSpan(span.source, rows.slice(0, n_left), offsets[:n_left], span.first, between)
+        right = OffsetSpan(span.source, rows.slice(n_left), offsets[n_left:], between, span.end)
+        return _take_in_halves(take, left, at) + _take_in_halves(take, right, at + n_left)
     return []
 
 
-def _rest(span: Span, live: Live) -> Span:
+def _span_without_rows(span: OffsetSpan, live: Live) -> OffsetSpan:
     """Return a span without rows, with the same end as `span`.
 
     Applying it moves the offset of the state past refused rows.
     """
     first = max(span.first, live.offsets.get(span.source, 0))
-    return Span(span.source, span.rows.slice(0, 0), (), first, span.end)
+    return OffsetSpan(span.source, span.rows.slice(0, 0), (), first, span.end)

@@ -14,20 +14,20 @@ from typing import Any
 
 from fastfeat.apps.stream.config import Config
 from fastfeat.apps.stream.config_file import config_of, read_config
-from fastfeat.apps.stream.job import Job, job_of
+from fastfeat.apps.stream.job import StreamJob, job_of
 from fastfeat.apps.stream.kafka import LOG, Consumer, Message, Producer
-from fastfeat.apps.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
+from fastfeat.apps.stream.metrics import MetricsServer, PartitionMeasure, metrics_text, samples_of
 from fastfeat.apps.stream.outputs import Sink
-from fastfeat.apps.stream.partition import Done, Partition
-from fastfeat.apps.stream.partition_opening import Openings
+from fastfeat.apps.stream.partition import EventPartition, PartitionCounters
+from fastfeat.apps.stream.partition_opening import PartitionOpener
 from fastfeat.apps.stream.side_topics import Sides, advance, check_counts
 from fastfeat.apps.stream.to_kafka import DeadLetters, ToKafka
 from fastfeat.apps.stream.to_parquet import ToParquet
 from fastfeat.apps.stream.to_valkey import ToValkey
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import FastfeatError, StreamError
-from fastfeat.live.ahead import told_without_limit
 from fastfeat.live.drift_gauges import DriftGauges
+from fastfeat.live.max_ahead import describe_missing_limit
 
 _CLOSES_WITHIN_S = 10.0
 _FLUSHES_WITHIN_S = 1.0
@@ -50,7 +50,7 @@ class Summary:
     n_checkpoints: int
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def run(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
     *,
@@ -86,32 +86,32 @@ def run(
         case _:
             told = read_config(config)
     stopped = threading.Event() if stop is None else stop
-    stream = Stream(job_of(told))
-    with _stopped_by_signals(stopped):
+    stream = StreamMember(job_of(told))
+    with _stop_on_signals(stopped):
         return stream.run(stopped)
 
 
-class Stream:
+class StreamMember:
     """One member of a Kafka consumer group: it reads its partitions and answers their events."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: StreamJob) -> None:
         self._job, config = job, job.config
         try:
             config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or error
-            raise StreamError(f"state: cannot make the folder {config.state}: {told}") from None
+            raise StreamError(f"state: cannot create the folder {config.state}: {told}") from None
         self._consumer = Consumer(config.kafka, config.group)
         buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
         self._producer = Producer(config.kafka, buffer_bytes)
         self._sinks: list[Sink] = []
         self._sides: Sides | None = None
-        self._openings = Openings(job, self._consumer, self._sinks)
-        self._partitions: dict[int, Partition] = {}
+        self._openings = PartitionOpener(job, self._consumer, self._sinks)
+        self._partitions: dict[int, EventPartition] = {}
         self._failed: list[Exception] = []
         self._told: set[str] = set()
         self._has_more = False
-        self._total = Done()
+        self._total = PartitionCounters()
         self._n_checkpoints = 0
         self._metrics: MetricsServer | None = None
         drift_s = job.config.drift_s
@@ -125,7 +125,7 @@ class Stream:
         try:
             self._serve_metrics()
             if self._prepare(stop):
-                self._consumer.subscribe(config.events.topic, self._opened, self._closed)
+                self._consumer.subscribe(config.events.topic, self._opened, self._close_revoked)
             while not stop.is_set():
                 self._turn()
             is_whole = True
@@ -173,14 +173,14 @@ class Stream:
 
     def _measured(self) -> bytes:
         """Return the present metrics as Prometheus text."""
-        done = Done()
+        done = PartitionCounters()
         done.add(self._total)
-        measures: dict[int, Measure] = {}
+        measures: dict[int, PartitionMeasure] = {}
         for partition in self._partitions.values():
             done.add(partition.done)
             end = max(self._consumer.known_end(partition.place), partition.position)
             sizes = partition.live.sizes
-            measures[partition.number] = Measure(
+            measures[partition.number] = PartitionMeasure(
                 end - partition.offset,
                 partition.offset,
                 sizes.rows,
@@ -202,7 +202,7 @@ class Stream:
             if number in self._partitions:
                 self._partitions[number].receive(found)
 
-    def _checkpoint(self, partition: Partition) -> None:
+    def _checkpoint(self, partition: EventPartition) -> None:
         if partition.checkpoint(_FLUSHES_WITHIN_S):
             self._n_checkpoints += 1
             self._consumer.commit({partition.place: partition.offset})
@@ -235,7 +235,7 @@ class Stream:
         self._partitions[number] = partition
         LOG.info("%s: opened at offset %d", partition.source, partition.offset)
         config = self._job.config
-        told = told_without_limit(partition.live, config.max_ahead, config.max_jump)
+        told = describe_missing_limit(partition.live, config.max_ahead, config.max_jump)
         if told and told not in self._told:
             LOG.warning("%s", told)
             self._told.add(told)
@@ -250,7 +250,7 @@ class Stream:
             places = self._partitions.values()
             self._consumer.read({partition.place: partition.position for partition in places})
 
-    def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
+    def _close_revoked(self, numbers: Sequence[int], is_lost: bool) -> None:
         """Close partitions that were taken away from this member, all within one time limit."""
         until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
@@ -259,7 +259,7 @@ class Stream:
             if partition is not None:
                 self._give_up(partition, max(0.0, until - time.monotonic()), is_lost=is_lost)
 
-    def _give_up(self, partition: Partition, wait_s: float, *, is_lost: bool) -> None:
+    def _give_up(self, partition: EventPartition, wait_s: float, *, is_lost: bool) -> None:
         if self._sides is not None:
             self._sides.closed(partition.number)
         offset = partition.offset
@@ -269,7 +269,8 @@ class Stream:
             if not is_lost:
                 self._consumer.commit({partition.place: offset})
         else:
-            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
+            told = "%s: closed without a checkpoint: some outputs will be sent again"
+            LOG.warning(told, partition.source)
         self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
@@ -296,7 +297,7 @@ class Stream:
             counts = self._producer.n_partitions()
             missing = set[str]() if counts is None else wanted - counts.keys()
             for topic in sorted(missing - told):
-                LOG.warning("there is no topic %s: it is waited for", topic)
+                LOG.warning("waiting for the topic %s, which does not exist", topic)
             told |= missing
             if counts is not None and not missing:
                 self._sinks += sinks_of(self._job, self._producer, counts)
@@ -318,7 +319,7 @@ def topics_of(config: Config) -> list[str]:
     return found
 
 
-def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
+def sinks_of(job: StreamJob, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
     """Return the sinks of a configuration. `counts` is the number of partitions of each topic."""
     config = job.config
     found: list[Sink] = []
@@ -335,7 +336,7 @@ def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Si
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
+def _stop_on_signals(stop: threading.Event) -> Generator[None]:
     """Within the block, set the event on SIGTERM and SIGINT, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastfeat.apps.stream.job import Job
-from fastfeat.apps.stream.kafka import Consumer, Message, Place
-from fastfeat.apps.stream.partition import Partition, source_of
-from fastfeat.errors import StreamError
+from fastfeat.apps.stream.job import StreamJob
+from fastfeat.apps.stream.kafka import Consumer, Message, TopicPlace
+from fastfeat.apps.stream.partition import EventPartition, source_of
+from fastfeat.errors import StreamError, counted
 
 _BEGINNING = -2
 _TURN_S = 0.1
@@ -40,7 +40,7 @@ class Side:
         received: Time of the last poll with a message, in seconds of the monotonic clock.
     """
 
-    place: Place
+    place: TopicPlace
     table: str
     position: int
     inbox: deque[Message] = field(default_factory=deque[Message])
@@ -63,16 +63,16 @@ class Sides:
     `counts` is the number of partitions of each topic.
     """
 
-    def __init__(self, job: Job, counts: Mapping[str, int]) -> None:
+    def __init__(self, job: StreamJob, counts: Mapping[str, int]) -> None:
         self._job, self._counts = job, counts
         self._consumer = Consumer(job.config.kafka, job.config.group)
-        self._of: dict[int, dict[Place, Side]] = {}
-        self._ends: dict[Place, tuple[float, int]] = {}
+        self._of: dict[int, dict[TopicPlace, Side]] = {}
+        self._ends: dict[TopicPlace, tuple[float, int]] = {}
 
-    def opened(self, partition: Partition) -> None:
+    def opened(self, partition: EventPartition) -> None:
         """Start reading the side topics for a partition of the events."""
         offsets = partition.live.offsets
-        sides: dict[Place, Side] = {}
+        sides: dict[TopicPlace, Side] = {}
         for place, table in self._places(partition.number):
             sides[place] = Side(place, table, offsets.get(source_of(place), _BEGINNING))
         self._of[partition.number] = sides
@@ -96,7 +96,7 @@ class Sides:
                     side.received = now
         self._hold(most)
 
-    def of(self, number: int) -> Mapping[Place, Side]:
+    def of(self, number: int) -> Mapping[TopicPlace, Side]:
         """Return the sides of a partition of the events, by place."""
         return self._of[number]
 
@@ -124,9 +124,9 @@ class Sides:
             known = self._ends[side.place] = asked, bounds[1]
         return known[0] >= since and position >= known[1]
 
-    def _places(self, number: int) -> list[tuple[Place, str]]:
+    def _places(self, number: int) -> list[tuple[TopicPlace, str]]:
         config = self._job.config
-        found: list[tuple[Place, str]] = []
+        found: list[tuple[TopicPlace, str]] = []
         if config.outcomes is not None:
             found.append(((config.outcomes.topic, number), ""))
         for name, told in config.tables.items():
@@ -140,7 +140,7 @@ class Sides:
 
         `poll` skips messages that a side already has.
         """
-        offsets: dict[Place, int] = {}
+        offsets: dict[TopicPlace, int] = {}
         for sides in self._of.values():
             for place, side in sides.items():
                 offsets[place] = min(side.position, offsets.get(place, side.position))
@@ -158,7 +158,7 @@ class Sides:
         )
 
 
-def check_counts(job: Job, counts: Mapping[str, int]) -> None:
+def check_counts(job: StreamJob, counts: Mapping[str, int]) -> None:
     """Raise StreamError unless the topic of outcomes has as many partitions as the events."""
     config = job.config
     if config.outcomes is None:
@@ -166,13 +166,13 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
     events, outcomes = counts[config.events.topic], counts[config.outcomes.topic]
     if events != outcomes:
         raise StreamError(
-            f"{config.outcomes.topic} has {outcomes} partitions, and {config.events.topic} "
-            f"{events}: an outcome has to be in the partition of its event. Give both as many, and "
-            "the same keys"
+            f"{config.outcomes.topic} has {counted(outcomes, 'partition')}, but "
+            f"{config.events.topic} has {events}: an outcome must be in the partition of its "
+            "event. Give both topics the same number of partitions and the same keys"
         )
 
 
-def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
+def advance(partition: EventPartition, sides: Sides, events: Consumer, most: int) -> bool:
     """Apply messages of all sources of a partition in order, and offer the outputs to the sinks.
 
     It stops after about 0.1 s or `most` events, so that other partitions and checkpoints get their
@@ -182,16 +182,16 @@ def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> 
     first = partition.offset
     while time.monotonic() < until and partition.offset - first < most:
         if partition.order.steps:
-            took = _repeated(partition, sides, most)
+            took = _apply_recorded(partition, sides, most)
         else:
-            took = _taken(partition, sides, events, most)
+            took = _apply_next(partition, sides, events, most)
         if not took:
             partition.put()
             return False
     return partition.put()
 
 
-def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
+def _apply_recorded(partition: EventPartition, sides: Sides, most: int) -> bool:
     """Apply messages in the order recorded before a crash; return False to wait for more."""
     source, end = partition.order.steps[0]
     if source == partition.source:
@@ -206,7 +206,7 @@ def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
     return True
 
 
-def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
+def _apply_next(partition: EventPartition, sides: Sides, events: Consumer, most: int) -> bool:
     """Apply messages in the order of their times; return whether any could be applied."""
     side = sides.first(partition.number)
     time_ms = partition.head_ms
@@ -219,7 +219,7 @@ def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> b
         return partition.process(most, _before(turn))
     if side is None:
         return False
-    if time_ms is None and not _is_read(partition, events, side.received):
+    if time_ms is None and not _events_caught_up(partition, events, side.received):
         return False
     until = (float("inf"), 0) if time_ms is None else (time_ms, OF_EVENTS)
     rank = OF_TABLES if side.table else OF_OUTCOMES
@@ -231,7 +231,7 @@ def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> b
     return _apply(partition, side, found)
 
 
-def _apply(partition: Partition, side: Side, messages: Sequence[Message]) -> bool:
+def _apply(partition: EventPartition, side: Side, messages: Sequence[Message]) -> bool:
     if not messages:
         return False
     partition.apply(side.place, side.table, messages)
@@ -251,7 +251,7 @@ def _before(turn: Turn | None) -> float:
     return turn[0] + (turn[1] > OF_EVENTS)
 
 
-def _is_read(partition: Partition, events: Consumer, since: float) -> bool:
+def _events_caught_up(partition: EventPartition, events: Consumer, since: float) -> bool:
     """Whether all events that existed at `since` have been polled."""
     position = max(partition.position, events.ends.get(partition.place, 0))
     if partition.asked < since or position < partition.known_end:

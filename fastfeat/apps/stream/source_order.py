@@ -18,7 +18,7 @@ from pathlib import Path
 from fastfeat.io.sinks.atomic import write_bytes
 
 
-class Order:
+class SourceOrder:
     """The order file of one partition.
 
     It has a line per step (some messages taken from one source), and a line per row that was
@@ -61,7 +61,7 @@ class Order:
         elif self._is_kept:
             self._write([source, end])
 
-    def put_ahead(self, offset: int, row: int) -> None:
+    def record_ahead(self, offset: int, row: int) -> None:
         """Record a row that was refused as ahead of the clock, before its dead letter is sent."""
         if (offset, row) not in self.ahead:
             self.ahead.add((offset, row))

@@ -63,7 +63,7 @@ class ToKafka:
     def _json(self, outputs: Outputs, first: int) -> int:
         send, topic, to = self._producer.send, self._topic, self._to(outputs)
         values = json_rows(outputs.features.slice(first))
-        of_all = _of_all(outputs)
+        of_all = _common_headers(outputs)
         offsets, within = outputs.offsets[first:].tolist(), outputs.within[first:].tolist()
         for at, (value, offset, row) in enumerate(zip(values, offsets, within, strict=True)):
             headers = [*of_all, (OFFSET, b"%d" % offset)]
@@ -79,13 +79,13 @@ class ToKafka:
             return 0
         n_each = max(1, n_rows * _ARROW_BYTES // max(1, outputs.features.nbytes + 16 * n_rows))
         while first < n_rows:
-            part = _with_places(outputs, first, n_each)
+            part = _with_offsets(outputs, first, n_each)
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, part.schema) as writer:
                 writer.write_table(part)
             value = sink.getvalue().to_pybytes()
             if not self._producer.send(
-                self._topic, self._to(outputs), None, value, _of_all(outputs)
+                self._topic, self._to(outputs), None, value, _common_headers(outputs)
             ):
                 return first
             first += part.num_rows
@@ -138,7 +138,7 @@ class DeadLetters:
         """Do nothing: the stream closes the producer."""
 
 
-def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
+def _common_headers(outputs: Outputs) -> list[tuple[str, bytes]]:
     return [
         ("fastfeat.topic", outputs.topic.encode()),
         ("fastfeat.partition", b"%d" % outputs.partition),
@@ -146,7 +146,7 @@ def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
     ]
 
 
-def _with_places(outputs: Outputs, first: int, n_rows: int) -> Table:
+def _with_offsets(outputs: Outputs, first: int, n_rows: int) -> Table:
     """Return rows of features, with each row's message offset, and its index in the message."""
     part = outputs.features.slice(first, n_rows)
     offsets = pa.array(outputs.offsets[first : first + n_rows], pa.int64())

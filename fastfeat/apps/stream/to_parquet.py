@@ -19,10 +19,10 @@ import numpy as np
 
 from fastfeat.apps.stream.outputs import Outputs
 from fastfeat.apps.stream.to_kafka import OFFSET, ROW
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import StreamError
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.sinks.atomic import TEMPORARY, replacing, sync
+from fastfeat.io.sinks.atomic import TEMPORARY, replace_file, sync
 
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
 _LARGEST_BYTES = 64 << 20
@@ -65,7 +65,7 @@ class ToParquet:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             told = error.strerror or error
-            raise StreamError(f"out.parquet.folder: cannot make {folder}: {told}") from error
+            raise StreamError(f"out.parquet.folder: cannot create {folder}: {told}") from error
         covered = 0
         for path in folder.iterdir():
             found = _NAME.fullmatch(path.name)
@@ -109,7 +109,7 @@ class ToParquet:
             return
         target = self._of(partition) / f"{waiting.first:020}-{waiting.end:020}.parquet"
         try:
-            with replacing(target) as partial:
+            with replace_file(target) as partial:
                 parquet_module().write_table(pa.concat_tables(waiting.tables), partial)
                 sync(partial)
             sync(target.parent)
@@ -123,7 +123,7 @@ class ToParquet:
         return self._folder / f"partition={partition}"
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
     """Return all features that a stream wrote to files for a topic, in order within each partition.
 
@@ -139,10 +139,10 @@ def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
         table = parquet_module().ParquetFile(path).read()
         numbers = pa.array([partition] * table.num_rows, pa.int32())
         tables.append(table.append_column("fastfeat.partition", numbers))
-    return pa.concat_tables(_alike(tables)) if tables else pa.table({})
+    return pa.concat_tables(_without_metadata(tables)) if tables else pa.table({})
 
 
-def _alike(tables: Sequence[Table]) -> list[Table]:
+def _without_metadata(tables: Sequence[Table]) -> list[Table]:
     """Return the tables without their schema metadata, so that they can be concatenated."""
     return [table.replace_schema_metadata(None) for table in tables]
 

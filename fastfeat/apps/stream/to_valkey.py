@@ -103,7 +103,8 @@ class ToValkey:
         try:
             n_written = self._write(list(latest), packed)
         except self._refusing as error:
-            raise StreamError(f"out.valkey.url: {self._server} refuses to write: {error}") from None
+            told = f"out.valkey.url: {self._server} refused the write: {error}"
+            raise StreamError(told) from None
         except self._away as error:
             self._wait(error)
             return first
@@ -130,6 +131,6 @@ class ToValkey:
 
     def _wait(self, error: Exception) -> None:
         """Set the time of the next attempt; each failure in a row doubles the pause."""
-        LOG.warning("%s does not take features, and is asked again: %s", self._server, error)
+        LOG.warning("%s did not accept features; they are sent again: %s", self._server, error)
         self._backoff_s = min(_LARGEST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._not_before = time.monotonic() + self._backoff_s

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from fastfeat_kernels.arrays import Int64Array
+
 from fastfeat.engine.cpu.compiled import CompiledProgram, compiled
-from fastfeat.engine.cpu.table import BoundTable, TablePlan, Words, bind_constants
+from fastfeat.engine.cpu.table import BoundTable, ProgramTableLayout, bind_constants
 from fastfeat.engine.program import Constants, Program
 
 
@@ -26,11 +28,11 @@ class BoundProgram(NamedTuple):
     table: BoundTable
 
     @property
-    def places(self) -> TablePlan:
+    def places(self) -> ProgramTableLayout:
         """The positions in the table of the words that a run fills in."""
         return self.compiled.table
 
-    def words(self) -> Words:
+    def words(self) -> Int64Array:
         """Return a new copy of the table for one run; it still lacks the addresses of columns."""
         return self.table.words.copy()
 

@@ -30,13 +30,19 @@ from pathlib import Path
 
 from fastfeat_kernels import objects, processor
 from fastfeat_kernels.elf import CodeRefused, UnknownObject
-from fastfeat_kernels.load import Kernel, load_known, load_object
+from fastfeat_kernels.load import LoadedKernel, load_known, load_object
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note, spending
-from fastfeat.engine.sources import Import, digest_of, imports_of, installed, sources_of
+from fastfeat.engine.kernel_cache import (
+    UsedKernel,
+    cache_folder,
+    is_observed,
+    measure_kernels,
+    note,
+)
+from fastfeat.engine.sources import Import, digest_of, imports_of, package_folders, sources_of
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.sinks.atomic import write_bytes
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 try:
     import fcntl
@@ -52,7 +58,7 @@ _SETTINGS = (  # settings of Numba that change the machine code
     "NUMBA_LOOP_VECTORIZE",
     "NUMBA_SLP_VECTORIZE",
 )
-_loaded: dict[str, Kernel] = {}
+_loaded: dict[str, LoadedKernel] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
 _BY_NUMBA = """from fastfeat_kernels.compile import compile_entry
@@ -67,7 +73,7 @@ _PAUSE = 0.5  # seconds; compilations no further apart are reported as one
 _LONGEST_WAIT = 30.0  # seconds, for a process that compiles; it may hang
 _ASKED_AGAIN = 0.02  # seconds between two checks
 
-Compile = Callable[[], tuple[bytes, str] | Kernel]
+Compile = Callable[[], tuple[bytes, str] | LoadedKernel]
 
 
 def recipe_of_written(folder: str, entry: str) -> str:
@@ -77,7 +83,7 @@ def recipe_of_written(folder: str, entry: str) -> str:
 
 def cached_kernel(
     recipe: str, compile_kernel: Compile, text: Callable[[], str] | None = None
-) -> Kernel:
+) -> LoadedKernel:
     """Return the kernel of a recipe: from this process, from disk, or compiled now.
 
     Args:
@@ -95,7 +101,7 @@ def cached_kernel(
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
             if kernel is None or (is_observed() and not _is_kept(key, recipe)):
-                with spending(), _code_allowed():
+                with measure_kernels(), _code_allowed():
                     kernel, is_compiled = _load_or_compile(key, recipe, compile_kernel, text)
                 _loaded[key] = kernel
             note(key, UsedKernel(_name(recipe), is_compiled, _is_kept(key, recipe)))
@@ -151,7 +157,7 @@ def _name(recipe: str) -> str:
     return f"{written[1]}.{written[2]}" if written else "features"
 
 
-def _shipped(recipe: str) -> objects.Object | None:
+def _shipped(recipe: str) -> objects.CompiledObject | None:
     """Return the object code of a hand-written kernel that came with the package, or None.
 
     It is None if there is none for this processor and these sources, or if a setting of Numba asks
@@ -181,7 +187,7 @@ def _progress_of(recipe: str) -> Generator[None]:
     _burst.n += 1
     try:
         told = f"compiling kernel {_burst.n} ({_name(recipe)})"
-        with doing(told, since=_burst.began, is_event=True):
+        with show_progress(told, since=_burst.began, is_event=True):
             yield
     finally:
         _burst.ended = time.monotonic()
@@ -194,15 +200,16 @@ def _code_allowed() -> Generator[None]:
         yield
     except (CodeRefused, PermissionError) as error:  # PermissionError comes from llvmlite
         raise BackendUnavailable(
-            f"backend='cpu' runs compiled kernels, and the system lets this process run no new "
-            f"code ({reason_of(error)}). Allow it, in a unit of systemd by "
-            "MemoryDenyWriteExecute=no; or use backend='reference', which is slow and needs none"
+            "backend='cpu' runs compiled kernels, but the system does not let this process run "
+            f"new code ({reason_of(error)}). Allow it (in a systemd unit: "
+            "MemoryDenyWriteExecute=no), or use backend='reference', which is slow but compiles "
+            "nothing"
         ) from None
 
 
 def _load_or_compile(
     key: str, recipe: str, compile_kernel: Compile, text: Callable[[], str] | None
-) -> tuple[Kernel, bool]:
+) -> tuple[LoadedKernel, bool]:
     """Return a kernel that this process has not loaded yet, and whether it had to be compiled."""
     shipped = _shipped(recipe)
     if shipped is not None:
@@ -251,7 +258,7 @@ def _lock_of(path: Path) -> int | None:
     try:
         if _is_locked(descriptor):
             return descriptor
-        with doing("waiting for another process that compiles a kernel", is_event=True):
+        with show_progress("waiting for another process to compile a kernel", is_event=True):
             ends = time.monotonic() + _LONGEST_WAIT
             while time.monotonic() < ends:
                 time.sleep(_ASKED_AGAIN)
@@ -338,8 +345,8 @@ def _warn_of_folder(folder: str, error: Exception) -> None:
     reason = reason_of(error)
     warn_once(
         folder,
-        f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
-        "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+        f"compiled kernels cannot be kept in {folder} ({reason}), so each process compiles its "
+        "own. Set FASTFEAT_CACHE_DIR to a writable folder",
     )
 
 
@@ -395,21 +402,21 @@ def digest_of_sources(recipe: str) -> str:
 
 @cache
 def _digest_of_sources(imports: tuple[Import, ...]) -> str:
-    return digest_of(sources_of(imports, installed()))
+    return digest_of(sources_of(imports, package_folders()))
 
 
 def tell_not_kept(why: str, todo: str) -> None:
     """Warn, once per process, that compiled kernels are lost when this process ends."""
     warn_once(
         "kernels that cannot be kept",
-        f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
-        f"own. Results are the same. {todo}",
+        f"compiled kernels cannot be kept for other processes ({why}), so each process compiles "
+        f"its own. Results are the same. {todo}",
     )
 
 
 def tell_foreign(needed: Exception) -> None:
     """Warn that compiled kernels are not kept, since their machine code calls library functions."""
     tell_not_kept(
-        f"on this processor they call functions of other libraries, {needed}",
+        f"on this processor they call functions of other libraries: {needed}",
         "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it",
     )

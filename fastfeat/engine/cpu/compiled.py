@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 from fastfeat_kernels import processor
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.load import LoadedKernel
 
 from fastfeat.engine.cpu import render as rendering
 from fastfeat.engine.cpu.cache import cached_kernel, tell_foreign
 from fastfeat.engine.cpu.kernels import written_kernel
-from fastfeat.engine.cpu.table import TablePlan, plan_table
+from fastfeat.engine.cpu.table import ProgramTableLayout, plan_table
 from fastfeat.engine.cpu.words import ENTRY
 from fastfeat.engine.kernel_cache import is_observed
-from fastfeat.engine.layout import Loop, Shape, Step, lay_out
+from fastfeat.engine.layout import Loop, Shape, ShapeStep, lay_out
 from fastfeat.engine.program import Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.ir.dtypes import DType
@@ -38,7 +38,7 @@ class CompiledProgram:
 
     program: Program
     loops: tuple[Loop, ...]
-    table: TablePlan
+    table: ProgramTableLayout
 
     def text(self, *, exact: bool = False) -> str:
         """Return the LLVM text of the loops.
@@ -53,7 +53,7 @@ class CompiledProgram:
 
 
 @lru_cache(maxsize=512)
-def _loops(program: Program, exact: bool) -> Kernel:
+def _loops(program: Program, exact: bool) -> LoadedKernel:
     """Return the compiled loops of a program; LLVM text is only made if they are not cached.
 
     If kernels are being observed, the variant for large arguments is compiled too.
@@ -64,7 +64,7 @@ def _loops(program: Program, exact: bool) -> Kernel:
     return _kernel(laid_out, exact)
 
 
-def _kernel(laid_out: CompiledProgram, exact: bool) -> Kernel:
+def _kernel(laid_out: CompiledProgram, exact: bool) -> LoadedKernel:
     text = cache(partial(laid_out.text, exact=exact))
     return cached_kernel(recipe_of(laid_out, exact), lambda: _compile(text()), text)
 
@@ -93,13 +93,13 @@ def _as_compiled(loops: Sequence[Loop], exact: bool) -> tuple[Shape, ...]:
     )
 
 
-def _exact_call(step: Step) -> Step:
+def _exact_call(step: ShapeStep) -> ShapeStep:
     if step.name == "call" and step.detail in EXACT:
         return step._replace(detail=EXACT[step.detail])
     return step
 
 
-def _compile(text: str) -> tuple[bytes, str] | Kernel:
+def _compile(text: str) -> tuple[bytes, str] | LoadedKernel:
     """Return object code and its symbol name, or a loaded kernel if the code cannot be stored."""
     from fastfeat_kernels import llvm
 
@@ -118,13 +118,13 @@ def compiled(program: Program) -> CompiledProgram:
 
 
 @lru_cache(maxsize=1)
-def driver() -> Kernel:
+def driver() -> LoadedKernel:
     """Return the kernel that runs generated loops over blocks of rows."""
     return written_kernel("rows", "blocks")
 
 
 @cache
-def call_kernel(entry: str) -> Kernel:
+def call_kernel(entry: str) -> LoadedKernel:
     """Return kernel `entry` of prepared calls, which passes inputs to the driver."""
     return written_kernel("rows", entry)
 
@@ -136,7 +136,7 @@ def forget_loops() -> None:
     call_kernel.cache_clear()
 
 
-def address_of(kernel: Kernel) -> int:
+def address_of(kernel: LoadedKernel) -> int:
     """Return the address of the machine code of a kernel."""
     address = ctypes.cast(kernel, ctypes.c_void_p).value  # pyright: ignore[reportArgumentType]
     assert address is not None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from importlib import import_module
 
-from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.column import CallRunner, KernelRowCall
+from fastfeat_kernels.load import LoadedKernel
 
 from fastfeat.engine.cpu.cache import (
     cached_kernel,
@@ -24,13 +24,13 @@ from fastfeat.engine.cpu.cache import (
     tell_not_kept,
 )
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.first_use import at
-from fastfeat.progress import doing
+from fastfeat.first_use import import_object
+from fastfeat.progress import show_progress
 
 import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be imported at exit
 
 
-def written_kernel(folder: str, entry: str) -> Kernel:
+def written_kernel(folder: str, entry: str) -> LoadedKernel:
     """Return a hand-written kernel, loaded or compiled on first use."""
     return cached_kernel(recipe_of_written(folder, entry), lambda: _compile(folder, entry))
 
@@ -61,7 +61,7 @@ def _entry_of(folder: str, entry: str) -> Callable[..., int]:
     return import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES[entry]
 
 
-def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
+def _compile(folder: str, entry: str) -> tuple[bytes, str] | LoadedKernel:
     """Return object code and its symbol name, or a loaded kernel if the code cannot be stored."""
     from fastfeat_kernels.compile import compile_entry, kernel_of_process
     from fastfeat_kernels.llvm import NotCacheable
@@ -74,7 +74,7 @@ def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
     except AttributeError as error:  # Numba's private interface has changed
         import numba
 
-        why = f"this version of Numba, {numba.__version__}, is not known: {error}"
+        why = f"this version of Numba, {numba.__version__}, is not supported: {error}"
         tell_not_kept(why, "Install an older Numba or a newer fastfeat")
     return kernel_of_process(function)
 
@@ -111,13 +111,13 @@ def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
         (folder, entry)
         for folder in folders
         if folder in _BY_ROWS
-        for entry in at(f"fastfeat_kernels.{folder}.layout:BY_ROWS")
+        for entry in import_object(f"fastfeat_kernels.{folder}.layout:BY_ROWS")
     ]
 
 
 def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
     """Load or compile kernels, given as (folder, entry), so that their first run is fast."""
-    with doing("kernels for more rows", len(wanted), "kernels") as step:
+    with show_progress("loading kernels for larger data", len(wanted), "kernels") as step:
         for k, (folder, entry) in enumerate(wanted):
             step(k)
             _kernel_of(folder, entry)
@@ -132,14 +132,14 @@ _kernel_of = cache(written_kernel)
 
 
 @cache
-def runner(folder: str) -> Run:
+def runner(folder: str) -> CallRunner:
     """Return the function that runs calls of a hand-written kernel on the thread pool."""
     kernel_of = partial(_kernel_of, folder)
 
-    def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
+    def run(element: str, sequences: Sequence[Sequence[KernelRowCall]]) -> None:
         kernel = kernel_of(element)
 
-        def work(calls: Sequence[Call]) -> None:
+        def work(calls: Sequence[KernelRowCall]) -> None:
             for call in calls:
                 kernel(call.table.ctypes.data, call.first, call.n)
 

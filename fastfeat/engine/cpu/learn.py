@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.moments.state import moments_of_count
-from fastfeat_kernels.powers.state import NO_POWERS
 
 from fastfeat.aggregates import AGGREGATES, power
 from fastfeat.aggregates.function import (
     AggregateFunction,
-    Number,
-    Summary,
+    AggregateNumber,
+    ColumnSummary,
     needs_moments,
     needs_order,
     needs_powers,
 )
-from fastfeat.engine.cpu import alike, likelihood, ranks
+from fastfeat.engine.cpu import likelihood, ranks, shared_learning
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.part import (
     MANY,
@@ -35,16 +34,16 @@ from fastfeat.engine.cpu.part import (
     OF_RANKS,
     POWERS,
     Asked,
-    Found,
-    Part,
+    OutputLearner,
+    OutputResult,
 )
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.learner import (
-    Again,
     Learner,
-    Learnt,
-    Packed,
+    LearntResult,
+    NextRound,
+    PackedState,
     Rows,
     TaskLearner,
     number_of,
@@ -58,13 +57,15 @@ from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
-    from fastfeat.aggregates.power import Method
+    from fastfeat_kernels.powers.state import PowerSums
+
+    from fastfeat.aggregates.power import LambdaMethod
 
 ROWS_PER_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class StatisticsSpec:
     """The aggregates to learn, of the outputs of a program.
 
     Args:
@@ -91,12 +92,12 @@ class OfOutput:
 
     asked: Asked
     found: dict[str, Any]
-    parts: list[tuple[Part[Any], Any]]
+    parts: list[tuple[OutputLearner[Any], Any]]
     kept: list[ChunkedArray] | None = None
 
 
 @dataclass(slots=True)
-class Statistics:
+class StatisticsState:
     """The learner's state for all outputs.
 
     Args:
@@ -105,28 +106,28 @@ class Statistics:
         outputs: State of each output.
     """
 
-    spec: Spec
+    spec: StatisticsSpec
     n_rows: int
     outputs: list[OfOutput]
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None if missing."""
-    together = alike.learn_together(task) if len(task.wanted) >= MANY else {}
+    together = shared_learning.learn_together(task) if len(task.wanted) >= MANY else {}
     others = [k for k in range(len(task.wanted)) if k not in together]
     program = task.program if not together else _part(task.program, tuple(others))
     wanted = [task.wanted[k] for k in others]
-    state = _start(Spec(program, wanted, task.constants), None)
+    state = _start(StatisticsSpec(program, wanted, task.constants), None)
     for output in state.outputs:
         output.kept = []
     _add(state, task.columns, range(task.n_rows))
     learnt = _next(state)
-    assert isinstance(learnt, Learnt)  # rows in memory never need another round
+    assert isinstance(learnt, LearntResult)  # rows in memory never need another round
     values = {**together, **dict(zip(others, learnt.values, strict=True))}
     return [list(values[k]) for k in range(len(task.wanted))]
 
 
-def _start(spec: Spec, hint: Any) -> Statistics:
+def _start(spec: StatisticsSpec, hint: Any) -> StatisticsState:
     outputs: list[OfOutput] = []
     for k, (output, functions) in enumerate(zip(spec.program.outputs, spec.wanted, strict=True)):
         asked = Asked(output.dtype, functions)
@@ -142,11 +143,11 @@ def _start(spec: Spec, hint: Any) -> Statistics:
             (part, part.start(asked, hints[part.name])) for part in parts if part.name in hints
         ]
         outputs.append(OfOutput(asked, found, begun))
-    return Statistics(spec, 0, outputs)
+    return StatisticsState(spec, 0, outputs)
 
 
 @cache
-def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
+def _parts(names: tuple[str, ...]) -> tuple[OutputLearner[Any], ...]:
     """Return the parts that aggregates with these names are computed from."""
     rows = [AGGREGATES[name] for name in names]
     return (
@@ -157,12 +158,12 @@ def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
     )
 
 
-def _methods(rows: Sequence[AggregateFunction]) -> list[Method]:
+def _methods(rows: Sequence[AggregateFunction]) -> list[LambdaMethod]:
     """Return the power transforms whose most likely power some aggregates need."""
     return [power.METHODS[row.name] for row in rows if "likelihood" in row.primitives]
 
 
-def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
+def _add(state: StatisticsState, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
     slots = [column_of(output) for output in state.spec.program.outputs]
     wanted = [k for k, output in enumerate(state.outputs) if output.parts]
     _add_computed(state, [k for k in wanted if slots[k] is None], columns, rows)
@@ -171,7 +172,7 @@ def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> Non
     state.n_rows += len(rows)
 
 
-def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
+def _add_in_place(state: StatisticsState, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
     """Add rows to the states of outputs that are input columns.
 
     `columns` is by index of the output. If there are many columns, each is a task for one thread:
@@ -190,7 +191,7 @@ def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: 
 
 
 def _add_computed(
-    state: Statistics, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
+    state: StatisticsState, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
 ) -> None:
     """Add rows to the states of outputs that must be computed; `computed` has their indices.
 
@@ -228,7 +229,7 @@ def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int
             part.add(state, column, rows, n_parts)
 
 
-def _merge(a: Statistics, b: Statistics) -> Statistics:
+def _merge(a: StatisticsState, b: StatisticsState) -> StatisticsState:
     outputs = [
         OfOutput(
             x.asked,
@@ -237,10 +238,10 @@ def _merge(a: Statistics, b: Statistics) -> Statistics:
         )
         for x, y in zip(a.outputs, b.outputs, strict=True)
     ]
-    return Statistics(a.spec, a.n_rows + b.n_rows, outputs)
+    return StatisticsState(a.spec, a.n_rows + b.n_rows, outputs)
 
 
-def _next(state: Statistics) -> Learnt | Again:
+def _next(state: StatisticsState) -> LearntResult | NextRound:
     found: list[dict[str, Any]] = []
     hints: list[dict[str, Any]] = []
     for output in state.outputs:
@@ -248,18 +249,18 @@ def _next(state: Statistics) -> Learnt | Again:
         hints.append({})
         for part, own in output.parts:
             match _end_of_round(output, part, own):
-                case Found(value):
+                case OutputResult(value):
                     found[-1][part.name] = value
-                case Again(hint):
+                case NextRound(hint):
                     hints[-1][part.name] = hint
     if any(hints):
-        return Again(tuple(zip(map(_plain, state.outputs, found), hints, strict=True)))
+        return NextRound(tuple(zip(map(_plain, state.outputs, found), hints, strict=True)))
     results: list[list[Any]] = []
     for output, of_parts in zip(state.outputs, found, strict=True):
         summary = _summary(output.asked, of_parts, state.n_rows)
         functions = output.asked.functions
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
-    return Learnt(tuple(results))
+    return LearntResult(tuple(results))
 
 
 def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,22 +269,24 @@ def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: parts[name].plain(value) for name, value in found.items()}
 
 
-def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Again:
+def _end_of_round(
+    output: OfOutput, part: OutputLearner[Any], state: Any
+) -> OutputResult | NextRound:
     if output.kept is None or part.at_once is None:
         return part.next(state)
     chunks = [chunk for column in output.kept for chunk in column.chunks]
     column = pa.chunked_array(chunks, storage_type(output.asked.dtype))
-    return Found(part.at_once(output.asked, column, n_parts(len(column))))
+    return OutputResult(part.at_once(output.asked, column, n_parts(len(column))))
 
 
-def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
+def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> ColumnSummary:
     """Return the input of an output's aggregate functions, from the results of its parts."""
-    order, powers, count = dict[int, Number](), NO_POWERS, 0
+    order, count = dict[int, AggregateNumber](), 0
+    powers: PowerSums | None = found.get(POWERS.name)
     if OF_RANKS in found:
         count, places, values = found[OF_RANKS]
         order = dict(zip(places, values, strict=True))
-    if POWERS.name in found:
-        powers = found[POWERS.name]
+    if powers is not None:
         count = powers.count
     if MOMENTS.name in found:
         moments = found[MOMENTS.name]
@@ -293,10 +296,10 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
         method: found[OF_LIKELIHOOD.format(method)]
         for method in _methods([AGGREGATES[name] for name in asked.names])
     }
-    return Summary(asked.dtype, moments, order, powers, likeliest)
+    return ColumnSummary(asked.dtype, moments, order, powers, likeliest)
 
 
-def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
+def _each(state: StatisticsState) -> list[tuple[str, OutputLearner[Any], Any]]:
     """Return all parts of this round, of all outputs, as (name, part, state).
 
     The state has this name in packed data.
@@ -308,16 +311,16 @@ def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
     ]
 
 
-def _pack(state: Statistics) -> Packed:
+def _pack(state: StatisticsState) -> PackedState:
     packed = {name: part.pack(own) for name, part, own in _each(state)}
     numbers = {name: one.numbers for name, one in packed.items()}
     tables = {
         f"{name}/{own}": table for name, one in packed.items() for own, table in one.tables.items()
     }
-    return Packed({"n_rows": state.n_rows, "parts": numbers}, tables)
+    return PackedState({"n_rows": state.n_rows, "parts": numbers}, tables)
 
 
-def _unpack(spec: Spec, hint: Any, packed: Packed) -> Statistics:
+def _unpack(spec: StatisticsSpec, hint: Any, packed: PackedState) -> StatisticsState:
     state = _start(spec, hint)
     state.n_rows = packed.numbers["n_rows"]
     tables: dict[str, dict[str, Table]] = {}
@@ -328,16 +331,16 @@ def _unpack(spec: Spec, hint: Any, packed: Packed) -> Statistics:
         hints: dict[str, Any] = {} if hint is None else hint[k][1]
         for place, (part, _) in enumerate(output.parts):
             name = f"{k} {part.name}"
-            own = Packed(packed.numbers["parts"][name], tables.get(name, {}))
+            own = PackedState(packed.numbers["parts"][name], tables.get(name, {}))
             output.parts[place] = part, part.unpack(output.asked, hints.get(part.name), own)
     return state
 
 
-def _size(state: Statistics) -> int:
+def _size(state: StatisticsState) -> int:
     return sum(part.size(own) for _, part, own in _each(state))
 
 
-def _bound(spec: Spec, n_rows: int) -> int:
+def _bound(spec: StatisticsSpec, n_rows: int) -> int:
     asked = [
         Asked(output.dtype, functions)
         for output, functions in zip(spec.program.outputs, spec.wanted, strict=True)
@@ -345,13 +348,13 @@ def _bound(spec: Spec, n_rows: int) -> int:
     return sum(part.bound(one, n_rows) for one in asked for part in _parts(one.names))
 
 
-def _spill(state: Statistics, folder: Path) -> None:
+def _spill(state: StatisticsState, folder: Path) -> None:
     for _, part, own in _each(state):
         if part.spill is not None:
             part.spill(own, folder)
 
 
-def _of_sample(state: Statistics, n_rows: int) -> Any:
+def _of_sample(state: StatisticsState, n_rows: int) -> Any:
     """Return a hint, from a sample, with which the first round can do more than take a sample.
 
     It is None if no part can use such a hint. `n_rows` is the number of all rows.
@@ -364,22 +367,24 @@ def _of_sample(state: Statistics, n_rows: int) -> Any:
     return tuple((dict[str, Any](), own) for own in hints) if is_told else None
 
 
-def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
+def _failed(state: StatisticsState) -> tuple[int, int, FastfeatError] | None:
     """Return the first aggregate that fails: output index, index in its aggregates, error."""
     for k, output in enumerate(state.outputs):
         for j, function in enumerate(output.asked.functions):
-            spec = Spec(_part(state.spec.program, (k,)), [[function]], state.spec.constants)
+            spec = StatisticsSpec(
+                _part(state.spec.program, (k,)), [[function]], state.spec.constants
+            )
             one = replace(output, asked=output.asked._replace(functions=[function]))
             try:
-                _next(Statistics(spec, state.n_rows, [one]))
+                _next(StatisticsState(spec, state.n_rows, [one]))
             except FastfeatError as error:
                 return k, j, error
     return None
 
 
-def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
-    """Return a task's settings as `Spec`, and the columns that it reads, by input slot."""
-    return Spec(task.program, task.wanted, task.constants), task.columns
+def learner_input(task: LearnTask) -> tuple[StatisticsSpec, Mapping[InputSlot, Any]]:
+    """Return a task's settings as `StatisticsSpec`, and the columns that it reads by input slot."""
+    return StatisticsSpec(task.program, task.wanted, task.constants), task.columns
 
 
 LEARNER = Learner(
@@ -394,7 +399,7 @@ LEARNER = Learner(
     bound=_bound,
     spill=_spill,
     of_sample=_of_sample,
-    takes="of each quantile 1 MiB at most, and 8 bytes of each row near it, which are on disk "
-    "where they have no room; of sums, least and greatest values 3 KiB at most",
+    takes="at most 1 MiB per quantile, plus 8 bytes per row near it, on disk if they do not fit "
+    "in memory; at most 3 KiB for sums, least and greatest values",
 )
-OF_TASKS = TaskLearner(LEARNER, told, _failed)
+OF_TASKS = TaskLearner(LEARNER, learner_input, _failed)

@@ -25,28 +25,28 @@ from fastfeat_kernels.moments.state import (
 from fastfeat.aggregates.function import key_element
 from fastfeat.aggregates.power import (
     METHODS,
-    Field,
-    Grid,
-    Method,
-    Raised,
+    LambdaMethod,
+    PowerGrid,
+    PowerRange,
+    RaisedSums,
     cost_of,
+    find_most_likely_power,
     first_grid,
-    likeliest,
+    lambda_without_search,
     next_grid,
-    settled_lambda,
 )
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import (
     N_BYTES_OF_MOMENTS,
     OF_LIKELIHOOD,
     Asked,
-    Found,
-    Part,
+    OutputLearner,
+    OutputResult,
     plain_moments,
 )
 from fastfeat.engine.cpu.run import ROWS_PER_TASK, compute
 from fastfeat.engine.cpu.threads import num_threads
-from fastfeat.engine.learner import Again, Packed, Rows
+from fastfeat.engine.learner import NextRound, PackedState, Rows
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import ChunkedArray, pa
@@ -55,7 +55,7 @@ from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.node import Column
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE, Op
-from fastfeat.scalars.power import raised_beside, raised_signed, size_to_raise
+from fastfeat.scalars.power import raise_relative_to_end, raise_signed, size_to_raise
 from fastfeat.scalars.value import NO_STATUS, InputSlot, Value, as_f64, column_slot
 
 MOST_POWERS = 32
@@ -71,7 +71,7 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class GridSearch:
     """The hint for a further round: what is known, and the grid to try.
 
     Args:
@@ -82,11 +82,11 @@ class Search:
         grid: The powers to try.
     """
 
-    field: Field
+    field: PowerRange
     count: int
     sizes: int | None
     costs: dict[float, float]
-    grid: Grid
+    grid: PowerGrid
 
     @property
     def untried(self) -> list[float]:
@@ -106,25 +106,25 @@ class Tried:
     """
 
     asked: Asked
-    search: Search
+    search: GridSearch
     sizes: Moments
     raised: list[Moments]
 
 
-State = Ends | Tried
+LikelihoodState = Ends | Tried
 _SLOT = column_slot("x", FLOAT64)
 
 
-def _start(method: Method, asked: Asked, hint: Any) -> State:
+def _start(method: LambdaMethod, asked: Asked, hint: Any) -> LikelihoodState:
     if hint is None:
         return Ends(asked, no_moments(asked.element))
     low, high, count, sizes, costs, grid = hint
-    search = Search(Field(method, low, high), count, sizes, dict(costs), Grid(*grid))
+    search = GridSearch(PowerRange(method, low, high), count, sizes, dict(costs), PowerGrid(*grid))
     nothing = no_moments("float64")
     return Tried(asked, search, nothing, [nothing for _ in search.untried])
 
 
-def _add(state: State, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+def _add(state: LikelihoodState, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     if isinstance(state, Ends):
         state.moments = merge(state.moments, _ends(state.asked, column, n_parts))
         return
@@ -142,13 +142,13 @@ def _ends(asked: Asked, column: ChunkedArray, n_parts: int) -> Moments:
     return summarize(asked.element, physical_chunks(column), 0, runner("moments"), n_parts)
 
 
-def _sizes(field: Field, dtype: DType, column: ChunkedArray) -> ChunkedArray:
+def _sizes(field: PowerRange, dtype: DType, column: ChunkedArray) -> ChunkedArray:
     """Return the logarithms that powers are computed from, one per value; NaN if missing."""
     is_positive = field.method == "box-cox"
     return _computed(_program_of_sizes(dtype, is_positive, field.is_mixed), column, {})
 
 
-def _raised(field: Field, sizes: ChunkedArray, power: float) -> Moments:
+def _raised(field: PowerRange, sizes: ChunkedArray, power: float) -> Moments:
     """Return the moments (sums) of values raised to a power, from the values' logarithms."""
     if field.is_mixed:
         return _summarized(_computed(_program_of_signs(), sizes, {"power": power}), 2)
@@ -177,21 +177,21 @@ def _program_of_sizes(dtype: DType, is_positive: bool, is_signed: bool) -> Progr
 
 @cache
 def _program_of_signs() -> Program:
-    return _program(raised_signed(op.input_value(_SLOT, "f64"), op.parameter("power", "f64")))
+    return _program(raise_signed(op.input_value(_SLOT, "f64"), op.parameter("power", "f64")))
 
 
 @cache
 def _program_beside_an_end() -> Program:
     size = op.input_value(_SLOT, "f64")
     exponent, end = op.parameter("exponent", "f64"), op.parameter("end", "f64")
-    return _program(raised_beside(size, exponent, end))
+    return _program(raise_relative_to_end(size, exponent, end))
 
 
 def _program(value: Op) -> Program:
     return program_of([Output("", FLOAT64, value, TRUE, NO_STATUS)])
 
 
-def _merge(a: State, b: State) -> State:
+def _merge(a: LikelihoodState, b: LikelihoodState) -> LikelihoodState:
     match a, b:
         case Ends(), Ends():
             return Ends(a.asked, merge(a.moments, b.moments))
@@ -199,23 +199,23 @@ def _merge(a: State, b: State) -> State:
             raised = [merge(x, y) for x, y in zip(a.raised, b.raised, strict=True)]
             return Tried(a.asked, a.search, merge(a.sizes, b.sizes), raised)
         case _:
-            raise AssertionError("states of two rounds do not merge")
+            raise AssertionError("states of different rounds cannot be merged")
 
 
-def _next(method: Method, state: State) -> Found | Again:
+def _next(method: LambdaMethod, state: LikelihoodState) -> OutputResult | NextRound:
     if isinstance(state, Ends):
         begun = _begun(method, state.asked, state.moments)
-        return _again(begun) if isinstance(begun, Search) else Found(begun)
+        return _again(begun) if isinstance(begun, GridSearch) else OutputResult(begun)
     search = state.search
     sizes = state.sizes.sum if search.sizes is None else search.sizes
     costs = search.costs | _costs(search.field, search.count, sizes, search.untried, state.raised)
     found = next_grid(search.field, costs, search.grid)
-    if isinstance(found, Grid):
-        return _again(Search(search.field, search.count, sizes, costs, found))
-    return Found(found)
+    if isinstance(found, PowerGrid):
+        return _again(GridSearch(search.field, search.count, sizes, costs, found))
+    return OutputResult(found)
 
 
-def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | None:
+def _begun(method: LambdaMethod, asked: Asked, moments: Moments) -> GridSearch | float | None:
     """Return the first search, or the power itself if the extremes of the values determine it.
 
     The result is None if there are no values.
@@ -224,25 +224,25 @@ def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | N
         return None
     element = key_element(asked.dtype)
     low, high = (float(value_of_key(element, k)) for k in (moments.min_key, moments.max_key))
-    field = Field(method, low, high)
-    settled = settled_lambda(field)
+    field = PowerRange(method, low, high)
+    settled = lambda_without_search(field)
     if settled is not None:
         return settled
-    return Search(field, moments.count, None, {}, first_grid(field))
+    return GridSearch(field, moments.count, None, {}, first_grid(field))
 
 
-def _again(search: Search) -> Again:
+def _again(search: GridSearch) -> NextRound:
     low, high = search.field.low, search.field.high
     costs = tuple(search.costs.items())
-    return Again((low, high, search.count, search.sizes, costs, tuple(search.grid)))
+    return NextRound((low, high, search.count, search.sizes, costs, tuple(search.grid)))
 
 
 def _costs(
-    field: Field, count: int, sizes: int, powers: Sequence[float], raised: Sequence[Moments]
+    field: PowerRange, count: int, sizes: int, powers: Sequence[float], raised: Sequence[Moments]
 ) -> dict[float, float]:
     """Return the cost of each power, from sums of the values raised to it."""
     sums = [
-        Raised(not m.n_positive_infinite + m.n_negative_infinite, m.sum, m.sum_of_squares)
+        RaisedSums(not m.n_positive_infinite + m.n_negative_infinite, m.sum, m.sum_of_squares)
         for m in raised
     ]
     return {
@@ -251,14 +251,14 @@ def _costs(
     }
 
 
-def _pack(state: State) -> Packed:
+def _pack(state: LikelihoodState) -> PackedState:
     if isinstance(state, Ends):
-        return Packed({"ends": plain_moments(state.moments)})
+        return PackedState({"ends": plain_moments(state.moments)})
     raised = [plain_moments(moments) for moments in state.raised]
-    return Packed({"sizes": plain_moments(state.sizes), "raised": raised})
+    return PackedState({"sizes": plain_moments(state.sizes), "raised": raised})
 
 
-def _unpack(method: Method, asked: Asked, hint: Any, packed: Packed) -> State:
+def _unpack(method: LambdaMethod, asked: Asked, hint: Any, packed: PackedState) -> LikelihoodState:
     state = _start(method, asked, hint)
     if isinstance(state, Ends):
         state.moments = Moments(*packed.numbers["ends"])
@@ -268,7 +268,7 @@ def _unpack(method: Method, asked: Asked, hint: Any, packed: Packed) -> State:
     return state
 
 
-def _size(state: State) -> int:
+def _size(state: LikelihoodState) -> int:
     return N_BYTES_OF_MOMENTS * (1 if isinstance(state, Ends) else 1 + len(state.raised))
 
 
@@ -276,9 +276,11 @@ def _bound(asked: Asked, n_rows: int) -> int:
     return N_BYTES_OF_MOMENTS * (1 + MOST_POWERS)
 
 
-def _at_once(method: Method, asked: Asked, column: ChunkedArray, n_parts: int) -> float | None:
+def _at_once(
+    method: LambdaMethod, asked: Asked, column: ChunkedArray, n_parts: int
+) -> float | None:
     begun = _begun(method, asked, _ends(asked, column, n_parts))
-    if not isinstance(begun, Search):
+    if not isinstance(begun, GridSearch):
         return begun
     field, piece = begun.field, ROWS_PER_TASK * num_threads()
     kept = [
@@ -294,11 +296,11 @@ def _at_once(method: Method, asked: Asked, column: ChunkedArray, n_parts: int) -
             raised = [merge(a, b) for a, b in zip(raised, found, strict=True)]
         return list(_costs(field, begun.count, total, powers, raised).values())
 
-    return likeliest(field, costs_of)
+    return find_most_likely_power(field, costs_of)
 
 
-def _part(method: Method) -> Part[State]:
-    return Part(
+def _part(method: LambdaMethod) -> OutputLearner[LikelihoodState]:
+    return OutputLearner(
         OF_LIKELIHOOD.format(method),
         start=partial(_start, method),
         add=_add,
@@ -312,4 +314,6 @@ def _part(method: Method) -> Part[State]:
     )
 
 
-LIKELIHOODS: dict[Method, Part[State]] = {method: _part(method) for method in METHODS.values()}
+LIKELIHOODS: dict[LambdaMethod, OutputLearner[LikelihoodState]] = {
+    method: _part(method) for method in METHODS.values()
+}

@@ -69,6 +69,47 @@ class Lines:
         return f"%{value}"
 
 
+WORD_ROWS = 64
+
+
+def read_word(lines: Lines, source: str, i: str) -> str:
+    """Add the load of the bits of 64 rows, from row `i`; return the name of the vector of bools."""
+    byte = lines.put(f"lshr i64 {i}, 3")
+    address = lines.put(f"getelementptr i8, ptr {source}, i64 {byte}")
+    word = lines.put(f"load i64, ptr {address}, align 1")
+    return lines.put(f"bitcast i64 {word} to <{WORD_ROWS} x i1>")
+
+
+def write_word(lines: Lines, target: str, i: str, flags: str) -> None:
+    """Add the store of 64 bools as bits, from row `i`."""
+    word = lines.put(f"bitcast <{WORD_ROWS} x i1> {flags} to i64")
+    byte = lines.put(f"lshr i64 {i}, 3")
+    address = lines.put(f"getelementptr i8, ptr {target}, i64 {byte}")
+    lines.do(f"store i64 {word}, ptr {address}, align 1")
+
+
+def read_elements(lines: Lines, name: str, source: str, flags: str, i: str) -> str:
+    """Add the load of an input's values in 64 rows, NaN for missing floats; return their name."""
+    if name == "bool":
+        return read_word(lines, source, i)
+    kind, n = _ELEMENTS[name], WORD_ROWS
+    address = lines.put(f"getelementptr {kind}, ptr {source}, i64 {i}")
+    x = lines.put(f"load <{n} x {kind}>, ptr {address}, align 1")
+    match name:
+        case "float32" | "float64":
+            if name == "float32":
+                x = lines.put(f"fpext <{n} x float> {x} to <{n} x double>")
+            present = read_word(lines, flags, i)
+            nan = llvm_constant("f64", float("nan"), n)
+            kinds = f"<{n} x i1> {present}, <{n} x double> {x}, <{n} x double> {nan}"
+            return lines.put(f"select {kinds}")
+        case "int64" | "uint64":
+            return x
+        case _:
+            extend = "zext" if name[0] == "u" else "sext"
+            return lines.put(f"{extend} <{n} x {kind}> {x} to <{n} x i64>")
+
+
 def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> str:
     """Add the load of an input's value in row `i`, NaN if a float is missing; return its name."""
     kind = _ELEMENTS[name]

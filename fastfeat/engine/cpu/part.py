@@ -22,14 +22,12 @@ from fastfeat_kernels.moments.state import (
     no_moments,
     summarize,
 )
-from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
-from fastfeat_kernels.powers.state import merge as merge_powers
-from fastfeat_kernels.powers.state import summarize as summarize_powers
+from fastfeat_kernels.powers import state as power_sums
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import AggregateFunction, level_of
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.learner import Again, Packed, Rows, number_of
+from fastfeat.engine.learner import NextRound, PackedState, Rows, number_of
 from fastfeat.engine.program import Functions
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import ChunkedArray
@@ -37,7 +35,7 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 
-State = TypeVar("State")
+PartStateT = TypeVar("PartStateT")
 
 
 class Asked(NamedTuple):
@@ -66,7 +64,7 @@ class Asked(NamedTuple):
         return [(AGGREGATES[name], params) for name, params in self.functions]
 
 
-class Found(NamedTuple):
+class OutputResult(NamedTuple):
     """The end of a part: no further round is needed, and this is its result."""
 
     value: Any
@@ -77,7 +75,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[State]):
+class OutputLearner(Generic[PartStateT]):
     """A learner of one output; for states, hints and packed data see `Learner`.
 
     Args:
@@ -99,19 +97,19 @@ class Part(Generic[State]):
     """
 
     name: str
-    start: Callable[[Asked, Any], State]
-    add: Callable[[State, ChunkedArray, Rows, int], None]
-    merge: Callable[[State, State], State]
-    next: Callable[[State], Found | Again]
-    pack: Callable[[State], Packed]
-    unpack: Callable[[Asked, Any, Packed], State]
-    size: Callable[[State], int]
+    start: Callable[[Asked, Any], PartStateT]
+    add: Callable[[PartStateT, ChunkedArray, Rows, int], None]
+    merge: Callable[[PartStateT, PartStateT], PartStateT]
+    next: Callable[[PartStateT], OutputResult | NextRound]
+    pack: Callable[[PartStateT], PackedState]
+    unpack: Callable[[Asked, Any, PackedState], PartStateT]
+    size: Callable[[PartStateT], int]
     bound: Callable[[Asked, int], int]
-    spill: Callable[[State, Path], None] | None = None
+    spill: Callable[[PartStateT, Path], None] | None = None
     plain: Callable[[Any], Any] = _as_it_is
     restored: Callable[[Any], Any] = _as_it_is
     at_once: Callable[[Asked, ChunkedArray, int], Any] | None = None
-    of_sample: Callable[[State, int], Any] | None = None
+    of_sample: Callable[[PartStateT, int], Any] | None = None
 
 
 plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])
@@ -148,7 +146,9 @@ def _add_moments(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -
         found = _moments_of_bools(column, level)
     else:
         chunks = physical_chunks(column)
-        found = numbered(summarize(element, chunks, level, runner("moments"), n_parts), rows)
+        found = with_row_numbers(
+            summarize(element, chunks, level, runner("moments"), n_parts), rows
+        )
     state.sums = merge(state.sums, found) if state.sums.n_rows else found
 
 
@@ -168,7 +168,7 @@ def _level(names: tuple[str, ...]) -> Level:
     return level_of(AGGREGATES[name] for name in names)
 
 
-def numbered(found: Moments, rows: Rows) -> Moments:
+def with_row_numbers(found: Moments, rows: Rows) -> Moments:
     """Return a batch's moments; the row of the first infinity gets its number among all rows."""
     if found.first_infinite == NO_ROW:
         return found
@@ -176,18 +176,18 @@ def numbered(found: Moments, rows: Rows) -> Moments:
 
 
 def _no_powers(asked: Asked, hint: None) -> _Sums:
-    return _Sums(asked, NO_POWERS)
+    return _Sums(asked, power_sums.NO_POWERS)
 
 
 def _add_powers(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     chunks = physical_chunks(column)
-    found = summarize_powers(state.asked.element, chunks, runner("powers"), n_parts)
-    state.sums = merge_powers(state.sums, found)
+    found = power_sums.summarize(state.asked.element, chunks, runner("powers"), n_parts)
+    state.sums = power_sums.merge(state.sums, found)
 
 
-def _powers_of(numbers: Sequence[Any]) -> PowerSums:
+def _powers_of(numbers: Sequence[Any]) -> power_sums.PowerSums:
     count, n_infinite, (first, second, third, fourth) = numbers
-    return PowerSums(count, n_infinite, (first, second, third, fourth))
+    return power_sums.PowerSums(count, n_infinite, (first, second, third, fourth))
 
 
 def _sums(
@@ -198,18 +198,18 @@ def _sums(
     plain: Callable[[Any], tuple[Any, ...]],
     restored: Callable[[Sequence[Any]], Any],
     n_bytes: int,
-) -> Part[_Sums]:
+) -> OutputLearner[_Sums]:
     """Return a part that needs one round and computes exact sums.
 
     The arguments are its name, the functions for its sums, and the bytes of its state.
     """
-    return Part(
+    return OutputLearner(
         name,
         start=start,
         add=add,
         merge=lambda a, b: _Sums(a.asked, merge(a.sums, b.sums)),
-        next=lambda state: Found(state.sums),
-        pack=lambda state: Packed({"sums": plain(state.sums)}),
+        next=lambda state: OutputResult(state.sums),
+        pack=lambda state: PackedState({"sums": plain(state.sums)}),
         unpack=lambda asked, hint, packed: _Sums(asked, restored(packed.numbers["sums"])),
         size=lambda state: n_bytes,
         bound=lambda asked, n_rows: n_bytes,
@@ -231,8 +231,8 @@ POWERS = _sums(
     "powers",
     _no_powers,
     _add_powers,
-    merge_powers,
-    attrgetter(*[field.name for field in fields(PowerSums)]),
+    lambda a, b: power_sums.merge(a, b),  # imports the kernel only when called
+    attrgetter("count", "n_infinite", "sums"),
     _powers_of,
     N_BYTES_OF_POWERS,
 )

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.load import LoadedKernel
 from fastfeat_kernels.rows import (
     ARRAY_WORDS,
     BLOCK_WORD,
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.cpu.bound import bound_program
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, driver
-from fastfeat.engine.cpu.table import TablePlan, Words
+from fastfeat.engine.cpu.table import ProgramTableLayout
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
@@ -40,7 +41,7 @@ from fastfeat.io.sinks.write import memory_type
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
-    from fastfeat.engine.cpu.step_calls import Of, Sources, StepOfBatch
+    from fastfeat.engine.cpu.step_calls import InputPlaces, Of, StepOfBatch
 
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
@@ -72,10 +73,10 @@ class PreparedProgram:
             block.
     """
 
-    table: Words
+    table: Int64Array
     n_scratch_bytes: int
-    block: Words
-    kernel: Kernel
+    block: Int64Array
+    kernel: LoadedKernel
     owners: tuple[object, ...]
     steps: Sequence[StepOfBatch] = ()
     read: Sequence[tuple[Of, int]] = ()
@@ -85,7 +86,7 @@ class PreparedProgram:
 def matrix_program(
     program: Program,
     constants: Constants,
-    sources: Sources,
+    sources: InputPlaces,
     dtype: np.dtype[Any],
     *,
     by_rows: bool,
@@ -117,7 +118,7 @@ def matrix_program(
 def arrow_program(
     program: Program,
     constants: Constants,
-    sources: Sources,
+    sources: InputPlaces,
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> PreparedProgram:
@@ -156,7 +157,9 @@ def arrow_program(
     )
 
 
-def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
+def _read(
+    table: ProgramTableLayout, sources: InputPlaces, program: Program
+) -> list[tuple[Of, int]]:
     """Return (step, position of its first word in the table) of each input that a step makes."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
@@ -164,13 +167,13 @@ def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of
 
 
 def _block(
-    table: TablePlan,
-    sources: Sources,
+    table: ProgramTableLayout,
+    sources: InputPlaces,
     program: Program,
     widths: Sequence[int],
     places: Sequence[int],
     copied: Mapping[int, Of],
-) -> Words:
+) -> Int64Array:
     """Return the words of a block that are the same for results as a matrix and as a batch."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
@@ -216,11 +219,11 @@ class _Call:
     It can take `n_rows` rows, and serves one call at a time.
     """
 
-    table: Words
-    block: Words
+    table: Int64Array
+    block: Int64Array
     scratch: NDArray[np.uint8]
-    given: Words
-    made: Words
+    given: Int64Array
+    made: Int64Array
     ready: PreparedProgram
     n_rows: int
     steps: object
@@ -239,7 +242,7 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
     return _Call(table, block, scratch, structures[0], structures[1], ready, n_rows, of_steps)
 
 
-def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
+def _steps_of(ready: PreparedProgram, table: Int64Array, block: Int64Array, n_rows: int) -> object:
     """Write the addresses of the steps' columns into table and block.
 
     Return the owner of the columns.
@@ -248,16 +251,16 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
         return None
     first, of_block = table.ctypes.data, block.ctypes.data
     readers = [
-        step_calls.Reader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))
+        step_calls.ResultReader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))
         for step, at in ready.read
     ]
     readers += [
-        step_calls.Reader(
+        step_calls.ResultReader(
             step, of_block + 8 * (at + 3), of_block + 8 * (at + 4), of_block + 8 * (at + 5)
         )
         for step, at in ready.copied
     ]
-    words, kept = step_calls.placed(ready.steps, readers, n_rows)
+    words, kept = step_calls.allocate_steps(ready.steps, readers, n_rows)
     block[9:11] = sum(len(one.step.calls) for one in ready.steps), words.ctypes.data
     return words, kept
 

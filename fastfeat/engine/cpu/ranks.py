@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketMap,
-    Column,
-    Indices,
-    Keys,
+    SelectionColumn,
     commonest,
     count_buckets,
     extract,
@@ -32,11 +31,11 @@ from fastfeat_kernels.selection.state import select
 
 from fastfeat.aggregates.function import ranks_of
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.cpu.part import OF_RANKS, Asked, Found, Part
-from fastfeat.engine.learner import Again, Packed, Rows
+from fastfeat.engine.cpu.part import OF_RANKS, Asked, OutputLearner, OutputResult
+from fastfeat.engine.learner import NextRound, PackedState, Rows
+from fastfeat.io import temporary_files
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.unnamed import mapped, unnamed_file
 
 N_SAMPLE = 1 << 15  # keys at most; half as many at least, given enough rows
 N_PER_KEY = 2  # buckets per key: counts of 8 bytes take at most 1 MiB
@@ -60,7 +59,7 @@ class Sampled:
     asked: Asked
     n_rows: int = 0
     stride: int = 1
-    keys: Keys = field(default_factory=lambda: np.empty(0, np.int64))
+    keys: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +67,17 @@ class Counting:
     """The input of the second round: the buckets, the sample that they come from, the row count."""
 
     buckets: BucketMap
-    sample: Keys
+    sample: Int64Array
     n_rows: int
 
 
 @dataclass(slots=True)
-class Counted:
+class KeyBucketCounts:
     """The state of the second round: the number of keys in each bucket, shape (n_buckets,)."""
 
     asked: Asked
     hint: Counting
-    counts: Indices
+    counts: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,12 @@ class Extracting:
     """
 
     buckets: BucketMap
-    wanted: Indices
-    pivots: Keys
-    totals: Indices
-    ranks: Indices
-    index: Indices
-    inside: Indices
+    wanted: Int64Array
+    pivots: Int64Array
+    totals: Int64Array
+    ranks: Int64Array
+    index: Int64Array
+    inside: Int64Array
     count: int
 
 
@@ -122,22 +121,22 @@ class Extracted:
 
     asked: Asked
     hint: Extracting
-    n_others: Indices
-    n_less: Indices
-    pieces: list[Keys] = field(default_factory=list[Keys])
-    runs: list[Keys] = field(default_factory=list[Keys])
+    n_others: Int64Array
+    n_less: Int64Array
+    pieces: list[Int64Array] = field(default_factory=list[Int64Array])
+    runs: list[Int64Array] = field(default_factory=list[Int64Array])
 
 
-State = Sampled | Counted | Extracted
+RankState = Sampled | KeyBucketCounts | Extracted
 
 
-def _start(asked: Asked, hint: Any) -> State:
+def _start(asked: Asked, hint: Any) -> RankState:
     match hint:
         case None:
             return Sampled(asked)
         case ("count", buckets, sample, n_rows):
             counting = Counting(BucketMap(*buckets), sample, n_rows)
-            return Counted(asked, counting, np.zeros(counting.buckets.n_buckets, np.int64))
+            return KeyBucketCounts(asked, counting, np.zeros(counting.buckets.n_buckets, np.int64))
         case (_, buckets, *rest):
             extracting = Extracting(BucketMap(*buckets), *rest)
             n = len(extracting.wanted)
@@ -146,18 +145,18 @@ def _start(asked: Asked, hint: Any) -> State:
             raise AssertionError(hint)
 
 
-def _add(state: State, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+def _add(state: RankState, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     match state:
         case Sampled():
             _add_sample(state, column, n_parts)
-        case Counted():
+        case KeyBucketCounts():
             counts = count_buckets(_parts(state.asked, column, n_parts), state.hint.buckets)
             state.counts += counts.sum(axis=0, dtype=np.int64)
         case Extracted():
             _add_keys(state, _parts(state.asked, column, n_parts))
 
 
-def _parts(asked: Asked, column: ChunkedArray, n_parts: int) -> Column:
+def _parts(asked: Asked, column: ChunkedArray, n_parts: int) -> SelectionColumn:
     return in_runs(asked.element, physical_chunks(column), runner("selection"), n_parts)
 
 
@@ -177,7 +176,7 @@ def _thin(state: Sampled, n_rows: int) -> None:
         state.stride *= 2
 
 
-def _add_keys(state: Extracted, column: Column) -> None:
+def _add_keys(state: Extracted, column: SelectionColumn) -> None:
     hint, n_parts = state.hint, len(column.parts)
     n_rows = sum(rows.n for part in column.parts for rows in part)
     if n_parts * int(hint.totals.sum()) <= n_rows // FEW_KEYS:
@@ -195,7 +194,7 @@ def _add_keys(state: Extracted, column: Column) -> None:
             state.pieces.append(np.concatenate(kept))
 
 
-def _merge(a: State, b: State) -> State:
+def _merge(a: RankState, b: RankState) -> RankState:
     match a, b:
         case Sampled(), Sampled():
             n_rows, stride = a.n_rows + b.n_rows, max(a.stride, b.stride)
@@ -206,7 +205,7 @@ def _merge(a: State, b: State) -> State:
             merged = Sampled(a.asked, n_rows, stride, keys)
             _thin(merged, n_rows)
             return merged
-        case Counted(), Counted():
+        case KeyBucketCounts(), KeyBucketCounts():
             a.counts += b.counts
             return a
         case Extracted(), Extracted():
@@ -216,39 +215,39 @@ def _merge(a: State, b: State) -> State:
             a.runs += b.runs
             return a
         case _:
-            raise AssertionError("states of two rounds do not merge")
+            raise AssertionError("states of different rounds cannot be merged")
 
 
-def _next(state: State) -> Found | Again:
+def _next(state: RankState) -> OutputResult | NextRound:
     match state:
         case Sampled():
             return _after_sampling(state)
-        case Counted():
+        case KeyBucketCounts():
             return _after_counting(state)
         case Extracted():
             return _found(state.asked, state.hint.count, state.hint.ranks, _keys_at(state))
 
 
-def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> Found:
+def _found(asked: Asked, count: int, ranks: Int64Array, keys: Int64Array) -> OutputResult:
     """Return the result: the number of values, the wanted ranks, and the values at these ranks."""
     values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
-    return Found((count, tuple(ranks.tolist()), values))
+    return OutputResult((count, tuple(ranks.tolist()), values))
 
 
-def _ranks(asked: Asked, count: int, n_rows: int) -> Indices:
+def _ranks(asked: Asked, count: int, n_rows: int) -> Int64Array:
     wanted = ranks_of(asked.rows(), count, n_rows) if count else ()
     return np.array(sorted(wanted), np.int64)
 
 
-def _after_sampling(state: Sampled) -> Found | Again:
+def _after_sampling(state: Sampled) -> OutputResult | NextRound:
     sample = np.sort(state.keys)
     if state.stride == 1:
         ranks = _ranks(state.asked, len(sample), state.n_rows)
         return _found(state.asked, len(sample), ranks, sample[ranks])
-    return Again(_counting(state.asked, sample, state.n_rows))
+    return NextRound(_counting(state.asked, sample, state.n_rows))
 
 
-def _of_sample(state: State, n_rows: int) -> Any:
+def _of_sample(state: RankState, n_rows: int) -> Any:
     """Return the hint for the second round, from the sample.
 
     It is None if `n_rows` is so small that no counting is needed.
@@ -257,7 +256,7 @@ def _of_sample(state: State, n_rows: int) -> Any:
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
 
 
-def _counting(asked: Asked, sample: Keys, n_rows: int) -> tuple[Any, ...]:
+def _counting(asked: Asked, sample: Int64Array, n_rows: int) -> tuple[Any, ...]:
     """Return the hint for the second round, with buckets defined by a sorted sample."""
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # no value exists, or the sample missed them all
@@ -271,7 +270,7 @@ def _plain(buckets: BucketMap) -> tuple[Any, ...]:
     return buckets.low, buckets.high, buckets.shift, buckets.cells, buckets.n_buckets
 
 
-def _after_counting(state: Counted) -> Found | Again:
+def _after_counting(state: KeyBucketCounts) -> OutputResult | NextRound:
     ends, hint = np.cumsum(state.counts), state.hint
     count = int(ends[-1])
     ranks = _ranks(state.asked, count, hint.n_rows)
@@ -280,10 +279,10 @@ def _after_counting(state: Counted) -> Found | Again:
     pivots = commonest(hint.sample, hint.buckets)[holders]
     totals = state.counts[holders]
     found = ("extract", _plain(hint.buckets), holders, pivots, totals, ranks, index, inside, count)
-    return Again(found)
+    return NextRound(found)
 
 
-def _keys_at(state: Extracted) -> Keys:
+def _keys_at(state: Extracted) -> Int64Array:
     """Return the key at each wanted rank: the pivot of its bucket, or a collected key."""
     hint, index = state.hint, state.hint.index
     n_less, n_equal = state.n_less[index], (hint.totals - state.n_others)[index]
@@ -296,13 +295,13 @@ def _keys_at(state: Extracted) -> Keys:
     return found
 
 
-def _runs(state: Extracted) -> list[Keys]:
+def _runs(state: Extracted) -> list[Int64Array]:
     """Return the collected keys as sorted arrays; those in files are memory-mapped."""
     pieces = [np.empty(0, np.int64), *state.pieces]
     return [np.sort(np.concatenate(pieces)), *state.runs]
 
 
-def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
+def _at_places(runs: Sequence[Int64Array], places: Int64Array) -> Int64Array:
     """Return the keys at given positions in the merged order of sorted arrays."""
     if len(runs) == 1:
         return runs[0][places]
@@ -310,7 +309,7 @@ def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
     return np.array(found, np.int64)
 
 
-def _at_place(runs: Sequence[Keys], place: int) -> int:
+def _at_place(runs: Sequence[Int64Array], place: int) -> int:
     """Return the key at position `place` (from 0) of sorted arrays, merged; found by bisection."""
     low, high = -(2**63), 2**63 - 1
     while low < high:
@@ -322,39 +321,39 @@ def _at_place(runs: Sequence[Keys], place: int) -> int:
     return low
 
 
-def _spill(state: State, folder: Path) -> None:
+def _spill(state: RankState, folder: Path) -> None:
     if isinstance(state, Extracted) and state.pieces:
         keys = np.sort(np.concatenate(state.pieces))
-        file = unnamed_file(folder)
+        file = temporary_files.unnamed_file(folder)
         file.append(keys)
-        state.runs.append(mapped(file, keys.dtype))
+        state.runs.append(temporary_files.map_file(file, keys.dtype))
         state.pieces.clear()
 
 
-def _pack(state: State) -> Packed:
+def _pack(state: RankState) -> PackedState:
     match state:
         case Sampled():
             numbers = {"n_rows": state.n_rows, "stride": state.stride}
-            return Packed(numbers, {"keys": pa.table({"keys": state.keys})})
-        case Counted():
-            return Packed({}, {"counts": pa.table({"counts": state.counts})})
+            return PackedState(numbers, {"keys": pa.table({"keys": state.keys})})
+        case KeyBucketCounts():
+            return PackedState({}, {"counts": pa.table({"counts": state.counts})})
         case Extracted():
             others = pa.table({"n_others": state.n_others, "n_less": state.n_less})
             keys = pa.chunked_array([pa.array(run) for run in _runs(state)])
-            return Packed({}, {"buckets": others, "keys": pa.table({"keys": keys})})
+            return PackedState({}, {"buckets": others, "keys": pa.table({"keys": keys})})
 
 
-def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
+def _unpack(asked: Asked, hint: Any, packed: PackedState) -> RankState:
     state = _start(asked, hint)
 
-    def column(table: str, name: str) -> Indices:
+    def column(table: str, name: str) -> Int64Array:
         return packed.tables[table].column(name).to_numpy().copy()
 
     match state:
         case Sampled():
             state.n_rows, state.stride = packed.numbers["n_rows"], packed.numbers["stride"]
             state.keys = column("keys", "keys")
-        case Counted():
+        case KeyBucketCounts():
             state.counts = column("counts", "counts")
         case Extracted():
             state.n_others = column("buckets", "n_others")
@@ -363,11 +362,11 @@ def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
     return state
 
 
-def _size(state: State) -> int:
+def _size(state: RankState) -> int:
     match state:
         case Sampled():
             return state.keys.nbytes
-        case Counted():
+        case KeyBucketCounts():
             return state.counts.nbytes
         case Extracted():
             kept = sum(piece.nbytes for piece in state.pieces)
@@ -391,7 +390,7 @@ def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
     return found.count, tuple(found.values), tuple(found.values.values())
 
 
-RANKS = Part(
+RANKS = OutputLearner(
     OF_RANKS,
     start=_start,
     add=_add,

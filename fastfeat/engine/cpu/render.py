@@ -13,15 +13,37 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
-from fastfeat.engine.cpu.lines import Lines, read_element, write_element
-from fastfeat.engine.cpu.words import ENTRY, interleaved, is_of_group, n_strides, reads
-from fastfeat.engine.layout import Shape, Step, Store, has_flags
+from fastfeat.engine.cpu.lines import (
+    WORD_ROWS,
+    Lines,
+    read_element,
+    read_elements,
+    read_word,
+    write_element,
+    write_word,
+)
+from fastfeat.engine.cpu.words import (
+    ENTRY,
+    bool_of,
+    gives_bits,
+    interleaved,
+    is_of_group,
+    n_strides,
+    reads,
+)
+from fastfeat.engine.layout import Shape, ShapeStep, Store, has_flags
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import body_of
 from fastfeat.scalars.primitives import LLVM_TYPES, PRIMITIVES, llvm_constant
 
 INLINED_CALLS = 24
-_NO_STATUS = Step("literal", (), 0, "i64")
+_NO_STATUS = ShapeStep("literal", (), 0, "i64")
+_DECLARED = {
+    "prefetch.p0": "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+    "memcpy.p0.p0.i64": "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+    "memset.p0.i64": "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+}
+"""The declarations of intrinsics that are not of floats."""
 _INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
@@ -34,7 +56,10 @@ def render(shapes: Sequence[Shape], lanes: int) -> str:
     calls: list[str] = [s.detail for shape in shapes for s in shape.steps if s.name == "call"]
     names = sorted(set(calls))
     separate = {name for name in names if len(calls) > INLINED_CALLS or _loops(name)}
-    parts = [_loop(k, shape, lanes, separate) for k, shape in enumerate(shapes)]
+    parts = [
+        _loop_of_bits(k, shape) if gives_bits(shape) else _loop(k, shape, lanes, separate)
+        for k, shape in enumerate(shapes)
+    ]
     parts.append(_entry(shapes))
     for name in names:
         parts += _separate(name, lanes) if name in separate else [_inlined(name)]
@@ -138,6 +163,137 @@ def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
     return "\n".join([f"{head} noinline nounwind{width} {{", "entry:", *lines.texts, "}"])
 
 
+def _loop_of_bits(k: int, shape: Shape) -> str:
+    """Return the LLVM text of a loop that computes 64 rows at a time, see `words.gives_bits`.
+
+    The rows after the last whole word of 64 rows are copied to memory of the function, since
+    vectors may not read past the end of a column.
+    """
+    lines, arguments = Lines("entry"), _arguments(shape)
+    values, flags = reads(shape)
+    columns = [(f"x{j}", shape.inputs[j].name) for j in sorted(values)]
+    columns += [(f"k{j}", "bool") for j in sorted(flags)]
+    columns += [
+        (f"y{j}", "bool" if store.dtype.name == "bool" else "uint8")
+        for j, store in enumerate(shape.stores)
+    ]
+    columns += [
+        (f"v{j}", "bool") for j, store in enumerate(shape.stores) if has_flags(store, shape)
+    ]
+    types = {name: kind for name, kind, _ in arguments}
+    parameters = [f"c{j}" for j in range(len(shape.parameters))]
+    head = [f"ptr %{name}" for name, _ in columns] + [f"{types[c]} %{c}" for c in parameters]
+    word = _word_of_bits(k, shape, head)
+    lines.do("%whole = and i64 %n, -64")
+    lines.do("%some = icmp sgt i64 %whole, 0")
+    lines.do("br i1 %some, label %words, label %words.done")
+    lines.start("words")
+    lines.do("%i = phi i64 [ 0, %entry ], [ %next, %words ]")
+    given = ", ".join([*head, "i64 %i"])
+    lines.do(f"call void @word_{k}({given})")
+    lines.do(f"%next = add nuw nsw i64 %i, {WORD_ROWS}")
+    lines.do("%again = icmp slt i64 %next, %whole")
+    lines.do("br i1 %again, label %words, label %words.done")
+    lines.start("words.done")
+    lines.do("%rest = sub i64 %n, %whole")
+    lines.do("%any = icmp sgt i64 %rest, 0")
+    lines.do("br i1 %any, label %tail, label %end")
+    lines.start("tail")
+    copied = [_copy_of_rest(lines, name, element) for name, element in columns]
+    given = ", ".join([*(f"ptr {memory}" for memory, _ in copied), *head[len(columns) :], "i64 0"])
+    lines.do(f"call void @word_{k}({given})")
+    for (name, element), (memory, size) in zip(columns, copied, strict=True):
+        if name[0] in "yv" and element == "bool":
+            lines.name(f"{name}.back")
+            kept = lines.put(f"sub i64 {lines.put('shl i64 1, %rest')}, 1")
+            bits = lines.put(f"and i64 {lines.put(f'load i64, ptr {memory}')}, {kept}")
+            lines.do(f"store i64 {bits}, ptr %{name}.rest, align 1")
+        elif name[0] in "yv":
+            lines.do(_copy_bytes(f"%{name}.rest", memory, size))
+    lines.do("br label %end")
+    lines.start("end")
+    lines.do("ret i64 0")
+    told = [f"ptr noalias %{n}" if kind == "ptr" else f"{kind} %{n}" for n, kind, _ in arguments]
+    text = f"define internal i64 @loop_{k}({', '.join([*told, 'i64 %n'])}) noinline nounwind {{"
+    return "\n".join([word, "", text, "entry:", *lines.texts, "}"])
+
+
+def _word_of_bits(k: int, shape: Shape, head: Sequence[str]) -> str:
+    """Return the LLVM text of a function that computes 64 rows from row `i`."""
+    lines, n, i = Lines("entry"), WORD_ROWS, "%i"
+    values: list[str] = []
+    for number, step in enumerate(shape.steps):
+        lines.name(f"a{number}")
+        match step.name:
+            case "literal":
+                found = _literal(step, n)
+            case "input":
+                j: int = step.detail
+                found = read_elements(lines, shape.inputs[j].name, f"%x{j}", f"%k{j}", i)
+            case "input_ok":
+                found = read_word(lines, f"%k{step.detail}", i)
+            case "parameter":
+                kind = f"<{n} x {LLVM_TYPES[step.physical]}>"
+                one = f"{LLVM_TYPES[step.physical]} %c{step.detail}"
+                first = lines.put(f"insertelement {kind} poison, {one}, i64 0")
+                found = lines.put(
+                    f"shufflevector {kind} {first}, {kind} poison, <{n} x i32> zeroinitializer"
+                )
+            case _:
+                args = [values[argument] for argument in step.args]
+                found = lines.primitive(step.name, args, f"a{number}", n)
+        values.append(found)
+    for j, store in enumerate(shape.stores):
+        lines.name(f"y{j}")
+        place = bool_of(store, shape)
+        assert place is not None
+        value = values[place]
+        if has_flags(store, shape):
+            ok = values[store.ok]
+            write_word(lines, f"%v{j}", i, ok)
+            value = lines.put(f"and <{n} x i1> {value}, {ok}")
+        if store.dtype.name == "bool":
+            write_word(lines, f"%y{j}", i, value)
+        else:
+            numbers = lines.put(f"zext <{n} x i1> {value} to <{n} x i8>")
+            address = lines.put(f"getelementptr i8, ptr %y{j}, i64 {i}")
+            lines.do(f"store <{n} x i8> {numbers}, ptr {address}, align 1")
+    lines.do("ret void")
+    given = ", ".join(part.replace("ptr %", "ptr noalias %") for part in head)
+    text = f"define internal void @word_{k}({given}, i64 %i) alwaysinline nounwind {{"
+    return "\n".join([text, "entry:", *lines.texts, "}"])
+
+
+def _copy_of_rest(lines: Lines, name: str, element: str) -> tuple[str, str]:
+    """Add memory for 64 rows of a column, with those after the last whole word if it is an input.
+
+    Return the names of the memory and of the number of bytes to copy. A bool takes a bit.
+    """
+    lines.name(f"{name}.rest")
+    is_bits = element == "bool"
+    n_bytes = 1 if is_bits else int("".join(filter(str.isdigit, element))) // 8
+    size = 8 if is_bits else WORD_ROWS * n_bytes
+    memory = lines.put(f"alloca [{size} x i8], align 64")
+    zeros = (
+        f"ptr align 64 {memory}, i8 0, i64 {size}, i1 false"  # a guarded division reads no noise
+    )
+    lines.do(f"call void @llvm.memset.p0.i64({zeros})")
+    if is_bits:
+        at, copied = lines.put("lshr i64 %whole, 3"), "8"
+    else:
+        at = lines.put(f"mul i64 %whole, {n_bytes}")
+        copied = lines.put(f"mul i64 %rest, {n_bytes}")
+    lines.do(f"%{name}.rest = getelementptr i8, ptr %{name}, i64 {at}")
+    if name[0] in "xk":
+        lines.do(_copy_bytes(memory, f"%{name}.rest", copied))
+    return memory, copied
+
+
+def _copy_bytes(target: str, source: str, size: str) -> str:
+    """Return the LLVM text of a copy of bytes."""
+    return f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)"
+
+
 def _for_each_row(
     lines: Lines, label: str, write: Callable[[Lines, str], None], status: str | None = None
 ) -> None:
@@ -198,7 +354,9 @@ def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
     return values
 
 
-def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], shape: Shape) -> str:
+def _step(
+    lines: Lines, i: str, number: int, step: ShapeStep, args: Sequence[str], shape: Shape
+) -> str:
     """Add the text that computes a step; return the name of its value."""
     match step.name:
         case "literal":
@@ -223,11 +381,11 @@ def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], sh
             return lines.primitive(step.name, args, f"a{number}")
 
 
-def _literal(step: Step) -> str:
+def _literal(step: ShapeStep, lanes: int | None = None) -> str:
     if step.physical == "f64":
         (value,) = struct.unpack("<d", struct.pack("<q", step.detail))
-        return llvm_constant("f64", value)
-    return llvm_constant("i64" if step.physical == "i64" else "b1", step.detail)
+        return llvm_constant("f64", value, lanes)
+    return llvm_constant("i64" if step.physical == "i64" else "b1", step.detail, lanes)
 
 
 def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Sequence[str]) -> None:
@@ -278,6 +436,5 @@ def declarations(text: str) -> list[str]:
         kind = "double" if suffix == "f64" else f"<{suffix[1:-3]} x double>"
         given = ", ".join([kind] * (3 if name == "fma" else 1))
         found.append(f"declare {kind} @llvm.{name}.{suffix}({given})")
-    if "@llvm.prefetch.p0(" in text:
-        found.append("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    found += [line for name, line in _DECLARED.items() if f"@llvm.{name}(" in text]
     return ["\n".join(found)] if found else []

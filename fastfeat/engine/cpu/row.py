@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.bound import BoundProgram, bound_program
 from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, driver
-from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -105,7 +105,7 @@ def row_values_program(program: Program, constants: Constants) -> RowProgram:
 
 def _ready(
     bound: BoundProgram,
-    words: Words,
+    words: Int64Array,
     result: Callable[[], Any],
     owners: tuple[object, ...],
 ) -> RowProgram:

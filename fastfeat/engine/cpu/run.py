@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
 from fastfeat.engine.cpu.bound import BoundProgram, bound_program
 from fastfeat.engine.cpu.compiled import CompiledProgram, driver
-from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
@@ -29,81 +28,85 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.ir.dtypes import BOOL
-from fastfeat.progress import is_telling, tell
+from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 
-class Piece(NamedTuple):
-    """Rows [start, stop).
+class InputPieces(NamedTuple):
+    """Rows split into pieces, in each of which all inputs are contiguous in memory.
 
-    Each input is contiguous there: a chunk, and the first row's position in it.
+    Args:
+        starts, stops: First row of each piece and the row after its last, shape (n_pieces,).
+        words: The four words that tell a loop where each input is, shape (n_pieces, n_slots, 4).
+        owners: Objects that keep the memory of the inputs alive.
     """
 
-    start: int
-    stop: int
-    inputs: tuple[tuple[Chunk, int], ...]
+    starts: Int64Array
+    stops: Int64Array
+    words: Int64Array
+    owners: object
 
 
 def pieces(
-    chunks: Sequence[Sequence[Chunk]],
-    n_rows: int,
-    columns: Mapping[InputSlot, Any],
-    slots: Sequence[InputSlot],
-) -> Iterator[Piece]:
+    columns: Mapping[InputSlot, Any], n_rows: int, slots: Sequence[InputSlot]
+) -> InputPieces:
     """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
     If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
-    `chunks` holds the non-empty chunks of each of the columns `slots`.
+    Words are computed for all pieces at once: 100 chunks of 10,000 rows took twice the time of one
+    chunk when each piece had its own.
     """
-    if not n_rows:
-        return
-    ends = {end for parts in chunks for end in _ends(parts)}
+    chunks = [physical_chunks(columns[slot]) for slot in slots]
+    lengths = [tuple(chunk.length for chunk in parts) for parts in chunks]
+    layouts = dict.fromkeys(lengths)
+    ends = {end for layout in layouts for end in list(accumulate(layout))[:-1]}
     seams = {end - end % failure.WORD_ROWS for end in ends if end % failure.WORD_ROWS}
     whole = {end for end in ends if not end % failure.WORD_ROWS}
     breaks = whole | seams | {seam + failure.WORD_ROWS for seam in seams}
-    edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
-    cursors = [_Cursor(parts) for parts in chunks]
-    for start, stop in pairwise(edges):
-        if start in seams and any(cursor.splits(start, stop) for cursor in cursors):
-            yield Piece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
-        else:
-            yield Piece(start, stop, tuple(cursor.at(start) for cursor in cursors))
+    edges = np.array(sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)}), np.int64)
+    starts, stops = edges[:-1], edges[1:]
+    n_pieces, n_slots = len(starts), len(slots)
+    if not n_pieces or not n_slots:
+        return InputPieces(starts, stops, np.zeros((n_pieces, n_slots, 4), np.int64), chunks)
+    places = [_chunk_places(layout, starts) for layout in layouts]
+    number = {layout: k for k, layout in enumerate(layouts)}
+    of_slot = [number[layout] for layout in lengths]
+    first_chunks = np.cumsum([0, *map(len, chunks)])[:-1]
+    flat = np.array([chunk[:4] for parts in chunks for chunk in parts], np.int64)
+    index = np.array([place for place, _ in places]).reshape(-1, n_pieces)[of_slot].T
+    rows = np.array([row for _, row in places]).reshape(-1, n_pieces)[of_slot].T
+    words = flat[index + first_chunks]
+    kinds = [storage(slot.dtype) for slot in slots]
+    n_bytes = np.array([0 if kind == "bool" else np.dtype(kind).itemsize for kind in kinds])
+    words[:, :, 0] += rows * n_bytes
+    words[:, :, 1] += np.where(n_bytes == 0, rows, 0)
+    words[:, :, 3] += rows
+    split = [k for k, start in enumerate(starts.tolist()) if start in seams]
+    copies = [_copied(columns[slot], starts[split], stops[split]) for slot in slots if split]
+    for j, copied in enumerate(copies):
+        before = failure.WORD_ROWS * np.arange(len(split))
+        words[split, j, 0] = copied.values + before * n_bytes[j]
+        words[split, j, 1] = copied.value_bit_offset + (before if n_bytes[j] == 0 else 0)
+        words[split, j, 2] = copied.validity
+        words[split, j, 3] = copied.bit_offset + before
+    return InputPieces(starts, stops, words, (chunks, copies))
 
 
-def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
-    """Yield the row where each chunk ends, except the last."""
-    end = 0
-    for chunk in parts[:-1]:
-        end += chunk.length
-        yield end
+def _chunk_places(lengths: Sequence[int], starts: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the chunk that has each start, and the row in it, for chunks of these lengths."""
+    first_rows = np.cumsum([0, *lengths])[:-1]
+    places = np.searchsorted(first_rows, starts, side="right") - 1
+    return places, starts - first_rows[places]
 
 
-@dataclass(slots=True)
-class _Cursor:
-    """Finds the chunk of a row in a column, for rows in ascending order."""
-
-    parts: Sequence[Chunk]
-    index: int = 0
-    start: int = 0
-
-    def at(self, row: int) -> tuple[Chunk, int]:
-        """Return the chunk that contains a row, and the row's position in it."""
-        while row >= self.start + self.parts[self.index].length:
-            self.start += self.parts[self.index].length
-            self.index += 1
-        return self.parts[self.index], row - self.start
-
-    def splits(self, start: int, stop: int) -> bool:
-        """Return whether rows [start, stop) span several chunks."""
-        chunk, offset = self.at(start)
-        return offset + (stop - start) > chunk.length
-
-
-def _copied(column: Any, start: int, stop: int) -> tuple[Chunk, int]:
-    joined = column.slice(start, stop - start).combine_chunks()
-    whole = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
-    parts = physical_chunks(whole)
-    return parts[0], 0
+def _copied(column: Any, starts: Int64Array, stops: Int64Array) -> Chunk:
+    """Return some ranges of a column as one chunk; only the last has less than a word of rows."""
+    parts = [
+        column.slice(start, stop - start)
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+    ]
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    return physical_chunks(pa.chunked_array([pa.concat_arrays(chunks)]))[0]
 
 
 ROWS_PER_TASK = 1 << 17
@@ -115,7 +118,7 @@ COUNT = 2  # word of an output with its number of missing values, counted by the
 _scratch = threading.local()
 
 
-class Target(NamedTuple):
+class OutputTarget(NamedTuple):
     """The place that an output is written to.
 
     Args:
@@ -151,7 +154,7 @@ class Tile(NamedTuple):
     strides: tuple[int, int]
 
 
-class Task(NamedTuple):
+class LoopCall(NamedTuple):
     """One call of the kernel.
 
     Args:
@@ -161,7 +164,7 @@ class Task(NamedTuple):
         start: Row of the data that is row 0 of the table.
     """
 
-    table: Words
+    table: Int64Array
     first: int
     n_rows: int
     start: int
@@ -172,7 +175,7 @@ def run(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-    targets: Sequence[Target],
+    targets: Sequence[OutputTarget],
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
@@ -192,9 +195,8 @@ def run(
     """
     bound = bound_program(program, constants)
     plan = bound.compiled
-    chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
-    kept = list(pieces(chunks, n_rows, columns, program.inputs))
-    tasks = [task for piece in kept for task in _tasks(bound, piece, targets, tile)]
+    kept = pieces(columns, n_rows, program.inputs)
+    tasks = list(_tasks(bound, kept, targets, tile))
     loops = plan.loops_address()
     statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
@@ -203,7 +205,7 @@ def run(
     return _missing_counts(plan, tasks)
 
 
-def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.int64]:
+def _missing_counts(plan: CompiledProgram, tasks: Sequence[LoopCall]) -> NDArray[np.int64]:
     counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
     for task in tasks:
         counts[plan.table.outputs] += task.table[plan.table.output_words[:, COUNT]]
@@ -211,7 +213,7 @@ def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.
 
 
 def _run_tasks(
-    plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
+    plan: CompiledProgram, loops: int, tasks: Sequence[LoopCall], owners: object
 ) -> list[int]:
     """Run tasks, on all threads if that pays; return the status bits of each.
 
@@ -223,8 +225,8 @@ def _run_tasks(
     def job(k: int, owners: object = owners) -> None:
         statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
         done.append(tasks[k].n_rows)
-        if is_telling():
-            tell(f"{sum(done):,} of {n_rows:,} rows done")
+        if is_progress_shown():
+            report_progress(f"{sum(done):,} of {n_rows:,} rows done")
 
     if n_rows < SERIAL_BELOW or num_threads() == 1:
         for k in range(len(tasks)):
@@ -234,7 +236,7 @@ def _run_tasks(
     return statuses
 
 
-def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+def _run_task(plan: CompiledProgram, loops: int, task: LoopCall, first: int, n_rows: int) -> int:
     """Run rows [first, first + n_rows) of a task's table; return their status bits.
 
     If the status asks for it, they are run again with the loops for large arguments.
@@ -247,7 +249,7 @@ def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows:
     return status
 
 
-def _call(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+def _call(plan: CompiledProgram, loops: int, task: LoopCall, first: int, n_rows: int) -> int:
     _, tile_column, n_columns = task.table[TILE_WORDS][:3].tolist()
     n_bytes = plan.table.n_scratch_bytes
     scratch = _scratch_address(n_bytes + tile_column * n_columns)
@@ -266,55 +268,40 @@ def _scratch_address(n_bytes: int) -> int:
 
 def _tasks(
     bound: BoundProgram,
-    piece: Piece,
-    targets: Sequence[Target],
+    inputs: InputPieces,
+    targets: Sequence[OutputTarget],
     tile: Tile | None,
-) -> Iterator[Task]:
-    """Split a piece into tasks, each with its own table."""
+) -> Iterator[LoopCall]:
+    """Split pieces into tasks, each with its own table."""
     words, places = bound.words(), bound.places
     if tile is not None:
         words[BLOCK_WORD] = tile.n_rows
-        first = tile.matrix + piece.start * tile.strides[0]
-        words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
-    words[places.input_words] = _input_words(piece, bound.compiled.program.inputs)[
-        places.input_slots
-    ]
-    words[places.output_words] = np.array(
-        [
-            (
-                t.values if t.in_tile else t.values + _offset(piece.start, t.n_bytes),
-                t.validity + piece.start // 8 if t.validity else 0,
-                0,
-                t.in_tile,
-            )
-            for t in targets
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 4)[places.outputs]
-    for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
-        n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
-        yield Task(words.copy(), first, n, piece.start)
+    values, n_bytes, validity, in_tile = _columns_of(targets)[:, places.outputs]
+    of_bits = (n_bytes == 0) & (in_tile == 0)
+    row_bytes, has_validity = n_bytes * (in_tile == 0), (validity != 0).astype(np.int64)
+    written = np.array([values, validity, np.zeros_like(values), in_tile]).T
+    for start, stop, read in zip(
+        inputs.starts.tolist(), inputs.stops.tolist(), inputs.words, strict=True
+    ):
+        if tile is not None:
+            first = tile.matrix + start * tile.strides[0]
+            words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
+        words[places.input_words] = read[places.input_slots]
+        written[:, 0] = values + start * row_bytes + (start // 8) * of_bits
+        written[:, 1] = validity + (start // 8) * has_validity
+        words[places.output_words] = written
+        for first in range(0, stop - start, ROWS_PER_TASK):
+            n = min(ROWS_PER_TASK, stop - start - first)
+            yield LoopCall(words.copy(), first, n, start)
 
 
-def _offset(row: int, n_bytes: int) -> int:
-    """Return the position of a row in a column, in bytes from its start; 8 bool rows are a byte."""
-    return row * n_bytes if n_bytes else row // 8
+def _columns_of(targets: Sequence[OutputTarget]) -> Int64Array:
+    """Return address, bytes of a value, address of the bitmap, and `in_tile` of all targets."""
+    rows = [(t.values, t.n_bytes, t.validity, t.in_tile) for t in targets]
+    return np.array(rows, np.int64).reshape(-1, 4).T
 
 
-def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
-    """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
-    rows: list[tuple[int, int, int, int]] = []
-    for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
-        kind = storage(slot.dtype)
-        if kind == "bool":
-            values, bit = chunk.values, chunk.value_bit_offset + row
-        else:
-            values, bit = chunk.values + row * np.dtype(kind).itemsize, 0
-        rows.append((values, bit, chunk.validity, chunk.bit_offset + row))
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
-
-
-def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
+def _first_failing_row(plan: CompiledProgram, loops: int, task: LoopCall) -> int:
     """Return the first failing row of a failed task, by running ever smaller parts of it."""
 
     def fails(first: int, n_rows: int) -> bool:
@@ -329,7 +316,7 @@ def compute(task: RowTask) -> list[Any]:
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
-        Target(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
+        OutputTarget(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
         for output, (array, address), bits in zip(
             program.outputs, values, staggered_addresses(validity), strict=True
         )
@@ -366,7 +353,8 @@ def compute_matrix(task: MatrixTask) -> None:
     if tile is not None:
         first, column = 0, tile.column_bytes
     targets = [
-        Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
+        OutputTarget(first + k * column, n_bytes, in_tile=tile is not None)
+        for k in range(n_outputs)
     ]
     run(task.program, task.columns, task.n_rows, task.constants, targets, out, tile)
 

@@ -61,7 +61,7 @@ def ship(folder: Path) -> int:
     if sys.platform == "linux" and platform.machine() == "x86_64":
         wanted = {f"{name}.{entry}": sources_of_written(name, entry) for name, entry in _entries()}
     else:
-        told = "kernels are compiled when they are first used: this is not x86-64 Linux"
+        told = "kernels are not compiled in advance, because this is not x86-64 Linux"
         print(told, file=sys.stderr)
     known = objects.manifest_of(folder)
     listed = {name: known[name] for name, s in wanted.items() if _is_there(name, s, folder)}

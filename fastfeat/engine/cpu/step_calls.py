@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.load import LoadedKernel
 from fastfeat_kernels.rows import BEFORE_WORDS, FILL_WORDS
 from numpy.typing import NDArray
 
@@ -19,7 +20,6 @@ from fastfeat.engine.cpu.compiled import address_of
 from fastfeat.io.arrow import DataType, pa
 from fastfeat.scalars.value import InputSlot
 
-Words = NDArray[np.int64]
 Of = tuple[int, int]
 """The number of a step, and the number of one of the columns that it makes."""
 NOWHERE = -1
@@ -27,8 +27,8 @@ _ROWS = 64  # memory is rounded up to whole words of bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Room:
-    """A request for memory, such as for a step's result; each `Room` is allocated separately.
+class MemoryRequest:
+    """A request for memory, such as for a step's result; each request is allocated separately.
 
     Args:
         row_bytes: Bytes per row; 0 means one bit.
@@ -47,7 +47,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class KernelColumn:
     """A column that a kernel reads, and the positions of its addresses in the kernel's table.
 
     Args:
@@ -86,14 +86,14 @@ class KernelCall:
         owners: Objects that keep the addresses in the table alive.
     """
 
-    kernel: Kernel
-    words: Words
-    given: tuple[Given, ...] = ()
-    rooms: Mapping[int, Room] = field(default_factory=dict[int, Room])
+    kernel: LoadedKernel
+    words: Int64Array
+    given: tuple[KernelColumn, ...] = ()
+    rooms: Mapping[int, MemoryRequest] = field(default_factory=dict[int, MemoryRequest])
     rows: int | None = None
     unless_failed: int | None = None
     fewest_rows: int = 0
-    cleared: Room | None = None
+    cleared: MemoryRequest | None = None
     owners: object = None
 
 
@@ -112,9 +112,9 @@ class StepCalls:
     """
 
     calls: tuple[KernelCall, ...]
-    values: Room
+    values: MemoryRequest
     width: int
-    validity: Room | int | None = None
+    validity: MemoryRequest | int | None = None
     form_of_validity: int = 0
     part: int = 0
 
@@ -133,7 +133,7 @@ class StepOfBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class InputPlaces:
     """The places where a program finds its input columns: in the batch, or computed by steps.
 
     Args:
@@ -148,7 +148,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ResultReader:
     """A place outside the steps' tables that needs the address of a step's result.
 
     Args:
@@ -164,16 +164,16 @@ class Reader:
     validity_bit: int
 
 
-def scratch_of(n_words: int) -> Room:
+def scratch_of(n_words: int) -> MemoryRequest:
     """Return a request for scratch memory of `n_words` 64-bit words."""
-    return Room(0, 8 * n_words, is_scratch=True)
+    return MemoryRequest(0, 8 * n_words, is_scratch=True)
 
 
-AddressOf = Callable[[Room], int]
+AddressOf = Callable[[MemoryRequest], int]
 
 
 def form_of(given: DataType) -> int | None:
-    """Return the form of an Arrow type, see `Given`; None if kernels cannot read it in place."""
+    """Return an Arrow type's form, see `KernelColumn`; None if kernels cannot read it in place."""
     types = pa.types
     if types.is_string(given) or types.is_binary(given) or types.is_list(given):
         return -4
@@ -186,9 +186,9 @@ def form_of(given: DataType) -> int | None:
     return None
 
 
-def placed(
-    steps: Sequence[StepOfBatch], readers: Sequence[Reader], n_rows: int
-) -> tuple[Words, object]:
+def allocate_steps(
+    steps: Sequence[StepOfBatch], readers: Sequence[ResultReader], n_rows: int
+) -> tuple[Int64Array, object]:
     """Allocate memory for steps; return the words that run their kernels, and the memory's owner.
 
     The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,
@@ -199,9 +199,11 @@ def placed(
     scratch = np.zeros(most + 8, np.uint8)
     words, kept = list[int](), list[object]([scratch])
     for k, one in enumerate(steps):
-        memory: dict[Room, NDArray[np.uint8]] = {}
+        memory: dict[MemoryRequest, NDArray[np.uint8]] = {}
 
-        def address(room: Room, memory: dict[Room, NDArray[np.uint8]] = memory) -> int:
+        def address(
+            room: MemoryRequest, memory: dict[MemoryRequest, NDArray[np.uint8]] = memory
+        ) -> int:
             if room.is_scratch:
                 return scratch.ctypes.data
             if room not in memory:
@@ -221,7 +223,9 @@ def whole_rows(n_rows: int) -> int:
     return -(-n_rows // _ROWS) * _ROWS
 
 
-def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
+def _read(
+    one: StepOfBatch, reader: ResultReader, n_rows: int, address: AddressOf
+) -> list[list[int]]:
     """Write the addresses of a step's result for a reader; return [] if that was possible.
 
     If its validity is a column of the batch, return the words by which the kernel writes the
@@ -232,7 +236,7 @@ def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> 
     match step.validity:
         case None:
             _write(reader.validity, 0)
-        case Room():
+        case MemoryRequest():
             _write(reader.validity, address(step.validity))
         case argument:
             child = one.children[argument]

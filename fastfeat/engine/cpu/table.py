@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import tables as group_tables
 from fastfeat_kernels.rows import (
+    AS_BITS,
     BLOCK,
     CODES,
     COLUMN_WORDS,
@@ -24,7 +26,7 @@ from fastfeat_kernels.rows import (
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.cpu.words import interleaved, n_arguments, reads
+from fastfeat.engine.cpu.words import gives_bits, interleaved, n_arguments, reads
 from fastfeat.engine.layout import Loop, Shape, has_flags
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import (
@@ -37,15 +39,13 @@ from fastfeat.ir.node import Node
 from fastfeat.scalars import table as search_tables
 from fastfeat.scalars.value import TableKey
 
-Words = NDArray[np.int64]
-
-Tables = dict[TableKey, Words]
+ProgramTables = dict[TableKey, Int64Array]
 
 
-_KEPT: WeakKeyDictionary[Constants, Tables] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Constants, ProgramTables] = WeakKeyDictionary()
 
 
-def tables_of_groups(constants: Constants) -> Tables:
+def tables_of_groups(constants: Constants) -> ProgramTables:
     """Return each table of groups as a column, shape (n_groups,), of a 2-d array.
 
     Tables of equal groups are columns of one array, which is made on first use. The number of words
@@ -55,28 +55,28 @@ def tables_of_groups(constants: Constants) -> Tables:
     return _KEPT.setdefault(constants, _interleaved(constants)) if found is None else found
 
 
-def _interleaved(constants: Constants) -> Tables:
-    together: dict[tuple[Node, int], Tables] = {}
+def _interleaved(constants: Constants) -> ProgramTables:
+    together: dict[tuple[Node, int], ProgramTables] = {}
     for key in constants.tables:
         if key.layout in search_tables.OF_GROUPS:
             words = table_array(key, constants).view(np.int64)
             groups = key.node.args[1]
             together.setdefault((groups, len(words)), {})[key] = words
-    found: Tables = {}
+    found: ProgramTables = {}
     for tables in together.values():
         array = _side_by_side(list(tables.values()))
         found.update((key, array[:, k]) for k, key in enumerate(tables))
     return found
 
 
-def _side_by_side(columns: list[Words]) -> Words:
+def _side_by_side(columns: list[Int64Array]) -> Int64Array:
     if len(columns) == 1:
         return columns[0][:, np.newaxis]
     n_groups = len(columns[0])
     return group_tables.side_by_side(columns, runner("grouped"), n_parts(n_groups))
 
 
-class TablePlan(NamedTuple):
+class ProgramTableLayout(NamedTuple):
     """The layout of a program's table: its words, and the positions that a run fills in.
 
     Args:
@@ -90,18 +90,18 @@ class TablePlan(NamedTuple):
         n_scratch_bytes: Scratch memory that a call needs.
     """
 
-    words: Words
-    input_words: Words
-    input_slots: Words
-    output_words: Words
-    outputs: Words
+    words: Int64Array
+    input_words: Int64Array
+    input_slots: Int64Array
+    output_words: Int64Array
+    outputs: Int64Array
     parameters: tuple[tuple[int, Any, str], ...]
     tables: tuple[tuple[int, TableKey], ...]
     strides: tuple[tuple[int, TableKey], ...]
     n_scratch_bytes: int
 
 
-def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
+def plan_table(program: Program, loops: Sequence[Loop]) -> ProgramTableLayout:
     """Return the layout of a program's table, for its loops."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     reads_at: list[tuple[int, int]] = []
@@ -130,7 +130,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             strides += [(at + j, instance.tables[k]) for j, k in stride_of.items()]
             words += [0] * n_constants
     columns = max((len(p.shape.inputs) + len(p.shape.stores) for p in loops), default=0)
-    return TablePlan(
+    return ProgramTableLayout(
         np.array(words, dtype=np.int64),
         *_columns(reads_at),
         *_columns(writes_at),
@@ -156,20 +156,22 @@ def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> li
 def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
     """Return the kind of each input and output of a loop: codes for the type and flags to read."""
     values, flags = reads(shape)
+    form = AS_BITS if gives_bits(shape) else 0
     read_kinds = [
         CODES[storage(dtype)]
+        | form
         | (WANTS_VALUES if j in values else 0)
         | (WANTS_FLAGS if j in flags else 0)
         for j, dtype in enumerate(shape.inputs)
     ]
     write_kinds = [
-        CODES[output_storage(store.dtype)] | (WANTS_FLAGS if has_flags(store, shape) else 0)
+        CODES[output_storage(store.dtype)] | form | (WANTS_FLAGS if has_flags(store, shape) else 0)
         for store in shape.stores
     ]
     return read_kinds, write_kinds
 
 
-def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
+def _columns(pairs: list[tuple[int, int]]) -> tuple[Int64Array, Int64Array]:
     array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return array[:, :1] + np.arange(1, COLUMN_WORDS), array[:, 1].copy()
 
@@ -177,11 +179,11 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
 class BoundTable(NamedTuple):
     """A table with the constants of a fitted plan in place; `owners` keeps their arrays alive."""
 
-    words: Words
+    words: Int64Array
     owners: tuple[NDArray[Any], ...]
 
 
-def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
+def bind_constants(plan: ProgramTableLayout, constants: Constants) -> BoundTable:
     """Return a copy of the table with the addresses and values of all constants."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidPlan
 
@@ -25,7 +25,7 @@ _chosen: int | None = None
 _pools: dict[int, _Pool] = {}
 
 
-@explaining
+@with_argument_errors
 def set_num_threads(n_threads: int | None) -> None:
     """Set the number of threads that kernels use in this process.
 
@@ -65,7 +65,7 @@ def using_threads(n_threads: int) -> Generator[None, None, None]:
         _chosen = before
 
 
-@explaining
+@with_argument_errors
 def num_threads() -> int:
     """Return the number of threads that kernels use.
 

@@ -70,7 +70,10 @@ def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
         (4, 1, 65536)
     """
     if n_rows < 0 or block < 1 or not 1 <= most <= MOST_BLOCKS:
-        raise ValueError(f"no grid for {n_rows} rows in blocks of {block}, at most {most}")
+        raise ValueError(
+            f"no grid for {n_rows} rows, {block} threads per block and at most {most} blocks: a "
+            "number is out of range"
+        )
     return max(1, min(-(-n_rows // block), most))
 
 
@@ -280,11 +283,11 @@ def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_
     """Raise KernelFailed, with the kernel's name, if a card would reject the sizes of a launch."""
     problem = None
     if not (0 < grid[0] < 1 << 31 and 0 < grid[1] < 1 << 16):
-        problem = f"a grid of {grid[0]} x {grid[1]} blocks; at most 2147483647 x 65535"
+        problem = f"a grid of {grid[0]} x {grid[1]} blocks, at most 2147483647 x 65535"
     elif not 0 < block <= 1024 or block % 32:
-        problem = f"{block} threads a block; 1024 at most, and a multiple of 32"
+        problem = f"{block} threads per block, which must be a multiple of 32, at most 1024"
     elif not 0 <= shared_bytes <= SHARED_LIMIT:
-        problem = f"{shared_bytes} bytes of shared memory; {SHARED_LIMIT} at most"
+        problem = f"{shared_bytes} bytes of shared memory, at most {SHARED_LIMIT}"
     elif n < 0:
         problem = f"{n} rows"
     if problem is not None:
@@ -300,6 +303,6 @@ def bytes_of(array: NDArray[Any], buffer: Buffer, offset: int) -> NDArray[np.uin
         raise ValueError("a copy between host and device needs a contiguous array")
     if not 0 <= offset <= buffer.n_bytes - array.nbytes:
         raise ValueError(
-            f"{array.nbytes} bytes from byte {offset} reach beyond a buffer of {buffer.n_bytes}"
+            f"{array.nbytes} bytes from byte {offset} on exceed a buffer of {buffer.n_bytes} bytes"
         )
     return array.reshape(-1).view(np.uint8)

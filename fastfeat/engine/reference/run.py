@@ -27,7 +27,7 @@ from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.sinks.write import array_from_buffers, memory_type
 from fastfeat.ir.dtypes import BFLOAT16, FLOAT_FORMATS, DType
-from fastfeat.progress import is_telling, tell
+from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars import LAYOUTS
 from fastfeat.scalars.interpret import evaluate, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
@@ -38,7 +38,7 @@ BLOCK = 64
 """Number of rows that an operation computes before the next operation."""
 MOST_VALUES = 1 << 20
 """Values held at once: with many operations, a block has fewer rows."""
-Values = list[float | int | bool | None]
+PythonValues = list[float | int | bool | None]
 
 
 def compute(task: RowTask) -> list[Any]:
@@ -62,7 +62,7 @@ def learn(task: LearnTask) -> list[list[Any]]:
 
 def run(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
-) -> list[Values]:
+) -> list[PythonValues]:
     """Return the values of every output, one list per output, None if missing.
 
     `columns` has a chunked array of `n_rows` rows for each input slot. Raises RowFailed with the
@@ -72,11 +72,11 @@ def run(
     tables = tables_of(program, constants)
     outputs = [with_own_operations(output) for output in program.outputs]
     steps = steps_of([part for o in outputs for part in (o.op, o.ok, o.status)])
-    results: list[Values] = [[] for _ in program.outputs]
+    results: list[PythonValues] = [[] for _ in program.outputs]
     block = max(1, min(BLOCK, MOST_VALUES // (1 + len(steps.steps))))
     for first in range(0, n_rows, block):
-        if is_telling():
-            tell(f"{first:,} of {n_rows:,} rows done")
+        if is_progress_shown():
+            report_progress(f"{first:,} of {n_rows:,} rows done")
         rows = {slot: values[first : first + block] for slot, values in lists.items()}
         n = min(block, n_rows - first)
         leaves = [_leaf_over(op, rows, n, constants.parameters, tables) for op in steps.leaves]

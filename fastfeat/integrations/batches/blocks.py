@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.api.plan import FittedPlan, as_fitted_plan
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -25,8 +25,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
-from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.feature_subset import select_features
+from fastfeat.execute.guard import guarded_columns
 from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
@@ -35,11 +35,11 @@ DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]
 _SAMPLE = 64
 PLANS_LABEL = True
-"""The marker of the plan's own label in `Contents.label`."""
+"""The marker of the plan's own label in `BlockContents.label`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class BlockContents:
     """The columns that blocks contain, and the plans that compute them.
 
     Args:
@@ -83,13 +83,13 @@ class Contents:
     @property
     def columns(self) -> list[str]:
         """The columns that the data must have."""
-        judged = columns_judged(self.fitted.record)
+        judged = guarded_columns(self.fitted.record)
         of_rows = self.fitted.plan.declaration.row_columns
         read = [*of_rows, *judged, *self.keep, *self.label_columns]
         return list(dict.fromkeys(read))
 
     @property
-    def columns_if_there(self) -> list[str]:
+    def optional_columns(self) -> list[str]:
         """The columns that are read if the data has them: those that windows see, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
@@ -105,7 +105,7 @@ def contents_of(
     keep: Sequence[str] | None,
     dtype: Float,
     as_matrix: bool,
-) -> Contents:
+) -> BlockContents:
     """Return the columns of blocks for the arguments of a user, after checking them.
 
     `codes` are numbers of codes by column; None for the plan's ordinal encodings. `label` is a
@@ -116,7 +116,7 @@ def contents_of(
         InvalidPlan: An unknown feature, a bag that is not a list of codes, or an invalid label.
     """
     if as_matrix and (codes or bags or keep):
-        raise InvalidPlan("a matrix holds features alone: codes=, bags=, keep= are for form='dict'")
+        raise InvalidPlan("a matrix has only features: codes=, bags= and keep= need form='dict'")
     counts = {} if as_matrix else dict(fitted.n_codes if codes is None else codes)
     _check_counts(fitted, counts)
     columns = {name: _bag_columns(fitted, name, counts) for name in bags}
@@ -125,11 +125,14 @@ def contents_of(
     dense = [name for name in fitted.feature_names if name not in counts]
     coded = [*alone, *in_bags]
     if not dense and not coded:
-        raise InvalidPlan("the plan has no columns: fit found no category of its indicators")
-    return Contents(
+        raise InvalidPlan(
+            "the fitted plan has no feature columns: fit found no categories, each of which would "
+            "have been a column"
+        )
+    return BlockContents(
         fitted,
-        face_of(selected(fitted.record, dense, dtype=dtype)) if dense else None,
-        face_of(selected(fitted.record, coded)) if coded else None,
+        as_fitted_plan(select_features(fitted.record, dense, dtype=dtype)) if dense else None,
+        as_fitted_plan(select_features(fitted.record, coded)) if coded else None,
         alone,
         columns,
         {name: counts[of_bag[0]] for name, of_bag in columns.items()},
@@ -144,23 +147,30 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
     for name, n in counts.items():
         if name not in names:
             raise InvalidPlan(
-                f"codes={{{name!r}: ...}}: no column is named so.{_near(name, names)}"
+                f"codes={{{name!r}: ...}}: no column has this name.{_near(name, names)}"
             )
         if type(n) is not int or n < 1:
-            raise InvalidPlan(f"codes={{{name!r}: {n!r}}}: takes how many codes there are, from 1")
+            raise InvalidPlan(f"codes={{{name!r}: {n!r}}}: takes the number of codes, from 1")
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return the columns of a bag: all columns of one feature, which share one list of codes."""
     expressions = fitted.plan.features
     if name not in expressions:
-        raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
+        raise InvalidPlan(f"bags=[{name!r}]: no feature has this name.{_near(name, expressions)}")
     columns = tuple(name + suffix for suffix in expressions[name].suffixes)
-    n_codes = {counts.get(column) for column in columns}
-    if len(n_codes) != 1 or None in n_codes:
+    lacking = [column for column in columns if column not in counts]
+    if lacking or not columns:
         raise InvalidPlan(
-            f"bags=[{name!r}]: {shortened(columns)} are not codes of one list. Make it by "
-            "col(...).list.ordinal_encode(width=...), or say how many codes they have: codes="
+            f"bags=[{name!r}]: takes a feature of codes, but these columns of it have none: "
+            f"{shortened(lacking)}. Create them with col(...).list.ordinal_encode(width=...), or "
+            "pass their number of codes in codes="
+        )
+    n_codes = sorted({counts[column] for column in columns})
+    if len(n_codes) > 1:
+        raise InvalidPlan(
+            f"bags=[{name!r}]: the columns of a bag need the same number of codes, but have "
+            f"{' and '.join(map(str, n_codes))}. Pass the same number for each of them in codes="
         )
     return columns
 
@@ -177,7 +187,7 @@ def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | N
         case _:
             raise InvalidPlan(
                 f"label={_shown(label)}: takes the name of a column of the data, None for the "
-                "label of the plan, or False for none. Put a label of your own into a column"
+                "plan's label, or False for no label. Put a label of your own into a column"
             )
 
 
@@ -190,7 +200,7 @@ def _near(name: object, known: Iterable[str]) -> str:
 
 
 def block_of(
-    contents: Contents,
+    contents: BlockContents,
     rows: CallRows,
     *,
     out: NDArray[Any] | None = None,
@@ -208,10 +218,10 @@ def block_of(
     lacking = [name for name in contents.label_columns if name not in there]
     if lacking:
         raise UnknownColumn(
-            f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
-            "have none: label=False"
+            f"the data lacks {shortened(lacking)}, which the label is computed from. For rows to "
+            "predict, pass label=False"
         )
-    table = read_columns(rows.data, contents.columns, contents.columns_if_there)
+    table = read_columns(rows.data, contents.columns, contents.optional_columns)
     block: Block = {}
     if contents.dense is not None:
         shape = (table.num_rows, len(contents.dense.feature_names))
@@ -230,14 +240,14 @@ def block_of(
     return block | {LABEL: label_array(label)}
 
 
-def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
+def _label(contents: BlockContents, rows: CallRows) -> ChunkedArray:
     """Return the label of rows: computed by the plan, or a column of the data."""
     if contents.label is PLANS_LABEL:
         return contents.fitted.label(rows.data, **rows.beside)
     return rows.data.column(contents.label)
 
 
-def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
+def features_block(contents: BlockContents, features: Table, label: Any = None) -> Block:
     """Return features that were computed before, with kept columns and a label, as a block.
 
     Raises:
@@ -257,7 +267,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
         block[LABEL] = label_array(label)
         if len(block[LABEL]) != features.num_rows:
             raise InvalidData(
-                f"the label has {counted(len(block[LABEL]), 'value')}, and the features "
+                f"the label has {counted(len(block[LABEL]), 'value')}, but the features have "
                 f"{counted(features.num_rows, 'row')}"
             )
     return block | {
@@ -270,10 +280,10 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
     try:
         return cast(column, pa.type_for_alias(dtype)).to_numpy()
     except pa.ArrowException as error:
-        raise TypeMismatch(f"feature {name!r} is {column.type}, no {dtype}: {error}") from error
+        raise TypeMismatch(f"feature {name!r} is {column.type}, not {dtype}: {error}") from error
 
 
-def _codes(contents: Contents, features: Table) -> Block:
+def _codes(contents: BlockContents, features: Table) -> Block:
     """Return a block of codes: an array of shape (n_rows, n_columns), and one more for each bag."""
     wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
     wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
@@ -284,8 +294,8 @@ def _codes(contents: Contents, features: Table) -> Block:
             column = features.column(name)
             if column.null_count:
                 raise InvalidData(
-                    f"feature {name!r} is missing in {counted(column.null_count, 'row')}, and a "
-                    "code never is. It is a number: leave it out of codes="
+                    f"feature {name!r} is missing in {counted(column.null_count, 'row')}, but a "
+                    "code cannot be missing. If it is a number, leave it out of codes="
                 )
             codes[:, k] = column.to_numpy()
         _check_codes(codes, names, key[1], contents)
@@ -294,7 +304,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 
 
 def _check_codes(
-    codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
+    codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: BlockContents
 ) -> None:
     """Raise if a code is too large for the declared number of codes (the size of an embedding)."""
     for k, name in enumerate(names):
@@ -302,8 +312,8 @@ def _check_codes(
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
         if len(beyond):
             raise InvalidData(
-                f"feature {name!r} has the code {beyond[0]}, and codes= says that there are {n:,}, "
-                "from 0. Give the number that fitted.n_codes has, or the largest code and one more"
+                f"feature {name!r} has the code {beyond[0]}, but codes= allows codes from 0 to "
+                f"{n - 1:,}. Pass the number in fitted.n_codes, or the largest code plus one"
             )
 
 
@@ -315,7 +325,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
     }
 
 
-def joined(blocks: Sequence[Block]) -> Block:
+def join_blocks(blocks: Sequence[Block]) -> Block:
     """Return one block with the rows of all given blocks, in order."""
     if len(blocks) == 1:
         return blocks[0]
@@ -328,7 +338,7 @@ def joined(blocks: Sequence[Block]) -> Block:
     }
 
 
-def sampled(block: Block) -> bytes:
+def sample_bytes(block: Block) -> bytes:
     """Return bytes that differ between blocks: keys, number of rows, and values of some rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.columns.decode import decoded, has_value, is_text, plain
+from fastfeat.io.columns.decode import decode_column, has_value, is_text, plain
 
 Block = dict[tuple[str, str], Any]
 LABEL = ("label", "")
@@ -33,15 +33,15 @@ def label_array(label: Any) -> NDArray[Any]:
     n_missing = len(column) - int(np.count_nonzero(has_value(column)))
     if n_missing:
         raise InvalidData(
-            f"the label is missing in {counted(n_missing, 'row')}. Take no label, label=False, or "
-            "leave these rows out: of the data, or, where windows are to see them all the same, of "
-            "what is computed, by of_features(fitted, features.filter(has_label), "
+            f"the label is missing in {counted(n_missing, 'row')}. Pass label=False, or leave "
+            "these rows out of the data. If windows must see them, leave them out of the computed "
+            "features instead: of_features(fitted, features.filter(has_label), "
             "label=label.filter(has_label)) with has_label = label.is_valid()"
         )
     if not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
         raise TypeMismatch(
-            f"the label is {dtype}, and tensors hold numbers. Make one of it, such as "
-            "label={'y': col('answer') == 'yes'}, or take none: label=False"
+            f"the label is {dtype}, but tensors hold numbers. Make it a number, such as "
+            "label={'y': col('answer') == 'yes'}, or pass label=False"
         )
     made = cast(column, pa.int64() if types.is_integer(dtype) else pa.float32())
     return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns about Arrow's memory
@@ -53,7 +53,7 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
     Raises:
         InvalidData: An integer or bool is missing.
     """
-    column = plain(decoded(column))  # Arrow cannot take rows of views, nor join dictionaries
+    column = plain(decode_column(column))  # Arrow cannot take rows of views, nor join dictionaries
     dtype = column.type
     if pa.types.is_floating(dtype):
         return np.array(column.to_numpy())
@@ -62,8 +62,8 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
         return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
     if column.null_count:
         raise InvalidData(
-            f"keep={name!r} is {dtype} and missing in {counted(column.null_count, 'row')}, which "
-            "no tensor of that type can say. Fill it, or make floats of it: NaN is missing there"
+            f"keep={name!r} is {dtype} and missing in {counted(column.null_count, 'row')}, but a "
+            "tensor of this type has no missing values. Fill them, or cast the column to floats"
         )
     return np.array(column.to_numpy())
 
@@ -78,7 +78,7 @@ def _kind(values: Any) -> Any:
     return cast_type("NDArray[Any]", values).dtype if is_array else values.type
 
 
-def of_kinds(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
+def cast_block(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
     """Return a block with label and kept columns converted to the given types.
 
     They are the types in the first piece of the data, so that batches do not depend on pieces.
@@ -100,6 +100,6 @@ def _of_kind(values: Any, kind: Any, key: tuple[str, str]) -> Any:
         return cast(values, kind)
     name = "the label" if key == LABEL else f"keep={key[1]!r}"
     raise TypeMismatch(
-        f"{name} is {found} here, and {kind} in the first piece of the data. Give the column one "
-        "type in all pieces"
+        f"{name} is {found} in this piece of the data, but {kind} in the first piece. Use one type "
+        "in all pieces"
     )

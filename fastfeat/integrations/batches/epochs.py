@@ -23,7 +23,7 @@ Even = Literal["pad", "drop"] | None
 """Whether all ranks get equally many rows: some rows twice ("pad") or never ("drop")."""
 
 
-class Segment(NamedTuple):
+class PieceSegment(NamedTuple):
     """Consecutive rows of one piece: from `start` to before `stop`."""
 
     piece: int
@@ -36,7 +36,7 @@ class Segment(NamedTuple):
         return self.stop - self.start
 
 
-class Pool(NamedTuple):
+class ShufflePool(NamedTuple):
     """A few segments of a worker's rows, which are shuffled together.
 
     Args:
@@ -47,7 +47,7 @@ class Pool(NamedTuple):
     """
 
     number: int
-    segments: list[Segment]
+    segments: list[PieceSegment]
     n_rows: int
     first: int
 
@@ -175,7 +175,7 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PieceOrder:
     """The pieces of an epoch in their order. It finds the rows at a position.
 
     Args:
@@ -188,15 +188,15 @@ class Order:
     pieces: NDArray[np.int64]
     ends: NDArray[np.int64]
 
-    def segments(self, positions: range) -> list[Segment]:
+    def segments(self, positions: range) -> list[PieceSegment]:
         """Return the rows at some positions, as segments of pieces, in the order of the positions.
 
         Positions beyond the end of the epoch start again at 0.
 
         Example:
             >>> order_of([3, 2], np.array([1, 0])).segments(range(1, 6))
-            [Segment(piece=1, start=1, stop=2), Segment(piece=0, start=0, stop=3), \
-Segment(piece=1, start=0, stop=1)]
+            [PieceSegment(piece=1, start=1, stop=2), PieceSegment(piece=0, start=0, stop=3), \
+PieceSegment(piece=1, start=0, stop=1)]
         """
         n_left = len(positions)
         if n_left == 0:
@@ -204,23 +204,23 @@ Segment(piece=1, start=0, stop=1)]
         first = positions.start % int(self.ends[-1])
         k = int(np.searchsorted(self.ends, first, side="right"))
         start = first - int(self.ends[k - 1] if k else 0)
-        found: list[Segment] = []
+        found: list[PieceSegment] = []
         while n_left:
             piece = int(self.pieces[k % len(self.pieces)])
             stop = min(self.sizes[piece], start + n_left)
             if stop > start:
-                found.append(Segment(piece, start, stop))
+                found.append(PieceSegment(piece, start, stop))
             n_left -= stop - start
             start, k = 0, k + 1
         return found
 
 
-def order_of(sizes: Sequence[int], pieces: NDArray[np.int64]) -> Order:
+def order_of(sizes: Sequence[int], pieces: NDArray[np.int64]) -> PieceOrder:
     """Return the order of an epoch, given the sizes of all pieces and their numbers in order."""
-    return Order(sizes, pieces, np.cumsum(np.asarray(sizes, np.int64)[pieces]))
+    return PieceOrder(sizes, pieces, np.cumsum(np.asarray(sizes, np.int64)[pieces]))
 
 
-def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
+def pools(parts: Sequence[PieceSegment], mix: int, n_given: int) -> Iterator[ShufflePool]:
     """Yield the pools of a worker's rows, `mix` segments each, except those given before.
 
     `parts` are the segments of the worker's rows; `n_given` is the number of its rows given before.
@@ -230,5 +230,5 @@ def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
         chosen = list(parts[at : at + mix])
         n_rows = sum(part.n_rows for part in chosen)
         if before + n_rows > n_given:
-            yield Pool(number, chosen, n_rows, max(0, n_given - before))
+            yield ShufflePool(number, chosen, n_rows, max(0, n_given - before))
         before += n_rows

@@ -1,4 +1,4 @@
-"""The user's options for batches: checked, and converted to the parts of a `Stream`."""
+"""The user's options for batches: checked, and converted to the parts of a `BatchStream`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Literal
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
+from fastfeat.integrations.batches.blocks import BlockContents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
-from fastfeat.integrations.batches.streams import Mixing
+from fastfeat.integrations.batches.streams import ShuffleOptions
 from fastfeat.plan.declare.arguments import resolve_names
 
-Form = Literal["dict", "matrix"]
+BatchForm = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"
-_DIFFERS = {"plan": "of another plan", "data": "of other data"}
+_DIFFERS = {"plan": "it has another plan", "data": "it has other data"}
 
 
 def resolve_contents(
@@ -26,7 +26,7 @@ def resolve_contents(
     keep: Sequence[str] | None,
     form: str,
     dtype: str,
-) -> Contents:
+) -> BlockContents:
     """Return the columns of batches for the arguments of a user, after checking them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
@@ -35,7 +35,7 @@ def resolve_contents(
         )
     if codes is not None and not isinstance(codes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
-            f"{_NAME}: codes= takes how many codes each column has, {{'city': 12}}, got {codes!r}"
+            f"{_NAME}: codes= takes the number of codes by column, {{'city': 12}}, got {codes!r}"
         )
     floats: tuple[Float, ...] = ("float32", "float64")
     return contents_of(
@@ -49,9 +49,9 @@ def resolve_contents(
     )
 
 
-def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
+def resolve_mixing(shuffle: bool, seed: int, mix: int) -> ShuffleOptions:
     """Return the options for shuffling, after checking them."""
-    return Mixing(
+    return ShuffleOptions(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
         whole_number(_NAME, "mix", mix, 1),
@@ -89,8 +89,8 @@ def resolve_ranks(
         return found
     if rank is None or world_size is None:
         raise InvalidPlan(
-            f"{_NAME}(rank={rank}, world_size={world_size}): give both, or neither where "
-            "torch.distributed knows them"
+            f"{_NAME}(rank={rank}, world_size={world_size}): pass both, or neither if "
+            "torch.distributed has them"
         )
     return rank, world_size
 
@@ -107,16 +107,16 @@ def resolve_state(state: Any, settings: Mapping[str, Any], n_batches: int) -> tu
         case {"epoch": int(epoch), "batches": int(n_given), "of": dict()} if epoch >= 0:
             of: dict[str, Any] = state["of"]
         case _:
-            raise InvalidData(f"no state of a FeatureLoader: {_shortened(state)}")
+            raise InvalidData(f"this is not a state of a FeatureLoader: {_shortened(state)}")
     for name, now in settings.items():
         if of.get(name) != now:
-            told = _DIFFERS.get(name) or f"{name} was {of.get(name)!r}, and is {now!r}"
+            told = _DIFFERS.get(name) or f"{name} was {of.get(name)!r}, and is now {now!r}"
             raise InvalidData(
-                f"the state is of another loader: {told}, on which the order of rows depends. "
-                f"Make the loader as it was, or begin an epoch: loader.set_epoch({epoch + 1})"
+                f"the state is from another loader: {told}, so the order of rows is different. "
+                f"Create the loader as it was, or start an epoch: loader.set_epoch({epoch + 1})"
             )
     if not 0 <= n_given <= n_batches:
-        raise InvalidData(f"the state is after {n_given} of {n_batches} batches")
+        raise InvalidData(f"the state is after batch {n_given}, but an epoch has {n_batches}")
     return epoch, n_given
 
 

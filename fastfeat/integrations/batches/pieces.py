@@ -19,7 +19,7 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, s
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.sources.formats import format_of_name
 from fastfeat.io.sources.frames import check_unique
-from fastfeat.io.sources.locations import Located, check_once, file_at, located
+from fastfeat.io.sources.locations import FileLocation, check_once, file_at, locate_files
 from fastfeat.io.sources.read import is_one_file, read_table
 from fastfeat.io.sources.tables import select
 
@@ -27,12 +27,12 @@ ReadPiece = Callable[[int], Table]
 """`(number) -> rows` of a piece."""
 _SAMPLE = 64
 _ONCE = (
-    "can be read once, and each epoch reads the rows again. Pass a function that opens it anew, "
-    "such as lambda: open_reader(), or the rows as a table"
+    "can be read once, but each epoch reads the rows again. Pass a function that opens it each "
+    "time, such as lambda: open_reader(), or the rows as a table"
 )
 
 
-class Pieces(Protocol):
+class DataPieces(Protocol):
     """Data that can be read piece by piece, anew in each epoch."""
 
     @property
@@ -95,8 +95,8 @@ class ParquetPieces:
         sizes: The number of rows of each piece.
     """
 
-    files: tuple[Located, ...]
-    groups: tuple[tuple[Located, int], ...]
+    files: tuple[FileLocation, ...]
+    groups: tuple[tuple[FileLocation, int], ...]
     sizes: tuple[int, ...]
 
     @property
@@ -128,7 +128,7 @@ class ParquetPieces:
             there = set(_footer(file).schema.to_arrow_schema().names)
             lacking = [name for name in columns if name not in there]
             if lacking:
-                raise UnknownColumn(f"{file.name} lacks {shortened(lacking)}, which is read")
+                raise UnknownColumn(f"{file.name} lacks {shortened(lacking)}, which the plan reads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ class BatchPieces:
             table = read_table(batch, columns)
             if table.num_rows != self.sizes[piece]:
                 raise InvalidData(
-                    f"the reader's piece {piece} had {counted(self.sizes[piece], 'row')} at "
-                    f"first, and has {table.num_rows:,} now. It must give the same each time"
+                    f"the reader's piece {piece} had {counted(self.sizes[piece], 'row')} at first, "
+                    f"but has {table.num_rows:,} now. It must return the same rows each time"
                 )
             return table
 
@@ -180,12 +180,12 @@ class BatchPieces:
         return _digest([str(self.sizes).encode(), sample])
 
     def _ended(self, n: int) -> str:
-        told = f"the reader gave {counted(len(self.sizes), 'piece')} at first, and {n:,} now"
-        once = ": it was read before. Make a new one at each call of the function" if n == 0 else ""
+        told = f"the reader had {counted(len(self.sizes), 'piece')} at first, but {n:,} now"
+        once = ": it was already read. The function must open a new one each time" if n == 0 else ""
         return f"{told}{once}"
 
 
-def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
+def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> DataPieces:
     """Return the user's data as pieces, which can be read in each epoch.
 
     Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
@@ -226,9 +226,9 @@ def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
     Raises:
         InvalidData: A file is absent, damaged, not Parquet, or given twice.
     """
-    files = tuple(file for path in paths for file in located(path, ".parquet"))
+    files = tuple(file for path in paths for file in locate_files(path, ".parquet"))
     check_once(files)
-    groups: list[tuple[Located, int]] = []
+    groups: list[tuple[FileLocation, int]] = []
     sizes: list[int] = []
     for file in files:
         footer = _footer(file)
@@ -252,13 +252,13 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
+def _row_group(file: FileLocation, group: int, columns: Sequence[str]) -> Table:
     """Return a row group as a table with the given columns, as far as they exist."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
-            f"{file.name} was written anew since it was first read. Make the data set again, and "
-            "with it the order of its rows"
+            f"{file.name} was rewritten after it was first read. Create the data set again, which "
+            "gives its rows a new order"
         )
     parquet = parquet_module()
     # Arrow's own threads do not outlive a fork, and workers have one core each.
@@ -274,7 +274,7 @@ def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
 
 
 @lru_cache(maxsize=256)
-def _footer(file: Located) -> Any:
+def _footer(file: FileLocation) -> Any:
     """Return pyarrow's metadata of a Parquet file."""
     parquet = parquet_module()
     try:
@@ -284,7 +284,7 @@ def _footer(file: Located) -> Any:
         raise InvalidData(f"{file.name}: cannot be read as Parquet: {error}") from error
 
 
-def _footer_bytes(file: Located) -> bytes:
+def _footer_bytes(file: FileLocation) -> bytes:
     """Return the raw footer of a Parquet file; the file ends with its length."""
     with file.filesystem.open_input_file(file.path) as opened:
         opened.seek(-8, os.SEEK_END)

@@ -1,8 +1,9 @@
 """The batches of an epoch as blocks (dicts of arrays), for one worker of one rank.
 
-A `Stream` determines the rows of every batch: the data, read in pieces and transformed, or computed
-before as one block; the division of its rows into ranks and batches; and the options for shuffling.
-It is immutable: epoch, worker and the number of batches given before are arguments of each pass.
+A `BatchStream` determines the rows of every batch: the data, read in pieces and transformed, or
+computed before as one block; the division of its rows into ranks and batches; and the options for
+shuffling. It is immutable: epoch, worker and the number of batches given before are arguments of
+each pass.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from fastfeat.execute.encoded_rows import warn_encoded
 from fastfeat.execute.history import BATCH
 from fastfeat.integrations.batches.blocks import (
     DENSE,
-    Contents,
+    BlockContents,
     block_of,
-    joined,
+    join_blocks,
     n_rows_of,
-    sampled,
+    sample_bytes,
     take_rows,
 )
-from fastfeat.integrations.batches.columns import Block, kinds_of, of_kinds
+from fastfeat.integrations.batches.columns import Block, cast_block, kinds_of
 from fastfeat.integrations.batches.epochs import (
     Division,
-    Order,
-    Segment,
+    PieceOrder,
+    PieceSegment,
     Worker,
     order_of,
     permutation,
     pools,
 )
-from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
+from fastfeat.integrations.batches.pieces import DataPieces, ParquetPieces, ReadPiece
 from fastfeat.io.arrow import pa
 from fastfeat.keep.artifact import artifact_bytes
 
@@ -62,8 +63,8 @@ class TransformedRows:
         kinds: The types of label and kept columns in the first piece, by key of the block.
     """
 
-    contents: Contents
-    pieces: Pieces
+    contents: BlockContents
+    pieces: DataPieces
     tables: Mapping[str, Any] | None
     by_piece: bool
     kinds: Mapping[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
@@ -75,11 +76,11 @@ class TransformedRows:
 
     def reader(self) -> ReadPiece:
         """Return a function that reads a piece with the needed columns, for one pass."""
-        return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
+        return self.pieces.reader([*self.contents.columns, *self.contents.optional_columns])
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class TransformedBlock:
     """Rows that were transformed before, all in one block in memory.
 
     Args:
@@ -88,7 +89,7 @@ class Ready:
         n_left_out: The number of rows that were dropped because they had no label.
     """
 
-    contents: Contents
+    contents: BlockContents
     block: Block
     n_left_out: int = 0
 
@@ -99,7 +100,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Mixing:
+class ShuffleOptions:
     """The options for shuffling the rows of an epoch.
 
     Args:
@@ -114,7 +115,7 @@ class Mixing:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class BatchStream:
     """Rows, and the way they are divided into batches in any epoch.
 
     Args:
@@ -123,15 +124,15 @@ class Stream:
         mixing: The options for shuffling.
     """
 
-    rows: TransformedRows | Ready
+    rows: TransformedRows | TransformedBlock
     division: Division
-    mixing: Mixing
+    mixing: ShuffleOptions
 
     def batches(self, epoch: int, worker: Worker, n_given: int) -> Iterator[Block]:
         """Return a worker's batches of an epoch; its rank has given `n_given` batches before."""
         shuffle, key = self.mixing.shuffle, (self.mixing.seed, epoch)
         match self.rows:
-            case Ready(block=block):
+            case TransformedBlock(block=block):
                 n = self.rows.n_rows
                 order = permutation(n, *key, _OF_PIECES) if shuffle else np.arange(n)
                 return ready_batches(block, order, self.division, worker, n_given)
@@ -149,8 +150,8 @@ class Stream:
     def settings(self) -> dict[str, Any]:
         """Return all values that determine the order of rows, for a resumed epoch to compare."""
         match self.rows:
-            case Ready(contents=contents, block=block):
-                data = hashlib.sha256(sampled(block)).hexdigest()
+            case TransformedBlock(contents=contents, block=block):
+                data = hashlib.sha256(sample_bytes(block)).hexdigest()
             case TransformedRows(contents=contents, pieces=pieces):
                 data = pieces.digest()
         division, mixing = self.division, self.mixing
@@ -168,7 +169,9 @@ class Stream:
         }
 
 
-def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRows | Ready:
+def rows_of(
+    contents: BlockContents, pieces: DataPieces, rows: CallRows
+) -> TransformedRows | TransformedBlock:
     """Return the rows of a data set, to be read piece by piece in each epoch.
 
     If windows see rows of other pieces, all rows are transformed here instead, at once. One row is
@@ -187,10 +190,10 @@ def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRo
     by_piece = isinstance(history, str) and history == PIECE
     if history is None and plan.declaration.past_columns:
         raise InvalidPlan(
-            f"the plan has windows, {_listed(plan.history_needed())}, which see rows of other "
-            "pieces. Say where they are: history='batch' where the data holds its own past, and "
-            "is transformed at once; history=earlier rows; history='piece' where each piece holds "
-            "the past of its rows"
+            f"the plan has windows ({_listed(plan.history_needed())}), which see rows of other "
+            "pieces. Pass history='batch' if the data contains its own past, to transform it at "
+            "once; the earlier rows as history=; or history='piece' if each piece contains the "
+            "past of its rows"
         )
     computed = TransformedRows(contents, pieces, rows.tables, by_piece)
     _warn_encoded(computed)
@@ -224,7 +227,7 @@ def _warn_encoded(computed: TransformedRows) -> None:
     warn_encoded(encoded, pa.concat_tables(parts), None, fitted.record.told)
 
 
-def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
+def _ready(computed: TransformedRows, history: Any) -> TransformedRows | TransformedBlock:
     """Read all pieces and transform their rows at once; return them as one block."""
     contents = computed.contents
     read = computed.reader()
@@ -234,13 +237,15 @@ def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
     try:
         table = pa.concat_tables(parts)
     except pa.ArrowException as error:
-        raise InvalidData(f"pieces of the data differ in their columns: {error}") from error
+        raise InvalidData(
+            f"the pieces of the data have different columns or types: {error}"
+        ) from error
     rows = CallRows(table, history=history, tables=computed.tables)
     block = block_of(contents, rows, leaves_out=True)
-    return Ready(contents, block, table.num_rows - n_rows_of(block))
+    return TransformedBlock(contents, block, table.num_rows - n_rows_of(block))
 
 
-ReadSegments = Callable[[Sequence[Segment]], Block]
+ReadSegments = Callable[[Sequence[PieceSegment]], Block]
 """`(segments) -> block` with the rows of the segments, one after another."""
 
 
@@ -257,14 +262,14 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
         block = block_of(contents, CallRows(read(piece), history=BATCH, tables=tables))
-        return of_kinds(block, rows.kinds)
+        return cast_block(block, rows.kinds)
 
-    def one(part: Segment, out: NDArray[Any]) -> Block:
+    def one(part: PieceSegment, out: NDArray[Any]) -> Block:
         try:
             if not by_piece:
                 table = read(part.piece).slice(part.start, part.n_rows)
                 block = block_of(contents, CallRows(table, tables=tables), out=out)
-                return of_kinds(block, rows.kinds)
+                return cast_block(block, rows.kinds)
             block = {k: of[part.start : part.stop] for k, of in whole(part.piece).items()}
         except FastfeatError as error:
             error.add_note(f"in piece {part.piece} of the data, rows from {part.start:,}")
@@ -273,7 +278,7 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
             out[:] = block[DENSE]
         return block
 
-    def read_segments(parts: Sequence[Segment]) -> Block:
+    def read_segments(parts: Sequence[PieceSegment]) -> Block:
         nonlocal buffer
         *starts, n = accumulate((part.n_rows for part in parts), initial=0)
         if len(buffer) < n or not reuses:
@@ -284,7 +289,7 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
             {key: of for key, of in one(part, out).items() if key != DENSE}
             for part, out in zip(parts, outs, strict=True)
         ]
-        return ({DENSE: dense} if n_dense else {}) | joined(others)
+        return ({DENSE: dense} if n_dense else {}) | join_blocks(others)
 
     return read_segments
 
@@ -303,7 +308,7 @@ def ready_batches(
 
 
 def ordered_batches(
-    read: ReadSegments, order: Order, division: Division, worker: Worker, n_given: int
+    read: ReadSegments, order: PieceOrder, division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
     """Yield a worker's batches with rows in the order of the data, after `n_given` of its rank."""
     for number in worker.turns(division.n_batches, n_given):
@@ -312,7 +317,7 @@ def ordered_batches(
 
 def shuffled_batches(
     read: ReadSegments,
-    order: Order,
+    order: PieceOrder,
     division: Division,
     worker: Worker,
     n_given: int,
@@ -334,8 +339,8 @@ def shuffled_batches(
         at = pool.first
         while pool.n_rows - at >= size - n_rest:
             some = take_rows(block, rows[at : at + size - n_rest])
-            yield joined([*rest, some])
+            yield join_blocks([*rest, some])
             at, rest, n_rest = at + size - n_rest, [], 0
         if at < pool.n_rows:
-            rest = [joined([*rest, take_rows(block, rows[at:])])]
+            rest = [join_blocks([*rest, take_rows(block, rows[at:])])]
     yield from rest

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
@@ -23,14 +23,14 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, resolve_tables
 from fastfeat.integrations.batches.blocks import (
-    Contents,
+    BlockContents,
     Float,
     features_block,
 )
 from fastfeat.integrations.batches.columns import LABEL, Block
 from fastfeat.integrations.batches.epochs import Even, Worker
 from fastfeat.integrations.batches.options import (
-    Form,
+    BatchForm,
     resolve_contents,
     resolve_division,
     resolve_mixing,
@@ -38,7 +38,12 @@ from fastfeat.integrations.batches.options import (
     resolve_state,
 )
 from fastfeat.integrations.batches.pieces import BatchPieces, pieces_of
-from fastfeat.integrations.batches.streams import Ready, Stream, TransformedRows, rows_of
+from fastfeat.integrations.batches.streams import (
+    BatchStream,
+    TransformedBlock,
+    TransformedRows,
+    rows_of,
+)
 from fastfeat.integrations.torch.tensors import (
     as_dict,
     as_matrix,
@@ -54,7 +59,7 @@ _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """The errors that are raised if a worker dies while the tensors of a batch are fetched from it."""
 
 
-@explaining_methods(lambda _: "batches.", {"__init__": {}}, made_by="")
+@with_method_errors(lambda _: "batches.", {"__init__": {}}, made_by="")
 class FeatureBatches(torch_data.IterableDataset):
     """Batches of features, codes and labels as tensors: an iterable data set for a DataLoader.
 
@@ -145,7 +150,7 @@ class FeatureBatches(torch_data.IterableDataset):
         codes: Mapping[str, int] | None = None,
         bags: Sequence[str] = (),
         keep: Sequence[str] | None = None,
-        form: Form = "dict",
+        form: BatchForm = "dict",
         dtype: Float = "float32",
         shuffle: bool = True,
         seed: int = 0,
@@ -160,7 +165,7 @@ class FeatureBatches(torch_data.IterableDataset):
     ) -> None:
         """Read the heads of files, and transform one row; the class describes the arguments."""
         contents = resolve_contents(fitted, label, codes, bags, keep, form, dtype)
-        columns = [*contents.columns, *contents.columns_if_there]
+        columns = [*contents.columns, *contents.optional_columns]
         pieces = pieces_of(
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
@@ -168,7 +173,7 @@ class FeatureBatches(torch_data.IterableDataset):
         rows = rows_of(contents, pieces, CallRows(data, history=history, tables=read))
         ranks = resolve_ranks(rank, world_size, rank_and_world_size())
         division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
-        self._begin(Stream(rows, division, resolve_mixing(shuffle, seed, mix)), form)
+        self._begin(BatchStream(rows, division, resolve_mixing(shuffle, seed, mix)), form)
 
     @staticmethod
     def of_features(
@@ -180,7 +185,7 @@ class FeatureBatches(torch_data.IterableDataset):
         codes: Mapping[str, int] | None = None,
         bags: Sequence[str] = (),
         keep: Sequence[str] | None = None,
-        form: Form = "dict",
+        form: BatchForm = "dict",
         dtype: Float = "float32",
         shuffle: bool = True,
         seed: int = 0,
@@ -236,16 +241,16 @@ class FeatureBatches(torch_data.IterableDataset):
         """
         contents = resolve_contents(fitted, False, codes, bags, keep, form, dtype)
         table = read_columns(features, [*fitted.feature_names, *contents.keep])
-        rows = Ready(contents, features_block(contents, table, label))
+        rows = TransformedBlock(contents, features_block(contents, table, label))
         ranks = resolve_ranks(rank, world_size, rank_and_world_size())
         division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
         batches = object.__new__(FeatureBatches)
-        batches._begin(Stream(rows, division, resolve_mixing(shuffle, seed, 1)), form)
+        batches._begin(BatchStream(rows, division, resolve_mixing(shuffle, seed, 1)), form)
         return batches
 
-    def _begin(self, stream: Stream, form: Form) -> None:
+    def _begin(self, stream: BatchStream, form: BatchForm) -> None:
         self.stream = stream
-        self._form: Form = form
+        self._form: BatchForm = form
         self._shared: Block | None = None
         # Epoch, and number of batches given in it, in memory shared with workers that stay alive.
         self._at = torch.zeros(2, dtype=torch.int64).share_memory_()
@@ -280,10 +285,10 @@ class FeatureBatches(torch_data.IterableDataset):
     def n_rows_without_label(self) -> int:
         """The number of rows dropped, because the data ends before their label is known."""
         rows = self.stream.rows
-        return rows.n_left_out if isinstance(rows, Ready) else 0
+        return rows.n_left_out if isinstance(rows, TransformedBlock) else 0
 
     @property
-    def _contents(self) -> Contents:
+    def _contents(self) -> BlockContents:
         return self.stream.rows.contents
 
     def copy(self) -> FeatureBatches:
@@ -352,7 +357,7 @@ class FeatureBatches(torch_data.IterableDataset):
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes for pickle; a block in memory is shared, not copied."""
         rows = self.stream.rows
-        if not isinstance(rows, Ready):
+        if not isinstance(rows, TransformedBlock):
             return dict(self.__dict__)
         if self._shared is None:
             self._shared = in_shared_memory(rows.block)
@@ -363,7 +368,7 @@ class FeatureBatches(torch_data.IterableDataset):
         """Restore the attributes; features in memory stay in shared memory."""
         self.__dict__.update(state)
         rows = self.stream.rows
-        if isinstance(rows, Ready):
+        if isinstance(rows, TransformedBlock):
             self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
 
     def __repr__(self) -> str:
@@ -384,7 +389,7 @@ def n_batches_text(n: int) -> str:
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
-@explaining_methods(lambda _: "loader.", {"__init__": {}}, made_by="")
+@with_method_errors(lambda _: "loader.", {"__init__": {}}, made_by="")
 class FeatureLoader:
     """A DataLoader of batches that counts the batches it has given, and can resume there.
 
@@ -432,8 +437,8 @@ class FeatureLoader:
         """Check the arguments; the class describes them."""
         if not isinstance(batches, FeatureBatches):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
-                f"FeatureLoader: takes FeatureBatches, got {type(batches).__name__}. A DataLoader "
-                "of torch takes any data set"
+                f"FeatureLoader: takes FeatureBatches, got {type(batches).__name__}. For other "
+                "data sets, use torch's DataLoader"
             )
         name = "FeatureLoader"
         n_workers = whole_number(name, "num_workers", num_workers, 0)
@@ -487,7 +492,7 @@ class FeatureLoader:
     def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
         """Return the next batch of a pass; None after the last batch."""
         if self._pass != this_pass:  # its workers serve the later pass
-            raise RuntimeError("a later pass over this loader has begun, which ends this one")
+            raise RuntimeError("this pass ended because a later pass over the loader has started")
         try:
             return next(batches, None)
         except Exception as error:
@@ -498,9 +503,9 @@ class FeatureLoader:
     def _told(self, error: Exception) -> Exception:
         """Return an error to raise for a failed pass, with advice on how to continue."""
         if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
-            error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
+            error = RuntimeError("a DataLoader worker died or was killed before it sent a batch")
         error.add_note(
-            f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To go on there: "
+            f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To continue there: "
             "loader.load_state_dict(loader.state_dict())"
         )
         return error
@@ -564,7 +569,7 @@ def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
         pickle.dumps(rows.pieces.make)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InvalidPlan(
-            f"FeatureLoader(context={context!r}): workers are given the function that opens the "
-            f"reader by pickle, which fails: {error}. Write it at the top of a module, or take "
+            f"FeatureLoader(context={context!r}): the function that opens the reader cannot be "
+            f"pickled for the workers: {error}. Define it at the top of a module, or pass "
             "context='fork' or num_workers=0"
         ) from error

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
 
 
-@explaining_as("", {})
+@with_argument_errors_as("", {})
 def embedding_sizes(
     codes: FeatureBatches | FittedPlan | Mapping[str, int], *, widest: int = 600
 ) -> dict[str, tuple[int, int]]:
@@ -39,7 +39,7 @@ def embedding_sizes(
             counts = dict(codes)
         case _:
             raise TypeMismatch(
-                "embedding_sizes: takes FeatureBatches, a fitted plan, or numbers by name, got "
+                "embedding_sizes: takes FeatureBatches, a fitted plan, or a dict of counts, got "
                 f"{type(codes).__name__}"
             )
     return {name: (n, min(widest, round(1.6 * n**0.56))) for name, n in counts.items()}

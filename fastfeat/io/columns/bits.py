@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Buffer, ChunkedArray, call, pa
 
-Flags: TypeAlias = NDArray[np.bool_]
 
-
-def unpack(bitmap: Buffer, offset: int, length: int) -> Flags:
+def unpack(bitmap: Buffer, offset: int, length: int) -> BoolArray:
     """Return `length` bits of a bitmap, starting at bit `offset`, as one boolean each."""
     if length == 0:
         return np.empty(0, dtype=np.bool_)
@@ -22,12 +21,12 @@ def unpack(bitmap: Buffer, offset: int, length: int) -> Flags:
     return bits[offset & 7 :][:length].view(np.bool_)
 
 
-def pack(flags: Flags) -> Buffer:
+def pack(flags: BoolArray) -> Buffer:
     """Return booleans as a bitmap that begins at bit 0."""
     return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
-def present_rows(array: Array) -> Flags | None:
+def present_rows(array: Array) -> BoolArray | None:
     """Return whether each row has a value, from the array's null bitmap; None if all rows do."""
     if array.null_count == 0:
         return None
@@ -59,7 +58,7 @@ def values_in(array: Array | ChunkedArray) -> NDArray[Any]:
 
 
 def array_of_values(
-    values: NDArray[np.generic], present: Flags | None, arrow_type: object
+    values: NDArray[np.generic], present: BoolArray | None, arrow_type: object
 ) -> Array:
     """Return a fixed-width Arrow array over NumPy values, without a copy (booleans are packed).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import Chunk as ChunkOfKernel
+from fastfeat_kernels.column import ArrowChunk as ChunkOfKernel
 
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.types import storage_type

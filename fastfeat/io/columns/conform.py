@@ -14,7 +14,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns import conversions
 from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.column import combined
-from fastfeat.io.columns.decode import decoded, is_binary, is_text
+from fastfeat.io.columns.decode import decode_column, is_binary, is_text
 from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
 from fastfeat.ir.dtypes import INT64, DType
 
@@ -41,8 +41,8 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
         >>> conform(pa.chunked_array([[1.0, float("nan")]]), "age", INT64).to_pylist()
         [1, None]
     """
-    if column.type != arrow_type(dtype) and not holds(column.type, dtype):
-        column = decoded(column)
+    if column.type != arrow_type(dtype) and not is_accepted_text(column.type, dtype):
+        column = decode_column(column)
     stored = in_storage(column, dtype)
     return _converted(combined(column), name, dtype, first_row) if stored is None else stored
 
@@ -54,7 +54,7 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
     """
     exact = arrow_type(dtype)
     if column.type != exact:
-        return column if holds(column.type, dtype) else None
+        return column if is_accepted_text(column.type, dtype) else None
     if dtype.name in _ALWAYS_CONVERTED:
         return None
     column, storage = combined(column), storage_type(dtype)
@@ -63,14 +63,14 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
-def stands_as_stored(given: DataType, dtype: DType) -> bool:
+def is_read_unconverted(given: DataType, dtype: DType) -> bool:
     """Return whether columns of an Arrow type are read without conversion as values of `dtype`."""
     if dtype.name in _ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
         return False
     return given == arrow_type(dtype)
 
 
-def holds(given: DataType, dtype: DType) -> bool:
+def is_accepted_text(given: DataType, dtype: DType) -> bool:
     """Return whether an Arrow type is a form of text or bytes that `dtype` accepts."""
     if dtype.name == "binary":
         return is_binary(given) or is_text(given)
@@ -79,7 +79,7 @@ def holds(given: DataType, dtype: DType) -> bool:
 
 def all_missing(column: ChunkedArray) -> bool:
     """Return whether a column holds no value: each is null or NaN."""
-    column = decoded(column)
+    column = decode_column(column)
     if column.null_count == len(column):
         return True
     dtype = known_type(column.type)
@@ -155,13 +155,13 @@ def _hint(given: DType | None, wanted: DType) -> str:
         return "Cast the column yourself, or fit again"
     if given.tz is None:
         return (
-            f"Say which zone these times are in: 'UTC', or {wanted.tz!r} for local times there "
+            f"Say which time zone these times are in: 'UTC', or {wanted.tz!r} for local times "
             f"(pandas: .dt.tz_localize({wanted.tz!r}); Polars: "
             f".dt.replace_time_zone({wanted.tz!r}))"
         )
     return (
-        "fit saw times without a zone. Give them here in the same way: as local times, or as UTC, "
-        "without their zone"
+        "fit saw times without a zone. Pass times without a zone here too: as local times or as "
+        "UTC, as in the training data"
     )
 
 
@@ -192,8 +192,8 @@ def _scalar_text(scalar: Any) -> str:
 
 
 _WHOLE_DECIMALS = (
-    ". Decimals without digits after the point are read as int64. Cast the column before: ids to "
-    "text, column.cast(pyarrow.string()), and amounts to pyarrow.float64(), which rounds"
+    ". Decimals without digits after the point are read as int64. Cast the column first: ids with "
+    "column.cast(pyarrow.string()), amounts with column.cast(pyarrow.float64()), which rounds"
 )
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60
@@ -206,7 +206,7 @@ def almost_numbers(column: ChunkedArray, name: str) -> str:
     """Return a message about the first text in a column that otherwise holds numbers, or ""."""
     if not is_text(column.type):
         return ""
-    texts: list[Any] = decoded(column.slice(0, _LOOKED_AT)).to_pylist()
+    texts: list[Any] = decode_column(column.slice(0, _LOOKED_AT)).to_pylist()
     odd = [row for row, text in enumerate(texts) if text is not None and not _is_number(text)]
     n_numbers = sum(text is not None for text in texts) - len(odd)
     if not odd or n_numbers < len(odd):

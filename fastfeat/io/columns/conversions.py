@@ -13,10 +13,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.bits import Flags, present_rows, unpack
+from fastfeat.io.columns.bits import present_rows, unpack
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 
 _SMALLEST = 2.0**-149  # the smallest float32 above zero
@@ -36,7 +37,7 @@ def widen(values: NDArray[Any]) -> NDArray[np.float64]:
     return wide
 
 
-def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
+def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], BoolArray]:
     """Return float64 as float32, and flags of the exact conversions (NaN counts as exact)."""
     with np.errstate(all="ignore"):
         values = wide.astype(np.float32)
@@ -47,14 +48,14 @@ def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
     return values, same_floats(widen(values), wide)
 
 
-def is_half(wide: NDArray[np.float64]) -> Flags:
+def is_half(wide: NDArray[np.float64]) -> BoolArray:
     """Return flags of float64 values that float16 holds exactly (NaN counts as exact)."""
     with np.errstate(all="ignore"):
         half = wide.astype(np.float16)
     return same_floats(widen(half), wide)
 
 
-def same_floats(left: NDArray[np.float64], right: NDArray[np.float64]) -> Flags:
+def same_floats(left: NDArray[np.float64], right: NDArray[np.float64]) -> BoolArray:
     """Return flags of rows in which two arrays hold the same bits, or both NaN."""
     return (left.view(np.int64) == right.view(np.int64)) | (np.isnan(left) & np.isnan(right))
 
@@ -80,7 +81,7 @@ def decimal_to_float64(array: Array) -> NDArray[np.float64]:
     long = np.flatnonzero(~fits if present is None else ~fits & present)
     if len(long):
         all_units = decimal_units(array, long)
-        values[long] = [rounded(value, scale) for value in all_units]
+        values[long] = [nearest_quotient(value, scale) for value in all_units]
     if present is not None:
         values[~present] = 0.0
     return values
@@ -97,7 +98,7 @@ def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
     ]
 
 
-def rounded(units: int, scale: int) -> float:
+def nearest_quotient(units: int, scale: int) -> float:
     """Return `units / 10**scale` as the nearest float64; an infinity beyond its range."""
     try:
         # True division of Python integers is correctly rounded.
@@ -106,7 +107,7 @@ def rounded(units: int, scale: int) -> float:
         return float("inf") if units > 0 else float("-inf")
 
 
-def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
+def _small_units(array: Array) -> tuple[NDArray[np.int64], BoolArray]:
     """Return decimals as int64 in units of their last digit, and flags of those up to 2**53."""
     words = _words(array)
     units = words[:, 0].astype(np.int64)
@@ -142,8 +143,8 @@ class ConvertedPiece(NamedTuple):
     """
 
     values: NDArray[Any]
-    exact: Flags
-    present: Flags | None
+    exact: BoolArray
+    present: BoolArray | None
 
 
 def conversion(
@@ -210,7 +211,9 @@ def _from_float(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     return ConvertedPiece(values.astype(np.dtype(wanted.name)), inside & is_whole, present)
 
 
-def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) -> ConvertedPiece:
+def _from_wide(
+    wide: NDArray[np.float64], present: BoolArray | None, wanted: DType
+) -> ConvertedPiece:
     """Return float64 values as a float type; decimals and float16 are stored as float64."""
     if wanted.name == "float32":
         values, exact = narrow(wide)
@@ -241,7 +244,7 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     return ConvertedPiece(result.values, result.exact & np.array(same, bool), present)
 
 
-def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
+def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], BoolArray]:
     """Return decimals as int64 or uint64, and flags of values that an integer type holds."""
     low, high = _whole_range(wanted)
     scale, is_signed = piece.type.scale, low < 0
@@ -262,7 +265,7 @@ def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
     return units, fits
 
 
-def _units_of_64_bits(array: Array, *, is_signed: bool) -> tuple[NDArray[Any], Flags]:
+def _units_of_64_bits(array: Array, *, is_signed: bool) -> tuple[NDArray[Any], BoolArray]:
     """Return decimals in units of their last digit, and flags of those that fit 64 bits."""
     words = _words(array)
     units = words[:, 0].copy()
@@ -311,7 +314,7 @@ def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
     return np.frombuffer(piece.buffers()[1], storage, len(piece), piece.offset * storage.itemsize)
 
 
-def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
+def _fits_mantissa(values: NDArray[Any], wanted: DType) -> BoolArray:
     """Return flags of integers that a float type holds exactly."""
     signed = values.astype(np.int64) if values.dtype != np.uint64 else values
     magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))

@@ -10,11 +10,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Array, call, options_of, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.regex import grouped_pattern
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -39,8 +38,6 @@ _DIRECTIVES = {
 }
 _SHORT = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "D": "%m/%d/%y", "h": "%b"}
 _SAME = (("Y", "y"), ("m", "b", "B"), ("H", "I"))
-
-Int64s = NDArray[np.int64]
 
 
 class DateFormat(NamedTuple):
@@ -77,10 +74,10 @@ def date_format(written: str) -> DateFormat:
             parts.append(f"({_DIRECTIVES[name]})")
             directives.append(name)
         else:
-            told = "is there twice" if name in directives else "is not known"
+            told = "appears twice" if name in directives else "is not supported"
             known = " ".join(f"%{letter}" for letter in (*_DIRECTIVES, *_SHORT))
             raise InvalidPlan(
-                f"to_datetime({written!r}): %{name} {told}. The directives are {known}"
+                f"to_datetime({written!r}): %{name} {told}. Supported directives: {known}"
             )
     _require_date(written, set(directives))
     return DateFormat(grouped_pattern(f"(?s:^{''.join(parts)}$)").pattern, tuple(directives))
@@ -88,18 +85,22 @@ def date_format(written: str) -> DateFormat:
 
 def _require_date(written: str, directives: set[str]) -> None:
     """Raise unless a format has a year and no redundant directives."""
-    twice = next((same for same in _SAME if len(directives.intersection(same)) > 1), None)
-    if twice or ("j" in directives and directives & {"m", "b", "B", "d"}):
-        raise InvalidPlan(f"to_datetime({written!r}): two directives say the same")
+    sets = (*_SAME, *(("j", name) for name in ("m", "b", "B", "d")))
+    twice = next((same for same in sets if len(directives.intersection(same)) > 1), None)
+    if twice:
+        both = " and ".join(f"%{name}" for name in twice if name in directives)
+        raise InvalidPlan(
+            f"to_datetime({written!r}): {both} set the same part of the date or time. Leave out one"
+        )
     if not directives & {"Y", "y"}:
         raise InvalidPlan(f"to_datetime({written!r}): a date needs its year, %Y")
     if ("I" in directives) != ("p" in directives):
-        raise InvalidPlan(f"to_datetime({written!r}): %I and %p need each other; %H counts to 23")
+        raise InvalidPlan(f"to_datetime({written!r}): use %I and %p together, or %H (0 to 23)")
     if "d" in directives and not directives & {"m", "b", "B"}:
         raise InvalidPlan(f"to_datetime({written!r}): a day, %d, needs its month, %m")
 
 
-def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
+def parse_dates(text: Array, known: DateFormat) -> tuple[Int64Array, BoolArray, BoolArray]:
     """Return microseconds since 1970, flags of texts that are valid times, and of present texts.
 
     `text` is a large_string array.
@@ -116,7 +117,7 @@ def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
     return np.where(is_parsed, ticks, 0), is_parsed, present
 
 
-def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
+def _numbers(groups: Array, group: int, name: str, is_parsed: BoolArray) -> Int64Array:
     """Return the value of a directive, such as the day, in each row; 0 if the text has no match."""
     field = call("struct_field", groups, options=options_of("StructFieldOptions", [group]))
     if name in ("b", "B", "p"):
@@ -132,12 +133,12 @@ def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
     return _integers(field, is_parsed)
 
 
-def _integers(digits: Array, is_parsed: Flags) -> Int64s:
+def _integers(digits: Array, is_parsed: BoolArray) -> Int64Array:
     numbers = call("cast", digits, options=options_of("CastOptions", pa.int64()))
     return numbers.fill_null(0).to_numpy(zero_copy_only=False)
 
 
-def _ticks(parts: dict[str, Int64s], n_rows: int) -> tuple[Int64s, Flags]:
+def _ticks(parts: dict[str, Int64Array], n_rows: int) -> tuple[Int64Array, BoolArray]:
     """Return microseconds since 1970, and flags of rows with a day that exists in the calendar."""
     one, zero = np.ones(n_rows, np.int64), np.zeros(n_rows, np.int64)
     short = parts.get("y", zero)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastfeat_kernels.arrays import BoolArray
+
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, call, cast, options_of, pa
-from fastfeat.io.columns.bits import Flags
 
 
-def decoded(column: ChunkedArray) -> ChunkedArray:
+def decode_column(column: ChunkedArray) -> ChunkedArray:
     """Return a dictionary or run-end encoded column as plain values, any other column unchanged.
 
     Dictionaries may differ between pieces and may hold nulls.
@@ -22,10 +23,10 @@ def decoded(column: ChunkedArray) -> ChunkedArray:
         pieces = [call("run_end_decode", piece) for piece in column.chunks]
     else:
         return column
-    return decoded(pa.chunked_array(pieces, values))
+    return decode_column(pa.chunked_array(pieces, values))
 
 
-def has_value(column: ChunkedArray | Array) -> Flags:
+def has_value(column: ChunkedArray | Array) -> BoolArray:
     """Return whether each row has a value; NaN counts as missing, in every encoding.
 
     Example:
@@ -34,7 +35,7 @@ def has_value(column: ChunkedArray | Array) -> Flags:
     """
     nan_is_null = options_of("NullOptions", nan_is_null=True)
     whole = pa.chunked_array([column]) if isinstance(column, pa.Array) else column
-    is_missing = call("is_null", plain(decoded(whole)), options=nan_is_null)
+    is_missing = call("is_null", plain(decode_column(whole)), options=nan_is_null)
     return ~is_missing.to_numpy(zero_copy_only=False)
 
 
@@ -86,5 +87,5 @@ def plain(values: Any) -> Any:
 
 def plain_table(table: Table) -> Table:
     """Return a table without views and dictionaries: its rows can be taken and concatenated."""
-    columns = [plain(decoded(column)) for column in table.columns]
+    columns = [plain(decode_column(column)) for column in table.columns]
     return pa.table(columns, names=table.column_names)

@@ -17,9 +17,9 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.dtypes import INT64, INTEGER_RANGE, DType
 
-Times = Literal["iso", "s", "ms", "us", "ns"]
+JsonTimeFormat = Literal["iso", "s", "ms", "us", "ns"]
 """The form of timestamps in JSON: ISO 8601 text, or counts of a unit since 1970."""
-Values = Sequence[Any]
+JsonValues = Sequence[Any]
 _MISSING = type(None)
 _MOST_OF_FLOAT = 1 << 53
 _EXACT_UP_TO = {"float32": 1 << 24, "float16": 1 << 11}
@@ -44,7 +44,7 @@ class WrongValue(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class JsonRule:
     """A rule for some column types: the JSON values that they accept, besides null.
 
     Args:
@@ -59,11 +59,11 @@ class Rule:
     types: tuple[str, ...]
     taken: str
     refused: str
-    read: Callable[[Values, DType, Times], Array | None]
-    wanted: Callable[[DType, Times], str]
+    read: Callable[[JsonValues, DType, JsonTimeFormat], Array | None]
+    wanted: Callable[[DType, JsonTimeFormat], str]
 
 
-def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> Array:
+def column_of(values: JsonValues, name: str, dtype: DType, times: JsonTimeFormat = "iso") -> Array:
     """Return JSON values, one per row, as an array of the column's type; None is missing.
 
     `RULES` decides which values are accepted. `name` is the column, for messages.
@@ -80,14 +80,14 @@ def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> 
     return array
 
 
-def _array(values: Values, dtype: DType, times: Times) -> Array | None:
+def _array(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     """Return the values as an array; None, or an Arrow error, for a value that is refused."""
     if not values or not any(value is not None for value in values):
         return pa.nulls(len(values), arrow_type(dtype))
     return _BY_TYPE[dtype.name].read(values, dtype, times)
 
 
-def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> WrongValue:
+def _first_wrong(values: JsonValues, name: str, dtype: DType, times: JsonTimeFormat) -> WrongValue:
     """Return the error for the first value that is not of the type."""
     for k, value in enumerate(values):
         try:
@@ -100,7 +100,7 @@ def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> Wrong
     raise AssertionError(f"no value of {name!r} is wrong")
 
 
-def _kinds(values: Values) -> set[type]:
+def _kinds(values: JsonValues) -> set[type]:
     """Return the Python types of the values, without None.
 
     Types are checked because Arrow itself would accept 1.5 as an integer and true as a number.
@@ -110,7 +110,7 @@ def _kinds(values: Values) -> set[type]:
     return kinds
 
 
-def _integers(values: Values, dtype: DType, times: Times) -> Array:
+def _integers(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array:
     if _kinds(values) != {int}:
         values = [_whole(value) for value in values]
     return pa.array(values, arrow_type(dtype))
@@ -129,7 +129,7 @@ def _whole(value: Any) -> int | None:
     raise OverflowError
 
 
-def _floats(values: Values, dtype: DType, times: Times) -> Array | None:
+def _floats(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     kinds = _kinds(values)
     if not kinds <= {int, float}:
         return None
@@ -145,7 +145,7 @@ def _floats(values: Values, dtype: DType, times: Times) -> Array | None:
     return pa.array(rounded, arrow_type(dtype), mask=np.asarray(wide.is_null()))
 
 
-def _exact(values: Values, dtype: DType) -> Values:
+def _exact(values: JsonValues, dtype: DType) -> JsonValues:
     """Return the numbers with integers as floats; each integer must be exact as a float.
 
     Raises:
@@ -164,32 +164,32 @@ def _exact(values: Values, dtype: DType) -> Values:
     return [float(value) if type(value) is int else value for value in values]
 
 
-def _bools(values: Values, dtype: DType, times: Times) -> Array | None:
+def _bools(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     return pa.array(values, pa.bool_()) if _kinds(values) == {bool} else None
 
 
-def _texts(values: Values, dtype: DType, times: Times) -> Array | None:
+def _texts(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     return pa.array(values, arrow_type(dtype)) if _kinds(values) == {str} else None
 
 
-def _dates(values: Values, dtype: DType, times: Times) -> Array | None:
+def _dates(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     if _kinds(values) != {str}:
         return None
     return pa.array(values, pa.string()).cast(arrow_type(dtype))
 
 
-def _moments(values: Values, dtype: DType, times: Times) -> Array | None:
+def _moments(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     if times == "iso":
         return _dates(values, dtype, times)
     counted = _integers(values, INT64, times).cast(pa.timestamp(times, dtype.tz))
     return counted.cast(arrow_type(dtype))
 
 
-def _durations(values: Values, dtype: DType, times: Times) -> Array:
+def _durations(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array:
     return _integers(values, INT64, times).cast(arrow_type(dtype))
 
 
-def _times_of_day(values: Values, dtype: DType, times: Times) -> Array | None:
+def _times_of_day(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     if _kinds(values) != {str}:
         return None
     found = [None if value is None else _time(value) for value in values]
@@ -211,7 +211,7 @@ def _time(text: str) -> time:
     return found
 
 
-def _lists(values: Values, dtype: DType, times: Times) -> Array | None:
+def _lists(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> Array | None:
     of = dtype.of
     if of is None or _kinds(values) != {list}:
         return None
@@ -225,103 +225,103 @@ def _lists(values: Values, dtype: DType, times: Times) -> Array | None:
     return pa.LargeListArray.from_arrays(pa.array(offsets), inside, type=kind, mask=mask)
 
 
-def _nothing(values: Values, dtype: DType, times: Times) -> None:
+def _nothing(values: JsonValues, dtype: DType, times: JsonTimeFormat) -> None:
     """Refuse all values."""
 
 
-def _write(what: str) -> Callable[[DType, Times], str]:
+def _write(what: str) -> Callable[[DType, JsonTimeFormat], str]:
     """Return a function that makes the advice how to write a value of a type."""
 
-    def wanted(dtype: DType, times: Times) -> str:
+    def wanted(dtype: DType, times: JsonTimeFormat) -> str:
         return f"fit saw {dtype}: write {what.format(unit=dtype.unit)}"
 
     return wanted
 
 
-def _write_integer(dtype: DType, times: Times) -> str:
+def _write_integer(dtype: DType, times: JsonTimeFormat) -> str:
     least, most = INTEGER_RANGE[dtype.name]
     return f"fit saw {dtype}: write a whole number, from {least} to {most}"
 
 
-def _write_moment(dtype: DType, times: Times) -> str:
+def _write_moment(dtype: DType, times: JsonTimeFormat) -> str:
     if times != "iso":
-        return f"fit saw {dtype}: write a whole number of {times} since 1970, as times= says"
+        return f"fit saw {dtype}: write a whole number of {times} since 1970, as set by times="
     offset, example = ("without an offset", "") if dtype.tz is None else ("with an offset", "Z")
     return (
-        f"fit saw {dtype}: write ISO 8601 {offset}, at most in {dtype.unit}, such as "
+        f"fit saw {dtype}: write ISO 8601 {offset}, no finer than {dtype.unit}, such as "
         f"'2026-01-31T12:00:00{example}'"
     )
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[JsonRule, ...] = (
+    JsonRule(
         tuple(INTEGER_RANGE),
         "a whole number in the range of the type; `1.0` too, below 2^53",
         '`true`, `1.5`, `"1"`, `1e300`',
         _integers,
         _write_integer,
     ),
-    Rule(
+    JsonRule(
         ("float64", "float32", "float16", "decimal"),
         "a number, rounded once to the type; a whole number only if the type holds it exactly",
-        '`true`, `"1"`, `9007199254740993`, and for the smaller types what is beyond their range',
+        '`true`, `"1"`, `9007199254740993`; for the smaller types, numbers outside their range',
         _floats,
-        _write("a number that the type holds; a whole one exactly"),
+        _write("a number in the range of the type; a whole number must be exact in it"),
     ),
-    Rule(("bool",), "`true`, `false`", '`1`, `0`, `"true"`', _bools, _write("true or false")),
-    Rule(("utf8", "binary"), "a text", "a number, `true`", _texts, _write("a text")),
-    Rule(
+    JsonRule(("bool",), "`true`, `false`", '`1`, `0`, `"true"`', _bools, _write("true or false")),
+    JsonRule(("utf8", "binary"), "text", "a number, `true`", _texts, _write("text")),
+    JsonRule(
         ("timestamp",),
-        "ISO 8601 text, with an offset or `Z` where the column has a zone and without one where it "
-        'has none. In a stream with `times = "ms"` whole numbers of this unit since 1970',
-        '`"2026-01-31T12:00:00"` for a zone, `"2026-01-31T12:00:00Z"` for none, more digits than '
-        "the unit has, a number",
+        "ISO 8601 text, with an offset or `Z` if the column has a time zone, otherwise without. In "
+        'a stream with `times = "ms"`, whole numbers of this unit since 1970',
+        '`"2026-01-31T12:00:00"` if the column has a zone, `"2026-01-31T12:00:00Z"` if not, a '
+        "fraction finer than the unit, a number",
         _moments,
         _write_moment,
     ),
-    Rule(
+    JsonRule(
         ("date32", "date64"),
         'a date, `"2026-01-31"`',
-        'a date that is none, `"2026-02-30"`; a number',
+        'an impossible date, `"2026-02-30"`; a number',
         _dates,
         _write("a date such as '2026-01-31'"),
     ),
-    Rule(
+    JsonRule(
         ("time",),
         'a time of day, `"12:00:00"`',
-        "an offset, more digits than the unit has, a number",
+        "an offset, a fraction finer than the unit, a number",
         _times_of_day,
         _write("a time of day such as '12:00:00'"),
     ),
-    Rule(
+    JsonRule(
         ("duration",),
-        "a whole number of the unit of the column",
-        "`1.5`, a text",
+        "a whole number in the unit of the column",
+        "`1.5`, text",
         _durations,
         _write("a whole number of {unit}"),
     ),
-    Rule(
+    JsonRule(
         ("list",),
-        "a list of values that the type of its elements takes",
-        "a value alone",
+        "a list of values accepted for the type of its elements",
+        "a single value",
         _lists,
-        _write("a list of such values"),
+        _write("a list with elements of that type"),
     ),
-    Rule(
+    JsonRule(
         ("null",),
-        "nothing but `null`",
-        "all else",
+        "only `null`",
+        "anything else",
         _nothing,
-        lambda dtype, times: "fit saw missing values alone: write null, or fit again",
+        lambda dtype, times: "fit saw only missing values: write null, or fit again",
     ),
 )
 """The rules. `null` is missing in every column."""
-_BY_TYPE: Mapping[str, Rule] = {name: rule for rule in RULES for name in rule.types}
+_BY_TYPE: Mapping[str, JsonRule] = {name: rule for rule in RULES for name in rule.types}
 
 
 def rules_table() -> str:
     """Return the rules as a Markdown table."""
-    lines = ["| column | JSON that is taken | refused |", "|---|---|---|"]
+    lines = ["| column | accepted JSON | refused |", "|---|---|---|"]
     for rule in RULES:
         names = ", ".join(
             "integers" if name == "int8" else name

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.columns import conversions, strings
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
-from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.conform import all_missing, conform, is_accepted_text, mismatch
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.dtypes import FLOAT64, UTF8, DType
 
-_TEXT = "Text or bytes are needed here: cast the column yourself"
+_TEXT = "This column must be text or bytes: cast it yourself"
 
 
 def key_type(dtype: DType) -> DataType:
@@ -77,7 +77,7 @@ def key_column(
         TypeMismatch, InvalidData: It is not of type `dtype`, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if holds(column.type, dtype):
+    if is_accepted_text(column.type, dtype):
         if narrow and _is_plain(column.type):
             return column
         chunks = [_content(chunk, wanted) for chunk in column.chunks]
@@ -106,9 +106,9 @@ def _content(chunk: Array, wanted: DataType) -> Array:
     if pa.types.is_dictionary(given) and given.value_type == wanted:
         return chunk
     if pa.types.is_dictionary(given):
-        entries = decoded(pa.chunked_array([chunk.dictionary])).combine_chunks()
+        entries = decode_column(pa.chunked_array([chunk.dictionary])).combine_chunks()
         return pa.DictionaryArray.from_arrays(chunk.indices, _large(entries, wanted), safe=False)
-    plain = decoded(pa.chunked_array([chunk])).combine_chunks()
+    plain = decode_column(pa.chunked_array([chunk])).combine_chunks()
     return _large(plain, wanted)
 
 
@@ -181,7 +181,7 @@ def stored_array(values: Sequence[Any], dtype: DType) -> Array:
     return array.view(exact)
 
 
-def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
+def repeat_key(value: Any, dtype: DType, n_rows: int) -> Array:
     """Return one value, repeated for all rows, in the storage of keys.
 
     Text is a dictionary with one entry.

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, pack, present_rows
+from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.conform import all_missing, conform, mismatch
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.types import is_list_type, storage_type
 from fastfeat.ir.dtypes import UTF8, DType
-
-Offsets = NDArray[np.int64]
 
 
 class Lists(NamedTuple):
@@ -33,9 +32,9 @@ class Lists(NamedTuple):
         present: Whether each row has a list; None if all do.
     """
 
-    offsets: Offsets
+    offsets: Int64Array
     values: Array
-    present: Flags | None
+    present: BoolArray | None
 
 
 def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
@@ -47,7 +46,7 @@ def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     assert dtype.of is not None
     if not is_list_type(column.type):
         if not all_missing(column):
-            mismatch(column, name, str(dtype), "Give the column lists")
+            mismatch(column, name, str(dtype), "Pass a column of lists")
         return pa.chunked_array([pa.nulls(len(column), storage_type(dtype))])
     pieces = [_piece(chunk) for chunk in column.chunks]
     if len(pieces) == 1:
@@ -78,13 +77,15 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
     try:
         return stored_elements(values, name, dtype.of)
     except FastfeatError as error:
-        raise type(error)(f"the elements of all rows of {error}") from None
+        raise type(error)(
+            f"elements of all lists, where row numbers count elements: {error}"
+        ) from None
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
     """Return the elements of lists in the storage of their type, as one array."""
     if dtype == UTF8:
-        stored = decoded(key_column(elements, name, dtype))
+        stored = decode_column(key_column(elements, name, dtype))
     else:
         stored = conform(elements, name, dtype)
     if stored.num_chunks == 1:
@@ -124,14 +125,14 @@ def lists_of(column: ChunkedArray) -> Lists:
     return Lists(offsets, whole.values, present_rows(whole))
 
 
-def offsets_of(lengths: NDArray[Any]) -> Offsets:
+def offsets_of(lengths: NDArray[Any]) -> Int64Array:
     """Return the offsets of lists with the given lengths, including the end of the last one."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
-def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:
+def list_array(offsets: Int64Array, values: Array, present: BoolArray | None) -> Array:
     """Return lists as an Arrow array; see `Lists` for the arguments."""
     validity = None if present is None or present.all() else pack(present)
     kind = pa.large_list(values.type)

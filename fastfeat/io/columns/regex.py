@@ -61,7 +61,7 @@ def grouped_pattern(pattern: str) -> GroupedPattern:
     except pa.ArrowInvalid as error:
         told = str(error).replace("Invalid regular expression: ", "")
         raise InvalidPlan(
-            f"{pattern!r} is no regular expression of RE2: {told}. For plain text, literal=True"
+            f"{pattern!r} is not a valid RE2 pattern: {told}. For plain text, pass literal=True"
         ) from None
     return GroupedPattern(text, tuple(names))
 
@@ -87,7 +87,7 @@ def groups_of_replacement(value: str) -> list[int]:
     """
     escaped = [token for token in _WRITTEN.findall(value) if token != "\\"]
     if not all(token.isdecimal() and token.isascii() for token in escaped):
-        raise InvalidPlan(f"{value!r} has a backslash that names no group")
+        raise InvalidPlan(f"{value!r} has a backslash without a group number")
     return [int(token) for token in escaped]
 
 
@@ -122,7 +122,11 @@ def replacement(value: str, pattern: str) -> str:
             return {"\\": r"\\", "$$": "$"}.get(token, token)
         number = int(group) if group.isdecimal() else names.index(group) if group in names else -1
         if not 0 <= number < min(len(names), 10):
-            raise InvalidPlan(f"{value!r} names the group {group!r}, which {pattern!r} lacks")
+            if 10 <= number < len(names):
+                raise InvalidPlan(f"{value!r} uses group {group!r}: only groups 0 to 9 can be used")
+            raise InvalidPlan(
+                f"{value!r} uses group {group!r}, which the pattern {pattern!r} does not have"
+            )
         return f"\\{number}"
 
     return _REFERENCE.sub(written, value)

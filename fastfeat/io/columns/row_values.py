@@ -63,7 +63,7 @@ def text_of(value: Any, name: str) -> str | None:
             _check_whole(plain, name)
         return plain
     raise TypeMismatch(
-        f"column {name!r}: expected text, got {_shown(value)}. Write it as fit saw it: str(value)"
+        f"column {name!r}: expected text, got {_shown(value)}. Pass text, as in fit: str(value)"
     )
 
 
@@ -74,7 +74,7 @@ def _check_whole(text: str, name: str) -> None:
     except UnicodeEncodeError as error:
         raise TypeMismatch(
             f"column {name!r}: {text!r} has {text[error.start]!r}, half of a surrogate pair, which "
-            "no UTF-8 holds. Replace it: text.encode(errors='replace').decode()"
+            "UTF-8 cannot encode. Replace it: text.encode(errors='replace').decode()"
         ) from None
 
 
@@ -91,7 +91,7 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
         return bytes(cast("Any", plain))
     if not isinstance(plain, str) and not is_missing(plain):
         raise TypeMismatch(
-            f"column {name!r}: expected bytes, got {_shown(value)}. Pass bytes, as to fit"
+            f"column {name!r}: expected bytes, got {_shown(value)}. Pass bytes, as in fit"
         )
     text = text_of(plain, name)
     return None if text is None else content_of(text)
@@ -109,13 +109,13 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     if dtype == NULL:
         raise TypeMismatch(
             f"column {name!r}: fit saw only missing values, got {_shown(value)}. Fit on rows in "
-            "which the column has values, or give it a type before fit"
+            "which the column has values, or cast it to a type before fit"
         )
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
         kind = "float" if dtype.is_float else "int"
-        hint = f". Read the text first: {kind}(text)" if isinstance(value, str) else ""
+        hint = f". Parse the text first: {kind}(text)" if isinstance(value, str) else ""
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}{hint}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
@@ -157,7 +157,7 @@ def _float(value: Any, dtype: DType, name: str) -> float:
     try:
         number = float(value)
     except (OverflowError, ValueError):  # an int beyond the range of floats, or a signalling NaN
-        raise TypeMismatch(f"column {name!r}: {_shown(value)} is no {dtype}") from None
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} cannot be a {dtype}") from None
     if dtype.name == "decimal":
         return number
     if number != value or (dtype.name in _NARROW and number != _narrowed(number, dtype)):
@@ -213,8 +213,8 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
         hint = ""
         if {kind, wanted} == {"time", "instant"}:
             hint = (
-                " Give times with a zone where the training data had one, and without where it "
-                "had none"
+                " Pass times with a time zone if the training times had one, and without "
+                "one otherwise"
             )
         elif isinstance(value, str):
             hint = _FROM_TEXT[wanted]
@@ -225,7 +225,8 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
         )
     ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
     if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
-        raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
+        advice = "Round it yourself, or fit on times with that resolution"
+        raise _inexact(value, dtype, name, advice)
     bits = 32 if dtype.name == "date32" else 64
     if not -(2 ** (bits - 1)) <= ticks < 2 ** (bits - 1):
         raise TypeMismatch(f"column {name!r}: {_shown(value)} is outside the range of {dtype}")
@@ -290,13 +291,13 @@ def _shown(value: Any) -> str:
 
 _LONGEST = 60
 _FROM_TEXT = {
-    "time": " Read the text first: datetime.datetime.fromisoformat(text)",
-    "instant": " Read the text first, with its zone: datetime.datetime.fromisoformat(text)",
-    "clock": " Read the text first: datetime.time.fromisoformat(text)",
-    "duration": " Give a datetime.timedelta",
+    "time": " Parse the text first: datetime.datetime.fromisoformat(text)",
+    "instant": " Parse the text first, with its zone: datetime.datetime.fromisoformat(text)",
+    "clock": " Parse the text first: datetime.time.fromisoformat(text)",
+    "duration": " Pass a datetime.timedelta",
 }
 _FROM_NUMBER = {
-    "time": " Say what it counts: numpy.datetime64(number, 's')",
-    "instant": " Say what it counts: datetime.datetime.fromtimestamp(seconds, datetime.UTC)",
-    "duration": " Say what it counts: datetime.timedelta(seconds=number)",
+    "time": " Convert the number first: numpy.datetime64(number, 's')",
+    "instant": " Convert the number first: datetime.datetime.fromtimestamp(seconds, datetime.UTC)",
+    "duration": " Convert the number first: datetime.timedelta(seconds=number)",
 }

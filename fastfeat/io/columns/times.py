@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.columns.bits import Flags, present_rows
+from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.dtypes import PER_SECOND, DType
 
@@ -25,10 +26,10 @@ def ticks_column(times: Any, dtype: DType) -> ChunkedArray:
     return pa.chunked_array(wide, pa.int64())
 
 
-def ticks_of(column: ChunkedArray) -> tuple[NDArray[np.int64], Flags]:
+def ticks_of(column: ChunkedArray) -> tuple[NDArray[np.int64], BoolArray]:
     """Return the values of an int64 column as NumPy, 0 if missing, and flags of present values."""
     values: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    flags: list[Flags] = [np.zeros(0, np.bool_)]
+    flags: list[BoolArray] = [np.zeros(0, np.bool_)]
     for chunk in column.chunks:
         present = present_rows(chunk)
         flags.append(np.ones(len(chunk), np.bool_) if present is None else present)

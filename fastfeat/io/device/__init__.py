@@ -3,6 +3,6 @@
 `table` and the modules that read other libraries' structures are imported only for such data.
 """
 
-from fastfeat.io.device.array import DeviceArray, DeviceTable, Ready, holds_device_memory
+from fastfeat.io.device.array import DeviceArray, DeviceTable, ReadySignal, holds_device_memory
 
-__all__ = ["DeviceArray", "DeviceTable", "Ready", "holds_device_memory"]
+__all__ = ["DeviceArray", "DeviceTable", "ReadySignal", "holds_device_memory"]

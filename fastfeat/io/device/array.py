@@ -14,7 +14,7 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.dtypes import DType
 
 
-class Ready(NamedTuple):
+class ReadySignal(NamedTuple):
     """The CUDA stream or event to wait for before the memory of an array is read.
 
     Args:
@@ -50,9 +50,9 @@ class DeviceArray:
     validity: int = 0
     bit: int = 0
     is_bytes: bool = False
-    ready: Ready | None = None
+    ready: ReadySignal | None = None
     owner: object = None
-    name: str = "a made column"
+    name: str = "an unnamed column"
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -186,4 +186,4 @@ def dlpack_device(values: object) -> int | None:
     try:
         return None if device is None else int(device()[0])
     except Exception as error:  # a library may raise any error
-        raise TypeMismatch(f"a tensor does not say on which device it is: {error}") from error
+        raise TypeMismatch(f"a tensor does not tell which device it is on: {error}") from error

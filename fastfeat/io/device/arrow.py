@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import column_text, known_type, storage_type
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.io.device.capsule import pointer_in
 from fastfeat.ir.dtypes import DType
 
@@ -102,13 +102,13 @@ def import_arrow(data: Any, subject: str) -> ImportedArray:
         field = pa.field(_Schema(schema))
     except Exception as error:  # a library may raise any error
         raise TypeMismatch(
-            f"{subject}: cannot be shared by Arrow's device interface: {error}"
+            f"{subject}: cannot be shared through Arrow's device interface: {error}"
         ) from error
     held = ArrowDeviceArray.from_address(address)
     if not held.array.release:
         raise InvalidData(
-            f"{subject}: the Arrow device array was released before: it can be read once. Export "
-            "it again"
+            f"{subject}: the Arrow device array was already released: it can be read only once. "
+            "Export it again"
         )
     owner = _Owner()
     weakref.finalize(owner, _release, address, capsule).atexit = False
@@ -133,12 +133,17 @@ def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | Non
     """
     kind, table = imported.field.type, imported.held.array
     if not pa.types.is_struct(kind):
-        raise TypeMismatch(f"an Arrow device array of type {kind} is no table, which is a struct")
+        raise TypeMismatch(
+            f"an Arrow device array of type {kind} is not a table. Pass an array of type struct, "
+            "whose fields are the columns"
+        )
     if table.n_children != kind.num_fields or (table.n_children and not table.children):
         raise _malformed("the table")
     _check(table, 1, 0, "the table")
     if table.buffers[0] and table.null_count:
-        raise InvalidData("an Arrow device table has missing rows, which a table cannot have")
+        raise InvalidData(
+            "an Arrow device table marks whole rows as missing. Pass a table without such rows"
+        )
     for k in range(table.n_children):
         field, array = kind.field(k), table.children[k].contents
         yield (
@@ -157,15 +162,15 @@ def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
     array, field = imported.held.array, imported.field.with_name(name)
     column = _column(imported, array, field, 0, array.length)
     if column is None:
-        raise unread(name, field.type)
+        raise unsupported_type(name, field.type)
     return column
 
 
-def unread(name: str, kind: Any) -> TypeMismatch:
+def unsupported_type(name: str, kind: Any) -> TypeMismatch:
     """Return the error for a column with a type that kernels do not read."""
     return TypeMismatch(
-        f"{column_text(name)}: Arrow arrays of {kind} on a device are not read: numbers, bools and "
-        "times are. Pass this column from the host's memory, or convert it on the device"
+        f"{column_text(name)}: Arrow arrays of {kind} on a device are not supported, only numbers, "
+        "bools and times. Pass this column from host memory, or convert it on the device"
     )
 
 
@@ -184,7 +189,7 @@ def _column(
         array.length,
         array.buffers[1] or 0,
         validity=validity or 0,
-        ready=Ready("event", event) if event else None,
+        ready=ReadySignal("event", event) if event else None,
         owner=imported.owner,
     )
     return whole.slice(first, length)
@@ -199,8 +204,8 @@ def _check(array: Any, n_buffers: int, n_rows: int, subject: str) -> None:
 
 def _malformed(subject: str) -> InvalidData:
     return InvalidData(
-        f"{subject}: the Arrow device array is malformed: its length, its offset, its buffers or "
-        "its children are not those of its type"
+        f"{subject}: the Arrow device array is malformed: its length, offset, buffers or "
+        "children do not match its type"
     )
 
 

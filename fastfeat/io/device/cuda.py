@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 DEVICE_TYPES = ("bool", *INTEGER_RANGE, "float32", "float64")
@@ -52,8 +52,8 @@ def read_interface(interface: Any, subject: str) -> ArrayDescription:
         return _description(interface)
     except (LookupError, TypeError, ValueError) as error:
         raise InvalidData(
-            f"{subject}: its __cuda_array_interface__ is malformed: {error!r}. Pass an array of "
-            "CuPy, or a tensor of DLPack"
+            f"{subject}: its __cuda_array_interface__ is malformed: {error!r}. Pass a CuPy "
+            "array, or a tensor that supports DLPack"
         ) from None
 
 
@@ -75,7 +75,7 @@ def _description(interface: Any) -> ArrayDescription:
     if min(numbers) < 0 or max(numbers) > MOST_ADDRESS:
         raise ValueError("a number is out of range")
     if described.strides is not None and len(described.strides) != len(shape):
-        raise ValueError(f"strides {described.strides} of shape {shape}")
+        raise ValueError(f"strides {described.strides} do not match shape {shape}")
     return described
 
 
@@ -90,8 +90,8 @@ def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
     said = read_interface(interface, column_text(name))
     if interface.get("mask") is not None:
         raise InvalidData(
-            f"{column_text(name)}: a mask of a device array is not read. Write NaN where a float "
-            "is missing, or pass an Arrow array, which has a bitmap"
+            f"{column_text(name)}: masks of device arrays are not supported. Write NaN for missing "
+            "floats, or pass an Arrow array, which has a bitmap of its own"
         )
     check_vector(said.shape, said.strides, said.kind.itemsize, name)
     return DeviceArray(
@@ -99,7 +99,7 @@ def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
         said.shape[0],
         said.address,
         is_bytes=said.kind == np.bool_,
-        ready=None if said.stream is None else Ready("stream", said.stream),
+        ready=None if said.stream is None else ReadySignal("stream", said.stream),
         owner=values,
     )
 
@@ -113,8 +113,8 @@ def device_type(kind: np.dtype[Any], name: str) -> DType:
     if kind.name in DEVICE_TYPES and kind.isnative:
         return DType(kind.name)
     raise TypeMismatch(
-        f"{column_text(name)}: arrays of {kind.name} on a device are not read. There are: "
-        f"{', '.join(DEVICE_TYPES)}. Convert it there: x.astype('float64'); pass times as Arrow"
+        f"{column_text(name)}: device arrays of {kind.name} are not supported. Supported types: "
+        f"{', '.join(DEVICE_TYPES)}. Convert it: x.astype('float64'); pass times as Arrow"
     )
 
 
@@ -137,6 +137,6 @@ def check_vector(
         raise InvalidData(f"{column_text(name)}: the array is malformed: it has {shape[0]} rows")
     if strides is not None and shape[0] > 1 and tuple(strides) != (n_bytes,):
         raise InvalidData(
-            f"{column_text(name)}: its elements are {strides[0]} bytes apart, and kernels read "
-            f"them {n_bytes} apart. Make it contiguous: cupy.ascontiguousarray(x), x.contiguous()"
+            f"{column_text(name)}: its elements are {strides[0]} bytes apart, but must be "
+            f"{n_bytes} bytes apart. Make it contiguous: cupy.ascontiguousarray(x), x.contiguous()"
         )

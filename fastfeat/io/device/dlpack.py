@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.io.device.capsule import pointer_in, rename
 from fastfeat.io.device.cuda import DEVICE_TYPES, check_vector, device_type
 
@@ -61,7 +61,9 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
         capsule = values.__dlpack__(stream=LEGACY_STREAM)
         address = pointer_in(capsule, b"dltensor")
     except Exception as error:  # a library may raise any error
-        raise TypeMismatch(f"{column_text(name)}: cannot be shared by DLPack: {error}") from error
+        raise TypeMismatch(
+            f"{column_text(name)}: cannot be shared through DLPack: {error}"
+        ) from error
     managed = _Managed.from_address(address)
     rename(capsule, b"used_dltensor")  # from here on we must delete it
     owner = _Owner()
@@ -71,8 +73,8 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
     text = f"{_KINDS.get(tensor.code, 'unknown')}{tensor.bits}".replace("bool8", "bool")
     if tensor.lanes != 1 or text not in DEVICE_TYPES:
         raise TypeMismatch(
-            f"{column_text(name)}: tensors of {text} x {tensor.lanes} are not read. There are: "
-            f"{', '.join(DEVICE_TYPES)}. Convert it on the device, such as x.double()"
+            f"{column_text(name)}: tensors of {text} x {tensor.lanes} are not supported. Supported "
+            f"types: {', '.join(DEVICE_TYPES)}. Convert it on the device, such as x.double()"
         )
     kind = np.dtype(text)
     n_dims = tensor.ndim if tensor.shape else 0
@@ -86,6 +88,6 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
         shape[0],
         (tensor.data or 0) + tensor.byte_offset,
         is_bytes=text == "bool",
-        ready=Ready("stream", LEGACY_STREAM),
+        ready=ReadySignal("stream", LEGACY_STREAM),
         owner=owner,
     )

@@ -19,7 +19,13 @@ from fastfeat.io.device.array import (
     is_on_device,
     names_in,
 )
-from fastfeat.io.device.arrow import ImportedArray, columns_in, import_arrow, of_arrow, unread
+from fastfeat.io.device.arrow import (
+    ImportedArray,
+    columns_in,
+    import_arrow,
+    of_arrow,
+    unsupported_type,
+)
 from fastfeat.io.device.cuda import of_cuda_array
 from fastfeat.io.device.dlpack import of_tensor
 from fastfeat.io.sources.arrays import column_array
@@ -86,7 +92,7 @@ def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
         if name in there:
             column, kind = there[name]
             if column is None:
-                raise unread(name, kind)
+                raise unsupported_type(name, kind)
             given[name] = column
     return DeviceTable(given, imported.held.array.length)
 
@@ -95,6 +101,6 @@ def _check_device(number: int, subject: str) -> None:
     """Raise TypeMismatch if memory is on a device other than CUDA."""
     if number not in CUDA_DEVICES:
         raise TypeMismatch(
-            f"{subject}: is on a device of type {number} in DLPack's numbering; CUDA devices are "
-            "2 and 13. Bring it to the host first"
+            f"{subject}: is on a device of DLPack type {number}, not on a CUDA device (types 2 and "
+            "13). Copy it to the host first"
         )

@@ -15,7 +15,7 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 
 @contextmanager
-def replacing(target: Path) -> Generator[Path]:
+def replace_file(target: Path) -> Generator[Path]:
     """Yield the path of a new file, which replaces the target at the end of the `with`.
 
     After an error the new file is removed, and the target is unchanged.
@@ -25,7 +25,7 @@ def replacing(target: Path) -> Generator[Path]:
             the temporary file.
     """
     if "\0" in str(target):  # Python's own ValueError says no more than this
-        raise OSError("its name holds a NUL character")
+        raise OSError("its name contains a NUL character")
     partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         yield partial
@@ -80,7 +80,7 @@ def write_bytes(
     def opener(path: str, flags: int) -> int:
         return os.open(path, flags, mode)
 
-    with replacing(target) as partial, open(partial, "xb", opener=opener) as file:
+    with replace_file(target) as partial, open(partial, "xb", opener=opener) as file:
         file.writelines([content] if isinstance(content, bytes) else content)
         if durable:
             file.flush()

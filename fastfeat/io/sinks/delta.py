@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from fastfeat.errors import OutputError, TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.columns.foreign import common_type, in_types
+from fastfeat.io.columns.common_types import cast_to_schema, common_type
 from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
@@ -27,14 +27,14 @@ def in_delta_types(table: Table) -> Table:
         TypeMismatch: Delta has no type for a column, or its type cannot hold a value.
     """
     fields = [field.with_type(_type_in_delta(field.name, field.type)) for field in table.schema]
-    return in_types(table, pa.schema(fields), "Delta")
+    return cast_to_schema(table, pa.schema(fields), "Delta")
 
 
 def _type_in_delta(name: str, given: DataType) -> DataType:
     """Return the type of a column in a Delta table."""
     types = pa.types
     if types.is_time(given) or types.is_duration(given) or types.is_null(given):
-        raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make a number of it")
+        raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make it a number")
     return pa.float32() if types.is_float16(given) else common_type(given)
 
 
@@ -59,7 +59,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
             partition_by=list(manifest.contents.partition_by),
         )
     except Exception as error:  # the Rust library has its own exception types
-        raise OutputError(f"deltalake cannot make a table of {folder}: {error}") from error
+        raise OutputError(f"deltalake cannot create a table in {folder}: {error}") from error
     sync_below(folder / "_delta_log")
 
 

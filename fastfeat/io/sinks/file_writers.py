@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module
-from fastfeat.io.columns.decode import decoded
-from fastfeat.io.sources.formats import Format
+from fastfeat.io.columns.decode import decode_column
+from fastfeat.io.sources.formats import FileFormat
 
 
 class FileWriter(Protocol):
@@ -29,7 +29,7 @@ class FileWriter(Protocol):
 
 
 @contextmanager
-def writing(path: Path, file_format: Format, schema: Schema) -> Generator[FileWriter]:
+def open_writer(path: Path, file_format: FileFormat, schema: Schema) -> Generator[FileWriter]:
     """Yield a writer of a new file, which is complete at the end of the `with`.
 
     Raises:
@@ -54,14 +54,14 @@ def _close(writer: FileWriter) -> None:
         return
 
 
-def plainly(table: Table) -> Table:
+def without_dictionaries(table: Table) -> Table:
     """Return a table with dictionary columns as plain values.
 
     Dictionary codes would depend on the order in which rows arrive.
     """
     for at, field in enumerate(table.schema):
         column = table.column(at)
-        plain = decoded(column)
+        plain = decode_column(column)
         if plain is not column:
             table = table.set_column(at, field.with_type(plain.type), plain)
     return table
@@ -98,7 +98,7 @@ def _tsv(sink: Any, schema: Schema) -> FileWriter:
     return csv.CSVWriter(sink, schema, write_options=csv.WriteOptions(delimiter="\t"))
 
 
-_WRITERS: dict[Format, Callable[[Any, Schema], FileWriter]] = {
+_WRITERS: dict[FileFormat, Callable[[Any, Schema], FileWriter]] = {
     "parquet": _parquet,
     "ipc_file": _ipc_file,
     "ipc_stream": _ipc_stream,

@@ -92,7 +92,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
         operation = found.LanceOperation.Overwrite(schema, fragments)
         found.LanceDataset.commit(str(folder), operation, read_version=0)
     except (OSError, ValueError, RuntimeError) as error:
-        raise OutputError(f"lance cannot make a dataset of {folder}: {error}") from error
+        raise OutputError(f"lance cannot create a dataset in {folder}: {error}") from error
     for name in ("_versions", "_transactions"):
         sync_below(folder / name)
 

@@ -37,7 +37,7 @@ class WrittenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OutputPart:
     """The files that hold the features of consecutive rows of the data.
 
     Args:
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class OutputContents:
     """The inputs and the form of a folder of features; both must match to resume an output.
 
     Args:
@@ -86,8 +86,8 @@ class Manifest:
         quarantined: Manifest of the rows that were quarantined; None if no row could be.
     """
 
-    contents: Contents
-    parts: tuple[Part, ...] = ()
+    contents: OutputContents
+    parts: tuple[OutputPart, ...] = ()
     is_whole: bool = False
     quarantined: Manifest | None = None
 
@@ -164,16 +164,15 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             n_bytes = path.stat().st_size
         except OSError as error:
             raise OutputError(
-                f"{path} is in the manifest, and {reason_of(error)}: {_ADVICE}"
+                f"{path} is in the manifest but cannot be found ({reason_of(error)}): {_ADVICE}"
             ) from None
         if n_bytes != file.n_bytes:
             raise OutputError(
-                f"{path} has {n_bytes:,} bytes, and had {file.n_bytes:,} when it was written: "
-                + _ADVICE
+                f"{path} has {n_bytes:,} bytes, but {file.n_bytes:,} were written: " + _ADVICE
             )
 
 
-_ADVICE = "remove the folder, and run again: it begins anew"
+_ADVICE = "remove the folder and run again to start over"
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:
@@ -197,7 +196,7 @@ def _body(manifest: Manifest) -> dict[str, Any]:
 
 def _of_body(body: Any) -> Manifest:
     source: Any = body["source"]
-    contents = Contents(
+    contents = OutputContents(
         body["plan"],
         body["tables"],
         None if source is None else tuple((name, size, at) for name, size, at in source),
@@ -207,7 +206,7 @@ def _of_body(body: Any) -> Manifest:
         body["training"],
     )
     parts = tuple(
-        Part(first, n_rows, tuple(WrittenFile(*file) for file in files))
+        OutputPart(first, n_rows, tuple(WrittenFile(*file) for file in files))
         for first, n_rows, files in body["parts"]
     )
     return Manifest(contents, parts, body["is_whole"])

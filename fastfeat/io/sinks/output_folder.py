@@ -18,9 +18,9 @@ from fastfeat.errors import OutputError, reason_of
 from fastfeat.io.sinks.atomic import sync
 from fastfeat.io.sinks.manifest import (
     NAME,
-    Contents,
     Manifest,
-    Part,
+    OutputContents,
+    OutputPart,
     check_files,
     read_manifest,
     write_manifest,
@@ -33,16 +33,16 @@ except ImportError:  # on Windows nothing detects that two processes write one f
 
 _DIFFERENCES = {
     "plan": "of another fitted plan",
-    "tables": "made with other lookup tables",
-    "source": "of other data, or of files that were changed since",
+    "tables": "computed with other lookup tables",
+    "source": "computed from other data, or from files that have changed since",
     "file_format": "in another format",
-    "part_rows": "in parts of another length",
+    "part_rows": "in parts with another number of rows",
     "partition_by": "partitioned by other columns",
-    "training": "of another kind: of training rows, out of fold, or of later ones",
+    "training": "of another kind (rows of fit, each encoded without its own label, or other rows)",
 }
 
 
-def finished(target: Path, contents: Contents) -> Manifest | None:
+def read_finished(target: Path, contents: OutputContents) -> Manifest | None:
     """Return the manifest of an output folder that is already complete; None if it must be written.
 
     Raises:
@@ -58,22 +58,25 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
     found = read_manifest(target)
     if found is None:
         if any(target.iterdir()):
-            raise OutputError(f"{target} holds other files: name a new folder, or empty it")
+            raise OutputError(f"{target} contains other files: name a new folder, or empty it")
         return None
     if contents.source is None:
         raise OutputError(
-            f"{target} has features already, and data that is not in files cannot be known to be "
-            "the same: remove the folder, or name another"
+            f"{target} already has features. Whether they are those of this data can be checked "
+            "only if the data is in files: remove the folder, or name another"
         )
     _check_alike(target, found.contents, contents, f"remove {target}, or name another folder")
     if not found.is_whole:
-        raise OutputError(f"{target} was moved here unfinished: remove it, or name another folder")
+        raise OutputError(
+            f"{target} is incomplete: it was moved here before all of its features were written. "
+            "Remove it, or name another folder"
+        )
     check_files(target, found)
     return found
 
 
 @contextmanager
-def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manifest]]:
+def open_unfinished(target: Path, contents: OutputContents) -> Generator[tuple[Path, Manifest]]:
     """Yield the folder in which features are written, and the manifest of its finished parts.
 
     The folder is locked for this process until the end of the `with`. After an error it remains, so
@@ -85,9 +88,9 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
             damaged, or it cannot be written.
     """
     folder = target.with_name(f".{target.name}.unfinished")
-    descriptor = _locked(folder, target)
+    descriptor = _lock_folder(folder, target)
     try:
-        yield folder, _begun(folder, target, contents)
+        yield folder, _open_manifest(folder, target, contents)
     except BaseException:
         if contents.source is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,7 +100,7 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
             os.close(descriptor)
 
 
-def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
+def add_part(folder: Path, manifest: Manifest, part: OutputPart) -> Manifest:
     """Return a manifest with one more part, and write it to disk.
 
     The files of the part must be on disk already.
@@ -125,12 +128,12 @@ def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
         sync(target.parent)
     except OSError as error:
         raise OutputError(
-            f"cannot move {folder} to {target}: {reason_of(error)}. It has all features"
+            f"cannot move {folder} to {target}: {reason_of(error)}. All features are in {folder}"
         ) from error
     return whole
 
 
-def _locked(folder: Path, target: Path) -> int | None:
+def _lock_folder(folder: Path, target: Path) -> int | None:
     """Return the descriptor of a folder locked for this process, creating a missing folder."""
     while True:
         try:
@@ -159,12 +162,12 @@ def _locked(folder: Path, target: Path) -> int | None:
         os.close(descriptor)
 
 
-def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
+def _open_manifest(folder: Path, target: Path, contents: OutputContents) -> Manifest:
     """Return the manifest of the finished parts in a folder, and remove all its other files."""
     found = read_manifest(folder)
     is_begun = found is not None and (found.parts or found.is_whole)  # otherwise nothing is lost
     if found is not None and is_begun and contents.source is not None:
-        advice = f"remove {folder} to begin anew"
+        advice = f"remove {folder} to start over"
         _check_alike(folder, found.contents, contents, advice)
         check_files(folder, found)
         if found.is_whole:
@@ -180,8 +183,8 @@ def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
     return found
 
 
-def _check_alike(folder: Path, found: Contents, wanted: Contents, advice: str) -> None:
-    for field in fields(Contents):
+def _check_alike(folder: Path, found: OutputContents, wanted: OutputContents, advice: str) -> None:
+    for field in fields(OutputContents):
         if getattr(found, field.name) != getattr(wanted, field.name):
             told = _DIFFERENCES[field.name]
             raise OutputError(f"{folder} has features {told}: {advice}")

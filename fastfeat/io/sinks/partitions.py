@@ -18,7 +18,7 @@ MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class FolderRows:
     """The rows of one folder, in order.
 
     Args:
@@ -40,7 +40,7 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
     for k, name in enumerate(columns):
         if name not in schema.names:
             raise InvalidPlan(
-                f"partition_by=: there is no feature and no kept column {name!r}."
+                f"partition_by=: no feature or kept column is named {name!r}."
                 f"{did_you_mean(name, schema.names)} Plan(keep=[...]) passes a column through"
             )
         if name in columns[:k]:
@@ -51,14 +51,13 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
             *(types.is_string(given), types.is_large_string(given)),
         ).count(True):
             raise TypeMismatch(
-                f"partition_by=: {name!r} is {given}. Folders are named by text, integers, bools "
-                "and dates"
+                f"partition_by=: {name!r} is {given}. Partition by text, integers, bools or dates"
             )
     if len(columns) == len(schema.names):
-        raise InvalidPlan("partition_by=: names all columns, and files would have none")
+        raise InvalidPlan("partition_by=: names all columns, so the files would have none")
 
 
-def split(table: Table, columns: Sequence[str]) -> list[Partition]:
+def split(table: Table, columns: Sequence[str]) -> list[FolderRows]:
     """Return the rows of a table split by their values in `columns`, sorted by folder.
 
     `check_columns` must have accepted the columns. Without columns there is one partition.
@@ -67,12 +66,12 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
         InvalidData: More values than files can be open, or a value that would be read as missing.
     """
     if not columns:
-        return [Partition("", table)]
+        return [FolderRows("", table)]
     numbers = np.zeros(table.num_rows, np.int64)
     # "encode" includes missing values
     names, encoding = [""], options_of("DictionaryEncodeOptions", "encode")
     for column in columns:
-        entries = call("dictionary_encode", whole(table.column(column)), options=encoding)
+        entries = call("dictionary_encode", as_one_array(table.column(column)), options=encoding)
         texts = [f"{quote(column, safe='')}={_text(v, column)}" for v in entries.dictionary]
         codes = entries.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         found, numbers = np.unique(numbers * len(texts) + codes, return_inverse=True)
@@ -80,20 +79,20 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
         names = [f"{names[k]}/{texts[of]}" if names[k] else texts[of] for k, of in places]
         if len(names) > MOST:
             raise InvalidData(
-                f"partition_by={list(columns)}: more than {MOST:,} folders of "
-                f"{table.num_rows:,} rows. Partition by columns of fewer values"
+                f"partition_by={list(columns)}: more than {MOST:,} folders for "
+                f"{table.num_rows:,} rows. Partition by columns with fewer values"
             )
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
     rest = table.drop_columns(list(columns))
     partitions = [
-        Partition(name, rest.take(pa.array(order[end - n : end])))
+        FolderRows(name, rest.take(pa.array(order[end - n : end])))
         for name, n, end in zip(names, np.diff(ends, prepend=0), ends, strict=True)
     ]
     return sorted((p for p in partitions if p.rows.num_rows), key=lambda p: p.folder)
 
 
-def whole(column: Any) -> Any:
+def as_one_array(column: Any) -> Any:
     """Return a column in chunks as one array."""
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
@@ -107,7 +106,7 @@ def _text(value: Any, column: str) -> str:
     text = str(found).lower() if isinstance(found, bool) else str(found)
     if text in (MISSING, ""):
         raise InvalidData(
-            f"partition_by=: {column!r} has the value {text!r}, which in the name of a folder "
-            "would be read as missing"
+            f"partition_by=: {column!r} has the value {text!r}, which as the name of a folder "
+            "would be read back as a missing value. Replace this value"
         )
     return quote(text, safe="")

@@ -14,13 +14,13 @@ from typing import Any
 
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.columns.types import row_bytes
-from fastfeat.io.sinks.atomic import replacing, sync
-from fastfeat.io.sinks.file_writers import FileWriter, writing
+from fastfeat.io.sinks.atomic import replace_file, sync
+from fastfeat.io.sinks.file_writers import FileWriter, open_writer
 from fastfeat.io.sinks.manifest import WrittenFile
 from fastfeat.io.sinks.partitions import split
-from fastfeat.io.sources.formats import Format
+from fastfeat.io.sources.formats import FileFormat
 
-SUFFIX_OF: dict[Format, str] = {
+SUFFIX_OF: dict[FileFormat, str] = {
     "parquet": ".parquet",
     "ipc_file": ".arrow",
     "ipc_stream": ".arrows",
@@ -48,7 +48,7 @@ def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
 
 
-def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
+def regroup_rows(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
     """Yield the rows of tables in new single-chunk tables of `n_rows` rows, within parts.
 
     No table holds rows of two parts. The last table of a part, and the last part, may have fewer
@@ -56,7 +56,7 @@ def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[
 
     Example:
         >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
-        >>> [table.num_rows for table in regrouped(tables, 3, 4)]
+        >>> [table.num_rows for table in regroup_rows(tables, 3, 4)]
         [3, 1, 3, 1, 2]
     """
     waiting: list[Table] = []
@@ -76,12 +76,12 @@ def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[
 
 
 def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table]]:
-    """Yield for each part an iterator over its tables, which come from `regrouped`.
+    """Yield for each part an iterator over its tables, which come from `regroup_rows`.
 
     Consume it before the next part.
 
     Example:
-        >>> groups = regrouped([pa.table({"x": [1] * 10})], 3, 4)
+        >>> groups = regroup_rows([pa.table({"x": [1] * 10})], 3, 4)
         >>> [[group.num_rows for group in part] for part in parts_of(groups, 4)]
         [[3, 1], [3, 1], [2]]
     """
@@ -148,7 +148,7 @@ class _OpenFile:
 
 
 def write_part(
-    file_format: Format,
+    file_format: FileFormat,
     folder: Path,
     name: str,
     groups: Iterable[Table],
@@ -179,8 +179,10 @@ def write_part(
                 if file is None:
                     path = folder / part.folder / (name + SUFFIX_OF[file_format])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    partial = stack.enter_context(replacing(path))
-                    writer = stack.enter_context(writing(partial, file_format, part.rows.schema))
+                    partial = stack.enter_context(replace_file(path))
+                    writer = stack.enter_context(
+                        open_writer(partial, file_format, part.rows.schema)
+                    )
                     file = opened[part.folder] = _OpenFile(path, writer)
                 file.waiting.append(part.rows)
                 file.n_waiting += part.rows.num_rows

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io import libraries
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, present_rows, unpack
+from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 from fastfeat.io.sources.frames import class_names
 
 
@@ -29,7 +30,7 @@ def library(name: str) -> Any:
     return libraries.library(
         name,
         f"to={name!r} needs the package {name}, which is not installed. Install it with "
-        f"pip install 'fastfeat[{name}]', or use to='arrow' or to='numpy', which need nothing more",
+        f"pip install 'fastfeat[{name}]', or use to='arrow' or to='numpy', which need no package",
     )
 
 
@@ -121,8 +122,8 @@ def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
 def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
     """Return the error for a kept column that pandas or Polars cannot represent."""
     return TypeMismatch(
-        f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
-        "it out, or take to='arrow'"
+        f"keep={name!r} is {column.type}, which cannot be converted to {told}. Cast the column "
+        "first, leave it out, or use to='arrow'"
     )
 
 
@@ -170,14 +171,14 @@ def _stored(array: Any) -> NDArray[Any]:
     return np.frombuffer(values, dtype, len(array), array.offset * dtype.itemsize)
 
 
-def _flags(array: Array) -> Flags:
+def _flags(array: Array) -> BoolArray:
     """Return the values of an array of bools."""
     values = array.buffers()[1]
     empty = np.zeros(len(array), np.bool_)
     return empty if values is None else unpack(values, array.offset, len(array))
 
 
-def _missing(array: Array) -> Flags:
+def _missing(array: Array) -> BoolArray:
     """Return flags of the missing values of an array."""
     present = present_rows(array)
     return np.zeros(len(array), np.bool_) if present is None else ~present
@@ -218,7 +219,7 @@ def bfloat16_type() -> np.dtype[Any]:
         "ml_dtypes",
         "a matrix of bfloat16 in NumPy needs the package ml_dtypes, which is not installed. "
         "Install it with pip install 'fastfeat[bfloat16]', or use to='torch', or to='arrow', which "
-        "has the values as float32",
+        "returns float32",
     )
     return np.dtype(module.bfloat16)
 
@@ -240,8 +241,8 @@ def memory_of_tensor(out: Any) -> NDArray[Any]:
     torch = library("torch")
     if not isinstance(out, torch.Tensor):
         raise TypeMismatch(
-            f"out= must be a torch tensor for to='torch', got {type(out).__name__}. For an array "
-            "take to='numpy'"
+            f"out= must be a torch tensor for to='torch', got {type(out).__name__}. For an array, "
+            "use to='numpy'"
         )
     tensor: Any = out
     if tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.requires_grad:

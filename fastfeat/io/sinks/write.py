@@ -20,7 +20,7 @@ from fastfeat.io.sources import formats
 from fastfeat.ir.dtypes import DType
 
 if TYPE_CHECKING:
-    from fastfeat.io.sources.formats import Format
+    from fastfeat.io.sources.formats import FileFormat
 
 LARGE = 1 << 20
 """Bytes below which malloc itself keeps freed memory."""
@@ -155,7 +155,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
             f"Known: {', '.join(formats.SUFFIXES)}"
         )
     try:
-        with atomic.replacing(target) as partial:
+        with atomic.replace_file(target) as partial:
             _WRITERS[file_format](table, partial)
     except (OSError, pa.ArrowException) as error:
         raise FastfeatError(f"cannot write {target}: {_reason(error)}") from error
@@ -201,7 +201,7 @@ def _write_tsv(table: Table, path: Path) -> None:
     csv.write_csv(table, path, csv.WriteOptions(delimiter="\t"))
 
 
-_WRITERS: dict[Format, Callable[[Table, Path], None]] = {
+_WRITERS: dict[FileFormat, Callable[[Table, Path], None]] = {
     "parquet": _write_parquet,
     "ipc_file": _write_ipc_file,
     "ipc_stream": _write_ipc_stream,

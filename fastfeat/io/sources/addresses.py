@@ -18,7 +18,7 @@ from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import pa
 
 
-class Opened(NamedTuple):
+class FileSystemPath(NamedTuple):
     """A path in a file system.
 
     Args:
@@ -32,7 +32,7 @@ class Opened(NamedTuple):
     prefix: str
 
 
-def opened(text: str) -> Opened:
+def open_address(text: str) -> FileSystemPath:
     """Return the file system of an address or a path, and the path in it.
 
     `pyarrow.fs` or fsspec opens the file system of an address. An address, even with a pattern, may
@@ -43,7 +43,7 @@ def opened(text: str) -> Opened:
     """
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return Opened(_fs().LocalFileSystem(), text, "")
+        return FileSystemPath(_fs().LocalFileSystem(), text, "")
     options = _OPTIONS.search(text)
     plain, query = (text, "") if options is None else (text[: options.start()], options[0])
     fixed = WILD.split(plain, maxsplit=1)[0]
@@ -53,10 +53,12 @@ def opened(text: str) -> Opened:
     filesystem, path = _of_address(address + query, scheme[1])
     path = path.rstrip("/") + plain[len(address) :]
     told = without_secrets(plain)
-    return Opened(filesystem, path, told.removesuffix(path) if told.endswith(path) else scheme[0])
+    return FileSystemPath(
+        filesystem, path, told.removesuffix(path) if told.endswith(path) else scheme[0]
+    )
 
 
-def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
+def query_file_system(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
     """Return a file system's answer to a first query, such as a size; a network has one minute.
 
     Raises:
@@ -68,12 +70,12 @@ def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
     except FastfeatError:
         raise
     except Exception as error:  # the library of a network may raise any error
-        told = f"{address}: cannot be looked at: {_reason(error, text)}"
+        told = f"{address}: cannot be inspected: {_reason(error, text)}"
         raise InvalidData(told if is_here else f"{told}. {_advice(text)}") from error
 
 
 @contextmanager
-def naming(name: str, filesystem: Any) -> Generator[None]:
+def with_file_in_errors(name: str, filesystem: Any) -> Generator[None]:
     """Raise errors of reading as InvalidData with the name of a file or folder.
 
     For a network file system every error is converted, because its library may raise any; for local
@@ -123,9 +125,9 @@ def _of_address(address: str, scheme: str) -> tuple[Any, str]:
             told = f"{told}: cannot be reached: {reason}. {_advice(address)}"
             raise InvalidData(told) from failed
         raise InvalidData(
-            f"{told}: no file system for {scheme}:// here. pyarrow: {reason}; "
+            f"{told}: no installed library reads {scheme}://. pyarrow: {reason}; "
             f"fsspec: {_reason(error, address)}. "
-            "Install fsspec and its library for it, such as s3fs, gcsfs or adlfs"
+            "Install fsspec and its library for this scheme, such as s3fs, gcsfs or adlfs"
         ) from error
     return _fs().PyFileSystem(_fs().FSSpecHandler(found)), path
 
@@ -162,8 +164,9 @@ def _advice(address: str) -> str:
     if scheme is None:
         return ""
     known = _CREDENTIALS.get(scheme[1])
-    of_credentials = "" if known is None else f", and the credentials: {known}"
-    return f"Check the address, the network{of_credentials}"
+    if known is None:
+        return "Check the address and the network"
+    return f"Check the address, the network, and the credentials: {known}"
 
 
 def _reason(error: Exception, address: str) -> str:
@@ -186,7 +189,7 @@ _PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws",
     **dict.fromkeys(
-        ("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... takes none"
+        ("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... needs none"
     ),
     **dict.fromkeys(
         ("abfs", "abfss"), "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"

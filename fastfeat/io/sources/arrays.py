@@ -11,11 +11,12 @@ from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.types import column_text
 from fastfeat.ir.dtypes import INTEGER_RANGE
 
@@ -51,7 +52,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
         raise TypeMismatch(
             f"{column_text(name)}: a column has one dimension, this array has shape {values.shape}"
         )
-    present: Flags | None = None
+    present: BoolArray | None = None
     if type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray):
         present = ~np.ma.getmaskarray(values)
         values = values.data
@@ -64,7 +65,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
     if arrow is None:
         raise TypeMismatch(
             f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
-            "Convert it first, floats to float64"
+            "Convert it first, for example floats to float64"
         )
     return array_of_values(_in_native_order(values), present, arrow)
 
@@ -77,7 +78,7 @@ def _in_native_order(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
 
 
-def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
+def _ticks(values: NDArray[Any], present: BoolArray | None, name: str) -> Array:
     """Return datetime64 or timedelta64 values as timestamps, dates or durations."""
     wanted = _TICK_TYPE.get(values.dtype.str[1:])
     if wanted is None:
@@ -87,7 +88,9 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
         )
     numpy_type, arrow = wanted
     native = _in_native_order(values)
-    beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
+    beyond = TypeMismatch(
+        f"{column_text(name)}: some {values.dtype} values are outside the range of {numpy_type}"
+    )
     try:
         converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
     except OverflowError:  # NumPy 2.5 and later; older versions wrap around
@@ -105,15 +108,18 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
     return array_of_values(ticks, present, arrow)
 
 
-def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int32]:
+def _days(ticks: NDArray[np.int64], is_time: BoolArray, name: str) -> NDArray[np.int32]:
     """Return days as the 32-bit integers that Arrow stores; raises TypeMismatch beyond 32 bits."""
     days = np.where(is_time, ticks, 0)
     if ((days < -(2**31)) | (days >= 2**31)).any():
-        raise TypeMismatch(f"{column_text(name)}: datetime64[D] values beyond 32 bits")
+        raise TypeMismatch(
+            f"{column_text(name)}: some datetime64[D] values are too far from 1970: their number "
+            "of days does not fit in 32 bits"
+        )
     return days.astype(np.int32)
 
 
-def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any:
+def _object_array(values: NDArray[Any], present: BoolArray | None, name: str) -> Any:
     """Return a NumPy array of text or Python objects as an Arrow array."""
     if values.dtype.kind == "T":
         values = values.astype(object)  # pyarrow does not accept missing elements of StringDType
@@ -133,7 +139,7 @@ def _python_array(values: Any, name: str) -> Any:
         if any(_is_no_time(value) for value in values):  # pyarrow rejects NaT without a unit
             return _python_array([None if _is_no_time(one) else one for one in values], name)
         raise TypeMismatch(
-            f"{column_text(name)}: its values have no common type: {error}. Give it one type first"
+            f"{column_text(name)}: its values have no common type: {error}. Convert them to one"
         ) from error
 
 
@@ -169,7 +175,7 @@ def _in_utc(value: Any) -> Any:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # a day before the first year, or after the last one
-        raise ValueError(f"the time {value} is none in UTC") from None
+        raise ValueError(f"the time {value} is not within the years 1 to 9999 in UTC") from None
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
@@ -186,10 +192,21 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     is_present = array.is_valid().to_pylist()
     present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
     zones = {str(zone) for zone in (getattr(value, "tzinfo", None) for value in present)}
-    if len(zones) > 1 or (pa.types.is_time(given) and zones - {"None"}):
-        raise TypeMismatch(f"{column_text(name)}: times of more than one zone: {sorted(zones)}")
+    if len(zones) > 1:
+        raise TypeMismatch(
+            f"{column_text(name)}: its times have different time zones: {sorted(zones)}. Convert "
+            "them to one"
+        )
+    if pa.types.is_time(given) and zones - {"None"}:
+        raise TypeMismatch(
+            f"{column_text(name)}: a time of day cannot have a time zone, got {zones.pop()}. "
+            "Remove the zone"
+        )
     if pa.types.is_date(given) and any(_has_time(value) for value in present):
-        raise TypeMismatch(f"{column_text(name)}: dates and times are mixed")
+        raise TypeMismatch(
+            f"{column_text(name)}: some values are dates and others are datetimes. Convert all to "
+            "one of them"
+        )
     if any(getattr(value, "nanosecond", 0) for value in present):
         return _converted(values, pa.timestamp("ns", given.tz))
     if any(getattr(value, "nanoseconds", 0) for value in present):
@@ -260,8 +277,8 @@ def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
     """Return the error for a Polars column without an Arrow type."""
     if is_polars_object(dtype):
         hint = (
-            "it holds Python objects, of which Arrow would see the addresses alone. Give it a type "
-            f"first: polars.Series({name!r}, frame[{name!r}].to_list())"
+            "Arrow would see only the addresses of its Python objects. Give it a type first: "
+            f"polars.Series({name!r}, frame[{name!r}].to_list())"
         )
     else:
         hint = "Cast it to one that Arrow has, such as polars.Int64 or polars.Float64"

@@ -18,19 +18,19 @@ from typing import Any, cast
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, Schema, pa, schema_within
 from fastfeat.io.columns.types import column_text, row_bytes
-from fastfeat.io.sources.addresses import naming
+from fastfeat.io.sources.addresses import with_file_in_errors
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
-from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.formats import SUFFIXES, FileFormat, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.locations import (
-    Located,
+    FileLocation,
     check_once,
     file_at,
     hint_of_folders,
-    located,
+    locate_files,
     partition_columns,
 )
-from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
+from fastfeat.io.sources.parts import DatasetPart, OpenedPart, TablePart, common_columns
 from fastfeat.io.sources.scratch import Scratch
 from fastfeat.io.sources.tables import check_unread, note_read, select, table_in_memory
 
@@ -42,15 +42,15 @@ class Dataset:
     Args:
         schema: Columns that every part has; each type holds the values of all parts.
         parts: Parts in row order.
-        at_odds: For columns that parts do not share, the error to raise if they are read, by name.
-        is_once: Whether it can be read only once.
+        column_errors: By name, the error to raise if a column that not all parts have is read.
+        is_one_shot: Whether it can be read only once.
         scratch: Decoded columns on disk; None if there is no scratch copy.
     """
 
     schema: Schema
-    parts: tuple[Part, ...]
-    at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
-    is_once: bool = False
+    parts: tuple[DatasetPart, ...]
+    column_errors: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
+    is_one_shot: bool = False
     scratch: Scratch | None = None
 
     @property
@@ -101,8 +101,8 @@ class Dataset:
             UnknownColumn: A part lacks a column that another part has.
         """
         for name in columns:
-            if name in self.at_odds:
-                error = self.at_odds[name]
+            if name in self.column_errors:
+                error = self.column_errors[name]
                 raise type(error)(*error.args)
 
     def check_unchanged(self) -> None:
@@ -112,7 +112,7 @@ class Dataset:
                 part.at.check_unchanged()
 
     @property
-    def readings_that_pay(self) -> int | None:
+    def n_readings_to_pay_off(self) -> int | None:
         """The number of further readings from which a scratch copy pays off; None if it never does.
 
         Writing a copy takes about half as long as decoding Parquet; parsing text takes longer.
@@ -133,7 +133,7 @@ class Dataset:
         The error says which path to pass instead.
         """
         for name in columns:
-            if name in self.schema.names or name in self.at_odds:
+            if name in self.schema.names or name in self.column_errors:
                 continue
             files = (part.name for part in self.parts if isinstance(part, FilePart))
             hint = hint_of_folders(name, files)
@@ -144,11 +144,11 @@ class Dataset:
 
     def check_passes(self, n_passes: int) -> None:
         """Raise InvalidData if data that can be read once would be read `n_passes` times."""
-        if self.is_once and n_passes > 1:
+        if self.is_one_shot and n_passes > 1:
             raise InvalidData(
-                f"{self.parts[0].name} can be read once, and its rows are read "
-                f"{counted(n_passes, 'time')}. Pass a function that opens it anew, such as "
-                "lambda: open_reader(), or files"
+                f"{self.parts[0].name} can be read once, but its rows are needed "
+                f"{counted(n_passes, 'time')}. Pass files, or a function that opens it each time, "
+                "such as lambda: open_reader()"
             )
 
 
@@ -174,9 +174,9 @@ def dataset_of(data: Any) -> Dataset:
         case Dataset():
             return data
         case str() | os.PathLike():
-            return _of_files(located(cast("str", data)))
+            return _of_files(locate_files(cast("str", data)))
         case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            return _of_files([file for path in paths for file in located(path)])
+            return _of_files([file for path in paths for file in locate_files(path)])
         case pa.RecordBatchReader() | Iterator():
             return _of_once(data)
         case _ if callable(data):
@@ -195,7 +195,7 @@ def bytes_on_disk(paths: Any) -> int:
         InvalidData: A file does not exist.
     """
     each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
-    return sum(file.n_bytes for path in each for file in located(path))
+    return sum(file.n_bytes for path in each for file in locate_files(path))
 
 
 def _opened(make: Any) -> Iterator[Any]:
@@ -208,15 +208,15 @@ def _opened(make: Any) -> Iterator[Any]:
         opened = make()
     except TypeError as error:
         raise TypeMismatch(
-            f"{type(make).__name__} as data is called without arguments, and opens a reader or "
-            f"gives tables: {error}"
+            f"{type(make).__name__} as data is called without arguments and must return a reader "
+            f"or an iterable of tables: {error}"
         ) from error
     if hasattr(opened, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(opened)
     if isinstance(opened, Mapping | str) or not hasattr(opened, "__iter__"):
         raise TypeMismatch(
-            f"the function gave {type(cast('object', opened)).__name__}. It opens a "
-            "RecordBatchReader, or gives an iterable of tables"
+            f"the function returned {type(cast('object', opened)).__name__}. It must return a "
+            "RecordBatchReader, or an iterable of tables"
         )
     return iter(opened)
 
@@ -228,7 +228,7 @@ def _first_schema(tables: Iterator[Any], name: str) -> Schema:
         return known
     for table in tables:
         return select(table_in_memory(table), None).schema
-    raise InvalidData(f"{name} gave no table, and so no columns")
+    raise InvalidData(f"{name} returned no table, so its columns are unknown")
 
 
 def _partition_keys(expression: Any) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _of_once(reader: Any) -> Dataset:
     else:
         first = next(tables, None)
         if first is None:
-            raise InvalidData(f"{name} gave no table, and so no columns")
+            raise InvalidData(f"{name} returned no table, so its columns are unknown")
         schema = select(table_in_memory(first), None).schema
         tables = chain([first], tables)
     unread = [tables]
@@ -256,25 +256,26 @@ def _of_once(reader: Any) -> Dataset:
     def open_once(columns: Sequence[str]) -> Iterator[Any]:
         if not unread:
             raise InvalidData(
-                f"{name} can be read once, and was. Pass a function that opens it anew, or files"
+                f"{name} can be read once, and was already read. Pass files, or a function that "
+                "opens it each time"
             )
         if is_reader:
             note_read(reader)
         return unread.pop()
 
     parts = (OpenedPart(name, schema, open_once),)
-    return Dataset(_of_parts(parts).schema, parts, is_once=True)
+    return Dataset(_of_parts(parts).schema, parts, is_one_shot=True)
 
 
-def _of_files(files: Sequence[Located]) -> Dataset:
+def _of_files(files: Sequence[FileLocation]) -> Dataset:
     """Return a data set of files, which must be of one format, with partition columns."""
     check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
         if file_format != formats[0]:
             raise InvalidData(
-                f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: a data set is "
-                "of one format. Pass a pattern for one of them, such as folder/*.parquet"
+                f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: all files of "
+                "a data set must have one format. Pass a pattern for one, such as folder/*.parquet"
             )
     refused: dict[str, FastfeatError] = {}
     if formats[0] in ("csv", "tsv"):
@@ -297,10 +298,10 @@ def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[s
             found.setdefault(
                 name,
                 InvalidData(
-                    f"{column_text(name)}: {part.name} has a column of that name, and is in a "
-                    f"folder {name}=... too. Give the files alone, such as "
-                    f"sorted(glob.glob({os.path.dirname(part.name) + '/*'!r})), to read the "
-                    "column, or drop it from the files, to read the folders"
+                    f"{column_text(name)}: {part.name} has this column, and is also in a folder "
+                    f"{name}=... To read the column, pass only the files, such as "
+                    f"sorted(glob.glob({os.path.dirname(part.name) + '/*'!r})). To read the "
+                    "folder names, drop the column from the files"
                 ),
             )
     return found
@@ -325,7 +326,7 @@ def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> Fil
     return replace(part, partition=values) if values else part
 
 
-def _format(file: Located, *, is_alone: bool) -> Format:
+def _format(file: FileLocation, *, is_alone: bool) -> FileFormat:
     """Return the format of a file; an empty file is an error."""
     if file.n_bytes == 0:
         raise InvalidData(f"{file.name}: the file is empty")
@@ -333,17 +334,17 @@ def _format(file: Located, *, is_alone: bool) -> Format:
     if named not in (None, "ipc_file", "ipc_stream"):
         return named
     with (
-        naming(file.name, file.filesystem),
+        with_file_in_errors(file.name, file.filesystem),
         file.filesystem.open_input_file(file.path) as opened,
     ):
         seen = format_of_bytes(opened.read(8))
     if seen is None and named is None:
-        pattern = "" if is_alone else ". A pattern leaves such files out: folder/*.parquet"
+        pattern = "" if is_alone else ". Leave such files out with a pattern: folder/*.parquet"
         raise InvalidData(
             f"{file.name}: neither its suffix nor its first bytes name a format. "
             f"Known suffixes: {', '.join(SUFFIXES)}{pattern}"
         )
-    return cast("Format", seen or named)
+    return cast("FileFormat", seen or named)
 
 
 def _of_arrow(dataset: Any) -> Dataset:
@@ -382,7 +383,9 @@ def _of_parquet(dataset: Any) -> Dataset | None:
     return _of_parts(parts) if parts else None
 
 
-def _of_parts(parts: Sequence[Part], refused: Mapping[str, FastfeatError] | None = None) -> Dataset:
+def _of_parts(
+    parts: Sequence[DatasetPart], refused: Mapping[str, FastfeatError] | None = None
+) -> Dataset:
     """Return a data set of parts; `refused` has the errors of columns that cannot be read."""
     schema, at_odds = common_columns(parts)
     at_odds |= refused or {}

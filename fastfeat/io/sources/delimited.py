@@ -16,7 +16,7 @@ from typing import Any
 
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.sources.addresses import naming
+from fastfeat.io.sources.addresses import with_file_in_errors
 from fastfeat.io.sources.delimited_values import (
     beyond_int64,
     csv_module,
@@ -27,16 +27,16 @@ from fastfeat.io.sources.delimited_values import (
     whole_types,
     with_empty_text,
 )
-from fastfeat.io.sources.files import of_long_row
-from fastfeat.io.sources.formats import Format
+from fastfeat.io.sources.files import reword_long_row
+from fastfeat.io.sources.formats import FileFormat
 from fastfeat.io.sources.frames import check_unique, rows_only
-from fastfeat.io.sources.locations import Located
+from fastfeat.io.sources.locations import FileLocation
 
-Types = dict[str, DataType]
+ColumnDataTypes = dict[str, DataType]
 
 
 def delimited_schemas(
-    files: Sequence[Located], file_format: Format
+    files: Sequence[FileLocation], file_format: FileFormat
 ) -> tuple[list[tuple[Schema, int]], dict[str, FastfeatError]]:
     """Return the schema and number of rows of each file, and the errors of columns without a type.
 
@@ -46,15 +46,15 @@ def delimited_schemas(
     Raises:
         InvalidData: A file cannot be read, or has no columns; the error names it.
     """
-    types: Types = {}
-    seen: dict[str, tuple[Types, int]] = {}
+    types: ColumnDataTypes = {}
+    seen: dict[str, tuple[ColumnDataTypes, int]] = {}
     beyond: dict[str, set[str]] = {}
     found = True
     while found:
         found = False
         for file in files:
             if file.name not in seen or seen[file.name][0] != _of_names(types, seen[file.name][0]):
-                with naming(file.name, file.filesystem):
+                with with_file_in_errors(file.name, file.filesystem):
                     found_types, n_rows, large = _read_through(file, file_format, types)
                 seen[file.name], beyond[file.name] = (found_types, n_rows), large
                 types.update(seen[file.name][0])
@@ -66,12 +66,12 @@ def delimited_schemas(
     return [_with_types(*seen[file.name], known) for file in files], dict(refused)
 
 
-def _with_types(types: Types, n_rows: int, whole: Types) -> tuple[Schema, int]:
+def _with_types(types: ColumnDataTypes, n_rows: int, whole: ColumnDataTypes) -> tuple[Schema, int]:
     return pa.schema([(name, whole.get(name, dtype)) for name, dtype in types.items()]), n_rows
 
 
 def delimited_tables(
-    at: Located, file_format: Format, schema: Schema, wanted: list[str], most_bytes: int
+    at: FileLocation, file_format: FileFormat, schema: Schema, wanted: list[str], most_bytes: int
 ) -> Iterator[Table]:
     """Yield the rows of a delimited file, one block at a time, in tables of about `most_bytes`.
 
@@ -100,7 +100,7 @@ def delimited_tables(
 
 
 def _texts(
-    files: Sequence[Located], file_format: Format, names: set[str], seen: Mapping[str, Any]
+    files: Sequence[FileLocation], file_format: FileFormat, names: set[str], seen: Mapping[str, Any]
 ) -> Iterator[Table]:
     """Yield the named columns of all files, table by table, as the text that the files hold.
 
@@ -110,18 +110,20 @@ def _texts(
         wanted = [name for name in seen[file.name][0] if name in names]
         if wanted:
             with (
-                naming(file.name, file.filesystem),
+                with_file_in_errors(file.name, file.filesystem),
                 _opened(file, file_format, options_for_texts(wanted)) as reader,
             ):
                 for batch in reader:
                     yield pa.Table.from_batches([batch])
 
 
-def _of_names(types: Types, names: Mapping[str, Any]) -> Types:
+def _of_names(types: ColumnDataTypes, names: Mapping[str, Any]) -> ColumnDataTypes:
     return {name: types[name] for name in names}
 
 
-def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types, int, set[str]]:
+def _read_through(
+    at: FileLocation, file_format: FileFormat, types: ColumnDataTypes
+) -> tuple[ColumnDataTypes, int, set[str]]:
     """Return the types of a completely read file, its number of rows, and columns beyond int64.
 
     `types` are the types of the columns in other files. Columns beyond int64 are float64 columns
@@ -145,13 +147,13 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
         except (pa.ArrowException, OSError, ValueError) as error:
             failed = _FAILED.search(str(error))
             if failed is None:
-                raise InvalidData(f"{at.name}: cannot be read: {of_long_row(error)}") from error
+                raise InvalidData(f"{at.name}: cannot be read: {reword_long_row(error)}") from error
             names = names or _header(at, file_format)
             name = names[int(failed[1])]
             types[name] = _looser(types.get(name, pa.null()), failed[2], f"{at.name}: {error}")
 
 
-def _header(at: Located, file_format: Format) -> list[str]:
+def _header(at: FileLocation, file_format: FileFormat) -> list[str]:
     """Return the column names of a file.
 
     Used if the types of other files do not fit the start of this one.
@@ -180,7 +182,9 @@ def _looser(dtype: DataType, value: str, message: str) -> DataType:
     raise InvalidData(message)
 
 
-def _opened(at: Located, file_format: Format, convert: Any, most_bytes: int = 1 << 26) -> Any:
+def _opened(
+    at: FileLocation, file_format: FileFormat, convert: Any, most_bytes: int = 1 << 26
+) -> Any:
     return csv_module().open_csv(
         at.filesystem.open_input_stream(at.path),  # decompressed by the suffix of the path
         read_options=csv_module().ReadOptions(block_size=min(_MOST, max(_LEAST, most_bytes // 8))),

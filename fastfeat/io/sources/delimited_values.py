@@ -75,11 +75,11 @@ def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataT
 
 def _beyond_64_bits(name: str, text: str) -> InvalidData:
     if text.startswith("+"):
-        told = ", whose plus sign no whole number of 2**63 and more may have"
+        told = ", but numbers of 2**63 or more must not have a plus sign"
     elif -(2**63) <= int(text) < 0:
-        told = " beside numbers of 2**63 and more, and neither int64 nor uint64 holds all of them"
+        told = " and numbers of 2**63 or more, so neither int64 nor uint64 fits all of them"
     else:
-        told = ", which neither int64 nor uint64 holds"
+        told = ", which fits neither int64 nor uint64"
     return InvalidData(
         f"{column_text(name)}: the file has the whole number {text}{told}. Read the file "
         "yourself: ids as text, "

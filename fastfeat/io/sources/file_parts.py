@@ -12,12 +12,12 @@ from typing import Any
 
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module
-from fastfeat.io.sources.addresses import naming
+from fastfeat.io.sources.addresses import with_file_in_errors
 from fastfeat.io.sources.delimited import delimited_schemas, delimited_tables
 from fastfeat.io.sources.files import END_OF_STREAM, check_ended
-from fastfeat.io.sources.formats import Format
+from fastfeat.io.sources.formats import FileFormat
 from fastfeat.io.sources.frames import check_unique, rows_only
-from fastfeat.io.sources.locations import Located
+from fastfeat.io.sources.locations import FileLocation
 
 MOST_ROWS_AT_A_TIME = 1 << 16
 """Maximum rows decoded at once: more are not faster, and take new memory from the system."""
@@ -36,8 +36,8 @@ class FilePart:
         partition: Values of partition folders such as `year=2024` above the file, as Arrow scalars.
     """
 
-    at: Located
-    format: Format
+    at: FileLocation
+    format: FileFormat
     schema: Schema
     n_rows: int | None
     group_rows: tuple[int, ...]
@@ -72,7 +72,7 @@ class FilePart:
         """
         decoded = [name for name in columns if name not in self.partition]
         check_unique(self.schema.names, decoded)
-        with naming(self.name, self.at.filesystem):
+        with with_file_in_errors(self.name, self.at.filesystem):
             self.at.check_unchanged()
             for row, table in _TABLES[self.format](self, decoded, most_bytes, start):
                 yield row, self._with_partition(table, columns)
@@ -87,7 +87,7 @@ class FilePart:
         if self.format != "parquet" or len(decoded) < _FEW_COLUMNS or not self.group_rows:
             return 0
         number = max(range(len(self.group_rows)), key=self.group_rows.__getitem__)
-        with naming(self.name, self.at.filesystem), _opened_parquet(self.at) as file:
+        with with_file_in_errors(self.name, self.at.filesystem), _opened_parquet(self.at) as file:
             group = file.metadata.row_group(number)
             chunks = map(group.column, range(group.num_columns))
             return sum(
@@ -106,13 +106,13 @@ class FilePart:
         return table.select(list(columns))
 
 
-def file_part(at: Located, file_format: Format) -> FilePart:
+def file_part(at: FileLocation, file_format: FileFormat) -> FilePart:
     """Return a part for a file of a format with types; its header or footer is read.
 
     Raises:
         InvalidData: The file is damaged, or has no columns; the error names it.
     """
-    with naming(at.name, at.filesystem):
+    with with_file_in_errors(at.name, at.filesystem):
         schema, group_rows = _HEADS[file_format](at)
     if len(schema) == 0:
         raise InvalidData(f"{at.name}: the file has no columns")
@@ -121,7 +121,7 @@ def file_part(at: Located, file_format: Format) -> FilePart:
 
 
 def delimited_parts(
-    files: Sequence[Located], file_format: Format
+    files: Sequence[FileLocation], file_format: FileFormat
 ) -> tuple[list[FilePart], dict[str, FastfeatError]]:
     """Return parts for CSV files, which are read for their types, and errors of unreadable columns.
 
@@ -136,19 +136,19 @@ def delimited_parts(
     return parts, refused
 
 
-def _parquet_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
+def _parquet_head(at: FileLocation) -> tuple[Schema, tuple[int, ...]]:
     with _opened_parquet(at) as file:
         foot = file.metadata
         rows = (foot.row_group(group).num_rows for group in range(foot.num_row_groups))
         return file.schema_arrow, tuple(rows)
 
 
-def _ipc_file_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
+def _ipc_file_head(at: FileLocation) -> tuple[Schema, tuple[int, ...]]:
     with at.filesystem.open_input_file(at.path) as source, pa.ipc.open_file(source) as reader:
         return reader.schema, ()
 
 
-def _ipc_stream_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
+def _ipc_stream_head(at: FileLocation) -> tuple[Schema, tuple[int, ...]]:
     with at.filesystem.open_input_file(at.path) as source:
         start = source.read(len(END_OF_STREAM))
         source.seek(max(0, at.n_bytes - len(END_OF_STREAM)))
@@ -158,7 +158,7 @@ def _ipc_stream_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
 
 
 @contextmanager
-def _opened_parquet(at: Located) -> Generator[Any]:
+def _opened_parquet(at: FileLocation) -> Generator[Any]:
     # read pages through a buffer; otherwise whole column chunks would be in memory
     buffer_size = _LOCAL_BUFFER if at.is_local else _REMOTE_BUFFER
     with (
@@ -280,14 +280,14 @@ _OF_DICTIONARY = 9
 """Memory for a dictionary in quarters of its bytes: it is held both encoded and decoded."""
 _PAGE = 1 << 18
 _Tables = Callable[[FilePart, list[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
-_TABLES: dict[Format, _Tables] = {
+_TABLES: dict[FileFormat, _Tables] = {
     "parquet": _parquet_tables,
     "ipc_file": _ipc_file_tables,
     "ipc_stream": _ipc_stream_tables,
     "csv": _delimited_tables,
     "tsv": _delimited_tables,
 }
-_HEADS: dict[Format, Callable[[Located], tuple[Schema, tuple[int, ...]]]] = {
+_HEADS: dict[FileFormat, Callable[[FileLocation], tuple[Schema, tuple[int, ...]]]] = {
     "parquet": _parquet_head,
     "ipc_file": _ipc_file_head,
     "ipc_stream": _ipc_stream_head,

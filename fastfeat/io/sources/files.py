@@ -19,7 +19,7 @@ from fastfeat.io.sources.delimited_values import (
     whole_types,
     with_empty_text,
 )
-from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.formats import SUFFIXES, FileFormat, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.locations import no_file
 
@@ -40,7 +40,7 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, InvalidData):
             raise
-        raise InvalidData(f"{path}: cannot be read: {of_long_row(error)}") from error
+        raise InvalidData(f"{path}: cannot be read: {reword_long_row(error)}") from error
 
 
 def file_schema(path: Path) -> Schema:
@@ -53,10 +53,10 @@ def file_schema(path: Path) -> Schema:
     try:
         return schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidData(f"{path}: cannot be read: {of_long_row(error)}") from error
+        raise InvalidData(f"{path}: cannot be read: {reword_long_row(error)}") from error
 
 
-def _format(path: Path) -> Format:
+def _format(path: Path) -> FileFormat:
     """Return the format of a file; raises InvalidData if it is missing or empty."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise no_file(str(path))  # opening a pipe may block forever
@@ -127,7 +127,7 @@ def check_ended(start: bytes, end: bytes) -> None:
     """
     if start[:4] == END_OF_STREAM[:4] and end[-8:] != END_OF_STREAM:
         raise OSError(
-            "the stream has no end: it was cut off, or its writer was not closed. Write it anew"
+            "the stream has no end: it was cut off, or its writer was not closed. Write it again"
         )
 
 
@@ -179,13 +179,11 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
     return table.select(wanted)
 
 
-def of_long_row(error: Exception) -> Exception:
+def reword_long_row(error: Exception) -> Exception:
     """Return a pyarrow error, reworded if it is about a row longer than a block."""
     if "straddl" not in str(error):
         return error
-    return ValueError(
-        "a row is longer than is read at a time: is there a quote that no other ends?"
-    )
+    return ValueError("a row is longer than one block of the file: is a closing quote missing?")
 
 
 def _head(path: Path, delimiter: str) -> Schema:
@@ -200,14 +198,14 @@ def _parquet_schema(path: Path) -> Schema:
     return parquet.read_schema(path)
 
 
-_READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {
+_READERS: dict[FileFormat, Callable[[Path, Sequence[str] | None], Table]] = {
     "parquet": _read_parquet,
     "ipc_file": _read_ipc_file,
     "ipc_stream": _read_ipc_stream,
     "csv": _read_csv,
     "tsv": _read_tsv,
 }
-_SCHEMAS: dict[Format, Callable[[Path], Schema]] = {
+_SCHEMAS: dict[FileFormat, Callable[[Path], Schema]] = {
     "parquet": _parquet_schema,
     "ipc_file": lambda path: pa.ipc.open_file(pa.memory_map(str(path))).schema,
     "ipc_stream": lambda path: pa.ipc.open_stream(pa.memory_map(str(path))).schema,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Format = Literal["parquet", "ipc_file", "ipc_stream", "csv", "tsv"]
+FileFormat = Literal["parquet", "ipc_file", "ipc_stream", "csv", "tsv"]
 
-SUFFIXES: dict[str, Format] = {
+SUFFIXES: dict[str, FileFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".arrow": "ipc_file",
@@ -17,14 +17,14 @@ SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
 }
-MAGIC: tuple[tuple[bytes, Format], ...] = (
+MAGIC: tuple[tuple[bytes, FileFormat], ...] = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "ipc_file"),
     (b"\xff\xff\xff\xff", "ipc_stream"),
 )
 
 
-def format_of_name(path: Path) -> Format | None:
+def format_of_name(path: Path) -> FileFormat | None:
     """Return the format that a file's suffix names, or None; `.csv.gz` is CSV."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _COMPRESSED:
@@ -32,7 +32,7 @@ def format_of_name(path: Path) -> Format | None:
     return SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
-def format_of_bytes(start: bytes) -> Format | None:
+def format_of_bytes(start: bytes) -> FileFormat | None:
     """Return the format that the first bytes of a file show, or None."""
     return next((name for magic, name in MAGIC if start.startswith(magic)), None)
 

@@ -9,11 +9,11 @@ from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
-from fastfeat.io.sources.strided import Run, contiguous_columns, in_turn
+from fastfeat.io.sources.strided import RunTasks, contiguous_columns, run_in_turn
 
 
 def mapping_table(
-    data: Mapping[Any, Any], columns: Sequence[str] | None, run: Run = in_turn
+    data: Mapping[Any, Any], columns: Sequence[str] | None, run: RunTasks = run_in_turn
 ) -> Table:
     """Return a dict of columns as a table, without a copy if NumPy and Arrow share a layout.
 
@@ -25,7 +25,7 @@ def mapping_table(
         TypeMismatch: A name that is not text, or a column without an Arrow type.
     """
     if not data:
-        raise InvalidData("the dict of columns is empty: there is no column")
+        raise InvalidData("the dict of columns is empty: pass at least one column")
     if columns is None:
         names = [text_name(name) for name in data]
     else:
@@ -50,15 +50,15 @@ def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
     """
     for at, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise TypeMismatch(f"got a list of dicts, one a row, of which row {at} is {row!r}")
+            raise TypeMismatch(f"expected a list of dicts, one per row, but row {at} is {row!r}")
     there = dict.fromkeys(name for row in rows for name in row)
     names = [text_name(name) for name in (there if columns is None else columns) if name in there]
     for name in names:
         lacking = next((at for at, row in enumerate(rows) if name not in row), None)
         if lacking is not None:
             raise InvalidData(
-                f"{column_text(name)}: row {lacking} lacks it, and other rows have it. Write None "
-                "where it is missing"
+                f"{column_text(name)}: row {lacking} does not have it, but other rows do. Write "
+                "None where it is missing"
             )
     if not names:
         return rows_only(len(rows))
@@ -118,7 +118,7 @@ def class_names(data: object) -> set[str]:
     return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
-def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) -> Table:
+def pandas_table(frame: Any, columns: Sequence[str] | None, run: RunTasks = run_in_turn) -> Table:
     """Return a pandas frame as a table, NumPy columns without a copy; the index is ignored.
 
     `columns` selects columns; names that are missing are left out, and None takes all. `run` copies

@@ -57,7 +57,7 @@ def read_objects(texts: Sequence[bytes]) -> list[Object]:
     values = list(map(_loaded, texts))
     for value in values:
         if type(value) is not dict:
-            raise NotJson(f"the JSON is {_kind(value)}, and not one object of values by column")
+            raise NotJson(f"the JSON is {_kind(value)}, not one object with a value per column")
     if _may_repeat_keys(b" ".join(texts), values):
         for text in texts:
             _check_keys(text)

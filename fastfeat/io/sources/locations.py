@@ -18,11 +18,17 @@ from urllib.parse import unquote
 
 from fastfeat.errors import InvalidData, shortened
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.sources.addresses import WILD, asked, naming, opened, without_secrets
+from fastfeat.io.sources.addresses import (
+    WILD,
+    open_address,
+    query_file_system,
+    with_file_in_errors,
+    without_secrets,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class FileLocation:
     """A file that was found at a path, with its size and modification time at that moment.
 
     Args:
@@ -54,12 +60,12 @@ class Located:
         if _written(found) != (self.n_bytes, self.changed_ns):
             gone = found.type == _fs().FileType.NotFound
             raise InvalidData(
-                f"{self.name} {'is gone' if gone else 'was written anew'} since it was first "
-                "looked at: the rows of a data set must stay while it is read. Begin again"
+                f"{self.name} was {'removed' if gone else 'rewritten'} after it was first read: "
+                "a data set must not change while it is read. Start again"
             )
 
 
-def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Located]:
+def locate_files(given: str | os.PathLike[str], suffix: str | None = None) -> list[FileLocation]:
     """Return the files of a path, folder, pattern or address, in order of their names.
 
     In a folder, names that begin with `_` or `.` are skipped, and folders such as `year=2024` below
@@ -72,18 +78,18 @@ def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Lo
     """
     text = os.fspath(given)
     if "\0" in text:
-        raise InvalidData(f"{text!r}: a path holds no NUL character")
+        raise InvalidData(f"{text!r}: a path cannot contain a NUL character")
     try:
         return _located(text, suffix)
     except UnicodeError as error:
         raise InvalidData(
-            f"{text!r}: a name of a file is no text in UTF-8: {error}. Rename it"
+            f"{text!r}: the name of a file is not valid UTF-8: {error}. Rename it"
         ) from error
 
 
-def _located(text: str, suffix: str | None) -> list[Located]:
+def _located(text: str, suffix: str | None) -> list[FileLocation]:
     text.encode()  # raises if the bytes of the path are not valid text
-    filesystem, path, prefix = opened(text)
+    filesystem, path, prefix = open_address(text)
     found = _info(filesystem, path, text)
     text, kinds = without_secrets(text), _fs().FileType
     if found.type == kinds.File:
@@ -101,12 +107,12 @@ def _located(text: str, suffix: str | None) -> list[Located]:
 def no_file(path: str) -> InvalidData:
     """Return the error for a path to a pipe, a socket or a device."""
     return InvalidData(
-        f"{path} is neither a file nor a folder: a pipe is read once. Give pyarrow's reader of it, "
-        "or write it to a file"
+        f"{path} is neither a file nor a folder: a pipe can be read once. Pass a pyarrow reader "
+        "for it, or write its data to a file"
     )
 
 
-def file_at(filesystem: Any, path: str) -> Located:
+def file_at(filesystem: Any, path: str) -> FileLocation:
     """Return the file at a path of a file system, with its present size and modification time.
 
     Raises:
@@ -138,13 +144,13 @@ def hint_of_folders(name: str, paths: Iterable[str]) -> str:
             if sign and unquote(key) == name and not WILD.search(folder):
                 pattern = f"{path[: path.index(folder)]}{key}=*"
                 return (
-                    f" Its value is in the name of the folder {folder!r}, and folders are columns "
-                    f"below what is given: give the folder above, or a pattern, {pattern!r}"
+                    f" Its value is in the name of the folder {folder!r}, but only folders below "
+                    f"the given path become columns: pass the folder above, or {pattern!r}"
                 )
     return ""
 
 
-def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
+def partition_columns(files: Sequence[FileLocation]) -> dict[str, Array]:
     """Return the partition columns of files, one value per file: integers if all are, else text.
 
     Raises:
@@ -156,7 +162,8 @@ def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
         if lacking is not None:
             having = next(file for file in files if name in file.keys)
             raise InvalidData(
-                f"{lacking.name} is in no folder {name}=..., and {having.name} is in one"
+                f"{lacking.name} is not in a folder {name}=..., but {having.name} is, so the first "
+                f"has no value of {name}. Pass only files that have one"
             )
     return {name: _typed([file.keys[name] for file in files]) for name in names}
 
@@ -177,7 +184,7 @@ def _in_folders(
     text: str,
     prefix: str,
     suffix: str | None,
-) -> list[Located]:
+) -> list[FileLocation]:
     """Return the files in and below folders; only folders below `base` are read as partitions."""
     found = [
         _file(filesystem, info, prefix, base)
@@ -187,10 +194,10 @@ def _in_folders(
         if suffix is None or info.path.endswith(suffix)
     ]
     if not found:
-        which = "(names that begin with _ or . aside)"
+        which = "(names that start with _ or . are ignored)"
         if suffix is not None:
-            which = f"whose name ends in {suffix}"
-        raise InvalidData(f"{text}: there is no file in it {which}")
+            which = f"that end in {suffix}"
+        raise InvalidData(f"{text} has no files {which}")
     return sorted(found, key=_order)
 
 
@@ -213,8 +220,8 @@ def _check_leads_on(folder: str) -> None:
         target = os.path.realpath(folder)
         if Path(os.path.realpath(os.path.dirname(folder))).is_relative_to(target):
             raise InvalidData(
-                f"{folder} is a link to a folder that it is in, {target}: its files would be there "
-                "without end. Give a pattern, or the folders one by one"
+                f"{folder} is a link to a folder that contains it, {target}, so its files would "
+                "repeat without end. Pass a pattern, or the folders one by one"
             )
 
 
@@ -222,13 +229,13 @@ def _is_file(info: Any) -> bool:
     """Return whether a folder entry is a file; a broken symbolic link raises InvalidData."""
     kinds = _fs().FileType
     if info.type == kinds.NotFound and not is_hidden(info.base_name):
-        raise InvalidData(f"{info.path} is a link to a file that is not there")
+        raise InvalidData(f"{info.path} is a link to a file that does not exist")
     return info.type == kinds.File
 
 
 def _matching(
     filesystem: Any, pattern: str, text: str, prefix: str, suffix: str | None
-) -> list[Located]:
+) -> list[FileLocation]:
     """Return the files that a pattern matches, and those in folders that it matches."""
     parts = pattern.split("/")
     n_fixed = next(k for k, part in enumerate(parts) if WILD.search(part))
@@ -268,7 +275,7 @@ def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Itera
                 yield from _matches(filesystem, info.path, rest, text)
 
 
-def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
+def _file(filesystem: Any, info: Any, prefix: str, base: str) -> FileLocation:
     keys: dict[str, str | None] = {}
     for folder in _below(info.path, base).split("/")[:-1] if base else ():
         name, sign, value = folder.partition("=")
@@ -276,7 +283,7 @@ def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
             value = unquote(value)
             keys[unquote(name)] = None if value == MISSING else value
     n_bytes, changed_ns = _written(info)
-    return Located(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
+    return FileLocation(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
 
 
 def _below(path: str, folder: str) -> str:
@@ -288,7 +295,7 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
-def _order(file: Located) -> list[str]:
+def _order(file: FileLocation) -> list[str]:
     return file.path.split("/")
 
 
@@ -297,17 +304,17 @@ def _written(info: Any) -> tuple[int, int | None]:
 
 
 def _info(filesystem: Any, path: str, text: str) -> Any:
-    return asked(lambda: filesystem.get_file_info(path), filesystem, text)
+    return query_file_system(lambda: filesystem.get_file_info(path), filesystem, text)
 
 
 def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
     """Return all entries of a folder; broken links have the type NotFound."""
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
-    with naming(text, filesystem):
+    with with_file_in_errors(text, filesystem):
         found = filesystem.get_file_info(selector)
     for info in found:
         _check_no_log(info)
-    with naming(text, filesystem):
+    with with_file_in_errors(text, filesystem):
         if filesystem.type_name != "local" or not os.path.isdir(folder):
             return found
         with os.scandir(folder) as entries:
@@ -344,27 +351,29 @@ def _check_above(filesystem: Any, path: str) -> None:
 
 def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
     return InvalidData(
-        f"{folder} is a table of {kind}, whose log says which of the rows in its files are its "
-        f"own; files alone would bring deleted rows back. Give {instead.format(repr(folder))}"
+        f"{folder} is a table of {kind}: only its log says which rows are deleted, so its files "
+        f"alone would bring them back. Pass {instead.format(repr(folder))}"
     )
 
 
-def check_once(files: Sequence[Located]) -> None:
+def check_once(files: Sequence[FileLocation]) -> None:
     """Raise InvalidData if a file occurs twice, also by a symbolic link.
 
     Its rows would count twice.
     """
-    first: dict[object, Located] = {}
+    first: dict[object, FileLocation] = {}
     twice: list[str] = []
     for file in files:
         before = first.setdefault(_identity(file), file)
         if before is not file and _is_same(before, file):
             twice.append(file.name)
     if twice:
-        raise InvalidData(f"given twice, so that its rows would count twice: {shortened(twice)}")
+        raise InvalidData(
+            f"the same file is passed twice, so its rows would count twice: {shortened(twice)}"
+        )
 
 
-def _identity(file: Located) -> object:
+def _identity(file: FileLocation) -> object:
     """Return a key that two names of one file share."""
     if file.is_local:
         with suppress(OSError):  # the file is gone now; reading it raises the error
@@ -373,7 +382,7 @@ def _identity(file: Located) -> object:
     return file.filesystem.type_name, file.path
 
 
-def _is_same(file: Located, other: Located) -> bool:
+def _is_same(file: FileLocation, other: FileLocation) -> bool:
     """Return whether two names with one identity are one file; hard links count as two files."""
     is_local = file.is_local
     return not is_local or os.path.realpath(file.path) == os.path.realpath(other.path)
@@ -392,7 +401,7 @@ _LOGS = {
     "_versions": ("Lance", "lance.dataset({}), with pip install 'fastfeat[lance]'"),
     "metadata/*.metadata.json": (
         "Iceberg",
-        "lambda: table.scan().to_arrow_batch_reader(), with the table of pyiceberg at {}",
+        "lambda: table.scan().to_arrow_batch_reader(), with the pyiceberg table at {}",
     ),
 }
 """Names that mark a table with a transaction log, with its kind and the data to pass instead."""

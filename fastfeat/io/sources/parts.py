@@ -12,7 +12,7 @@ from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.tables import table_in_memory
-from fastfeat.io.sources.widening import widened
+from fastfeat.io.sources.widening import wider_type
 
 
 class Origin(NamedTuple):
@@ -104,19 +104,20 @@ class OpenedPart:
                 yield row, table
                 row += table.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InvalidData(f"{self.name} failed behind row {row:,}: {error}") from error
+            raise InvalidData(f"{self.name} failed after row {row:,}: {error}") from error
 
     def _raise_lacking(self, table: Table, columns: Sequence[str]) -> None:
         for name in columns:
             if name not in table.column_names:
                 raise UnknownColumn(
-                    f"{self.name} gave a table without {column_text(name)}, which the first one has"
+                    f"{self.name} returned a table without {column_text(name)}, which its first "
+                    "table has"
                 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenPart:
-    """Selected rows of a data set, read from it on demand; `chosen.chosen_rows` creates it.
+    """Selected rows of a data set, read from it on demand; `selected_rows.chosen_rows` creates it.
 
     Args:
         name: Name for messages.
@@ -134,10 +135,10 @@ class ChosenPart:
     tables: Callable[[Sequence[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
 
 
-Part = FilePart | TablePart | OpenedPart | ChosenPart
+DatasetPart = FilePart | TablePart | OpenedPart | ChosenPart
 
 
-def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatError]]:
+def common_columns(parts: Sequence[DatasetPart]) -> tuple[Schema, dict[str, FastfeatError]]:
     """Return the schema of the columns that all parts have, and an error for each other column.
 
     The type of a column holds the values of all parts. There must be at least one part.
@@ -146,7 +147,7 @@ def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatErr
         InvalidData: A part has two columns of one name.
     """
     types: dict[str, DataType] = {}
-    where: dict[str, Part] = {}
+    where: dict[str, DatasetPart] = {}
     at_odds: dict[str, FastfeatError] = {}
     last: Schema = None
     for part in parts:
@@ -159,7 +160,7 @@ def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatErr
             told = f"{lacks.name} lacks {column_text(name)}, which {has.name} has"
             at_odds.setdefault(name, UnknownColumn(told))
         for name, dtype in zip(columns.names, columns.types, strict=True):
-            wider = widened(types.get(name, dtype), dtype)
+            wider = wider_type(types.get(name, dtype), dtype)
             if wider is None:
                 told = _without_type(name, (types[name], where[name]), (dtype, part))
                 at_odds.setdefault(name, TypeMismatch(told))
@@ -170,8 +171,10 @@ def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatErr
     return pa.schema(fields), at_odds
 
 
-def _without_type(name: str, one: tuple[DataType, Part], other: tuple[DataType, Part]) -> str:
+def _without_type(
+    name: str, one: tuple[DataType, DatasetPart], other: tuple[DataType, DatasetPart]
+) -> str:
     return (
         f"{column_text(name)} is {one[0]} in {one[1].name} and {other[0]} in {other[1].name}, and "
-        "no type has the values of both. Write the files with one"
+        "no type fits both. Write the files with one type"
     )

@@ -11,12 +11,14 @@ from typing import Any, cast
 from fastfeat.io import host_memory
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.sources import files
-from fastfeat.io.sources.strided import Run, in_turn
+from fastfeat.io.sources.strided import RunTasks, run_in_turn
 from fastfeat.io.sources.tables import select, table_in_memory
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 
-def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
+def read_table(
+    data: Any, columns: Sequence[str] | None = None, run: RunTasks = run_in_turn
+) -> Table:
     """Return data of any kind as a pyarrow Table, without a copy if Arrow has the same layout.
 
     Args:
@@ -47,7 +49,7 @@ def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_tu
             return table_in_memory(data, columns, run)
         case str() | os.PathLike() if is_one_file(cast("str", data)):
             path = Path(cast("str", data))
-            with doing(f"reading {path}"):
+            with show_progress(f"reading {path}"):
                 return files.read_file(path, columns)
         case _:
             return _read_whole(data, columns)
@@ -58,7 +60,7 @@ def _read_whole(data: Any, columns: Sequence[str] | None) -> Table:
     from fastfeat.io.sources.dataset import dataset_of  # rarely needed
     from fastfeat.io.sources.scan import scan
 
-    with doing("reading files"):
+    with show_progress("reading files"):
         (scanned,) = scan(dataset_of(data), columns, sys.maxsize)
         return scanned.table
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa, schema_with
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.sources.dataset import Dataset, Part
+from fastfeat.io.sources.dataset import Dataset, DatasetPart
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.parts import Origin
-from fastfeat.io.sources.scratch import Scratch, keeping
-from fastfeat.io.sources.widening import in_type, widened
+from fastfeat.io.sources.scratch import Scratch, scratch_writer
+from fastfeat.io.sources.widening import in_type, wider_type
 
 MOST_BYTES = 1 << 26
 _OF_AN_ARRAY = 1 << 10
@@ -31,7 +31,7 @@ _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Scanned:
+class ScannedTable:
     """One table of a scan: consecutive rows of a data set.
 
     Args:
@@ -50,7 +50,7 @@ class Scanned:
         `row` is its number in the data set.
 
         Example:
-            >>> Scanned(None, 10, (Origin(10, "b.csv", 0),)).place(12)
+            >>> ScannedTable(None, 10, (Origin(10, "b.csv", 0),)).place(12)
             'b.csv, row 2'
         """
         origin = next(of for of in reversed(self.origins) if of.first_row <= row)
@@ -58,7 +58,7 @@ class Scanned:
 
 
 @contextmanager
-def telling_place(scanned: Scanned) -> Generator[None]:
+def with_place_in_errors(scanned: ScannedTable) -> Generator[None]:
     """Add the file of a row to errors raised inside that name a row of `scanned` by its number.
 
     Errors about a history say "history=" and are left alone.
@@ -85,7 +85,7 @@ def numbers_of_rows(error: FastfeatError) -> list[int]:
     return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
 
 
-def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
+def with_place(error: FastfeatError, scanned: ScannedTable, row: int) -> FastfeatError:
     """Return the error with the file of a row added to the line that names the row."""
     lines = str(error).split("\n")
     names_it = next((k for k, line in enumerate(lines) if _ROW.search(line)), -1)
@@ -101,7 +101,7 @@ def scan(
     start: int = 0,
     stop: int | None = None,
     keep: Sequence[str] = (),
-) -> Generator[Scanned]:
+) -> Generator[ScannedTable]:
     """Return the rows of a data set, in order, in tables of bounded size; at least one table.
 
     While a table is processed, a thread reads the next one: two tables are in memory, plus the
@@ -130,7 +130,7 @@ def scan(
         [(0, 2), (2, 1)]
     """
     wanted = list(dataset.schema.names if columns is None else dict.fromkeys(columns))
-    dataset.check([*dataset.at_odds, *wanted] if columns is None else wanted)
+    dataset.check([*dataset.column_errors, *wanted] if columns is None else wanted)
     there = set(dataset.schema.names)
     names = [name for name in wanted if name in there]
     asked = most_bytes if callable(most_bytes) else lambda: most_bytes
@@ -149,7 +149,7 @@ def n_rows_of(dataset: Dataset) -> int:
         return sum(scanned.table.num_rows for scanned in tables)
 
 
-def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
+def _ahead(tables: Generator[ScannedTable]) -> Generator[ScannedTable]:
     """Yield tables while another thread fetches the next one."""
     with ThreadPoolExecutor(1, "fastfeat-scan") as thread:
         try:
@@ -172,7 +172,7 @@ def _through(
     most_bytes: Callable[[], int],
     wanted: range,
     keep: Sequence[str],
-) -> Generator[Scanned]:
+) -> Generator[ScannedTable]:
     """Yield tables of a scan, with columns read from the scratch copy if it has them.
 
     Columns in `keep` are written to the copy.
@@ -183,7 +183,7 @@ def _through(
         dataset.check_unchanged()
         yield from _copied(scratch, names, most_bytes, wanted)
         return
-    kept = keeping(scratch, [name for name in keep if name in rest])
+    kept = scratch_writer(scratch, [name for name in keep if name in rest])
     stop = None if wanted.stop == sys.maxsize else wanted.stop
     share = len(rest) / max(1, len(names))
     tables = _packed(dataset, rest, lambda: int(most_bytes() * share), wanted.start, stop)
@@ -204,9 +204,9 @@ def _beside(
     scratch: Scratch,
     there: Sequence[str],
     names: Sequence[str],
-    scanned: Scanned,
+    scanned: ScannedTable,
     most_bytes: Callable[[], int],
-) -> Generator[Scanned]:
+) -> Generator[ScannedTable]:
     """Yield rows of `scanned` together with the columns `there` from a scratch copy.
 
     The columns of the copy may be much larger than the others, so tables are split again by
@@ -220,7 +220,7 @@ def _beside(
         both = _columns(rows.slice(first - start, stop - first))
         both |= _columns(scratch.rows(there, first, stop))
         table = pa.table({name: both[name] for name in names})
-        yield Scanned(table, first, scratch.origins_of(first, stop))
+        yield ScannedTable(table, first, scratch.origins_of(first, stop))
         first = stop
 
 
@@ -230,13 +230,13 @@ def _columns(table: Table) -> dict[str, ChunkedArray]:
 
 def _copied(
     scratch: Scratch, names: Sequence[str], most_bytes: Callable[[], int], wanted: range
-) -> Generator[Scanned]:
+) -> Generator[ScannedTable]:
     """Yield tables of columns that are all in a scratch copy; at least one table."""
     assert scratch.n_rows is not None
     first, end = min(wanted.start, scratch.n_rows), min(wanted.stop, scratch.n_rows)
     while True:
         stop = min(scratch.stop_of(names, most_bytes(), first), end)
-        yield Scanned(scratch.rows(names, first, stop), first, scratch.origins_of(first, stop))
+        yield ScannedTable(scratch.rows(names, first, stop), first, scratch.origins_of(first, stop))
         first = stop
         if first >= end:
             return
@@ -248,7 +248,7 @@ def _packed(
     most_bytes: Callable[[], int],
     start: int,
     stop: int | None,
-) -> Generator[Scanned]:
+) -> Generator[ScannedTable]:
     """Yield tables of at most `most_bytes`, joined from smaller ones."""
     pieces: list[Table] = []
     origins: list[Origin] = []
@@ -267,13 +267,13 @@ def _packed(
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)
 
 
-def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
+def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> ScannedTable:
     first_row = origins[0].first_row if origins else 0
     if pieces[0].num_columns == 0:
         table = rows_only(sum(piece.num_rows for piece in pieces))
     else:
         table = pa.concat_tables(pieces)
-    return Scanned(table, first_row, tuple(origins))
+    return ScannedTable(table, first_row, tuple(origins))
 
 
 def _cut(
@@ -310,7 +310,7 @@ def _pieces(
 
 
 def _pieces_of(
-    part: Part,
+    part: DatasetPart,
     names: Sequence[str],
     schema: Schema,
     most_bytes: Callable[[], int],
@@ -330,20 +330,20 @@ def _pieces_of(
     if part.n_rows is not None and part.n_rows != end:
         raise InvalidData(
             f"{part.name} had {counted(part.n_rows, 'row')} when it was first read, and has "
-            f"{end:,} now: the rows of a data set must stay while it is read. Begin again"
+            f"{end:,} now: a data set must not change while it is read. Start again"
         )
     return end
 
 
-def _typed(table: Table, schema: Schema, part: Part) -> Table:
+def _typed(table: Table, schema: Schema, part: DatasetPart) -> Table:
     """Return rows with their columns in the types of the data set."""
     for field in table.schema:
         wanted = schema.field(field.name).type
         if field.type != wanted:
-            if widened(wanted, field.type) != wanted:
+            if wider_type(wanted, field.type) != wanted:
                 raise TypeMismatch(
                     f"{column_text(field.name)} is {wanted} at first, and {field.type} in a later "
-                    f"table of {part.name}. Give it one type"
+                    f"table of {part.name}. Use one type in all tables"
                 )
             table = in_type(table, field.name, wanted, part.name)
     return table

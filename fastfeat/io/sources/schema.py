@@ -91,7 +91,7 @@ def as_dtype(written: object) -> DType:
     module = written.__module__ if isinstance(written, type) else type(written).__module__
     if module.partition(".")[0] == "numpy":
         return _from_numpy(written)
-    raise TypeMismatch(f"{written!r} is no type. Write one as text, such as {_EXAMPLES}")
+    raise TypeMismatch(f"{written!r} is not a type. Write one as text, such as {_EXAMPLES}")
 
 
 def _from_text(text: str) -> DType:
@@ -105,7 +105,7 @@ def _from_text(text: str) -> DType:
     timed = name in ("timestamp", "duration", "time")
     if timed and unit in dtypes.UNITS and (tz is None or name == "timestamp"):
         return DType(name, unit, tz)
-    raise TypeMismatch(f"{text!r} is no type. There are {_EXAMPLES}")
+    raise TypeMismatch(f"{text!r} is not a type. Types are, for example, {_EXAMPLES}")
 
 
 def _from_numpy(written: Any) -> DType:

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin
-from fastfeat.io.unnamed import nameless
+from fastfeat.io.temporary_files import open_unnamed
 
 _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28
@@ -32,7 +32,7 @@ _MOUNTS = Path("/proc/self/mounts")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
-class Piece(NamedTuple):
+class ScratchPiece(NamedTuple):
     """Consecutive rows of one column, stored in the file as an Arrow stream.
 
     Args:
@@ -64,7 +64,9 @@ class Scratch:
     file: IO[bytes]
     most_bytes: int
     n_rows: int | None = None
-    pieces: dict[str, Sequence[Piece]] = field(default_factory=dict[str, "Sequence[Piece]"])
+    pieces: dict[str, Sequence[ScratchPiece]] = field(
+        default_factory=dict[str, "Sequence[ScratchPiece]"]
+    )
     origins: list[Origin] = field(default_factory=list[Origin])
     n_bytes: int = 0
 
@@ -79,7 +81,7 @@ class Scratch:
         content = _mapped(self.file, every, is_whole)
         return pa.table({name: _column(own, content, first, stop) for name, own in pieces.items()})
 
-    def _pieces_of(self, name: str, first: int, stop: int) -> list[Piece]:
+    def _pieces_of(self, name: str, first: int, stop: int) -> list[ScratchPiece]:
         """Return the stored pieces of a column that hold rows `first` to `stop` (exclusive)."""
         place, pieces = self._place(name, first), self.pieces[name]
         end = place + 1
@@ -114,12 +116,12 @@ class Scratch:
         return tuple(self.origins[begin:end])
 
 
-def _first_row(of: Piece | Origin) -> int:
+def _first_row(of: ScratchPiece | Origin) -> int:
     return of.first_row
 
 
 def _column(
-    pieces: Sequence[Piece], content: Mapping[Piece, Any], first: int, stop: int
+    pieces: Sequence[ScratchPiece], content: Mapping[ScratchPiece, Any], first: int, stop: int
 ) -> ChunkedArray:
     """Return rows `first` to `stop` (exclusive) of a column, from the pieces that hold them."""
     found: list[ChunkedArray] = []
@@ -131,7 +133,9 @@ def _column(
     return pa.chunked_array(chunks, found[0].type)
 
 
-def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
+def _mapped(
+    file: IO[bytes], pieces: Sequence[ScratchPiece], is_whole: bool
+) -> dict[ScratchPiece, Any]:
     """Return the memory-mapped bytes of each piece.
 
     They stay mapped while something refers to them. Neighbouring pieces are mapped together: Python
@@ -139,8 +143,8 @@ def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Pi
     of the process. `is_whole` says that all rows are read. The map is then populated at once, so
     that the thread that reads ahead takes the page faults.
     """
-    found: dict[Piece, Any] = {}
-    together: list[Piece] = []
+    found: dict[ScratchPiece, Any] = {}
+    together: list[ScratchPiece] = []
     for piece in [*sorted(pieces, key=_offset), None]:
         end = together[-1].offset + together[-1].n_bytes if together else 0
         if together and (piece is None or piece.offset - end >= mmap.ALLOCATIONGRANULARITY):
@@ -153,7 +157,7 @@ def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Pi
     return found
 
 
-def _offset(of: Piece) -> int:
+def _offset(of: ScratchPiece) -> int:
     return of.offset
 
 
@@ -165,7 +169,7 @@ def _map(file: IO[bytes], offset: int, n_bytes: int, is_whole: bool) -> mmap.mma
 
 
 @dataclass(slots=True, eq=False)
-class Keeping:
+class ScratchWriter:
     """Writes columns to a scratch copy during a scan.
 
     Args:
@@ -178,7 +182,7 @@ class Keeping:
     """
 
     scratch: Scratch
-    pieces: dict[str, list[Piece]]
+    pieces: dict[str, list[ScratchPiece]]
     origins: list[Origin] = field(default_factory=list[Origin])
     n_rows: int = 0
     end: int | None = 0
@@ -198,7 +202,7 @@ class Keeping:
                 if table.num_rows:
                     offset = -(-self.end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
                     self.end = self._write(table.select([name]), offset)
-                    pieces.append(Piece(self.n_rows, stop, offset, self.end - offset))
+                    pieces.append(ScratchPiece(self.n_rows, stop, offset, self.end - offset))
         except OSError:  # no space is left, or the file size limit is reached
             self._give_up()
             return
@@ -241,9 +245,9 @@ class Keeping:
         self.scratch.origins = self.origins
 
 
-def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
+def scratch_writer(scratch: Scratch, names: Sequence[str]) -> ScratchWriter:
     """Return a writer that adds columns to a scratch copy; it adds none to an abandoned copy."""
-    return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
+    return ScratchWriter(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
 
 
 @contextmanager
@@ -258,7 +262,7 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
             where = folder or tempfile.gettempdir()
             most_bytes = room_for_copy(where)
             if most_bytes:
-                scratch = Scratch(stack.enter_context(nameless(where)), most_bytes)
+                scratch = Scratch(stack.enter_context(open_unnamed(where)), most_bytes)
         yield scratch
 
 

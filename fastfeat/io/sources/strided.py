@@ -21,17 +21,17 @@ BLOCK_BYTES = 1 << 18
 ROWS_PER_TASK = 1 << 15
 _PLAIN = "fiubmM"
 
-Run = Callable[[Iterable[Callable[[], None]]], None]
+RunTasks = Callable[[Iterable[Callable[[], None]]], None]
 """A function that runs tasks, on any threads, and returns when all are done."""
 
 
-def in_turn(tasks: Iterable[Callable[[], None]]) -> None:
+def run_in_turn(tasks: Iterable[Callable[[], None]]) -> None:
     """Run tasks one after the other."""
     for task in tasks:
         task()
 
 
-def contiguous_columns(columns: Sequence[Any], run: Run = in_turn) -> list[Any]:
+def contiguous_columns(columns: Sequence[Any], run: RunTasks = run_in_turn) -> list[Any]:
     """Return the columns, with strided NumPy arrays copied to contiguous memory.
 
     All arrays of one matrix are copied together.
@@ -54,7 +54,7 @@ def _is_strided(column: NDArray[Any]) -> bool:
     return column.ndim == 1 and not column.flags.c_contiguous and column.dtype.kind in _PLAIN
 
 
-def _copied(columns: Sequence[NDArray[Any]], run: Run) -> list[NDArray[Any]]:
+def _copied(columns: Sequence[NDArray[Any]], run: RunTasks) -> list[NDArray[Any]]:
     """Return contiguous copies of columns with the same type, length and stride."""
     n_rows = len(columns[0])
     order = sorted(range(len(columns)), key=lambda k: _address(columns[k]))

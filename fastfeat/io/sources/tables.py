@@ -17,10 +17,12 @@ from fastfeat.io.sources.frames import (
     rows_only,
     rows_table,
 )
-from fastfeat.io.sources.strided import Run, in_turn
+from fastfeat.io.sources.strided import RunTasks, run_in_turn
 
 
-def table_in_memory(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
+def table_in_memory(
+    data: Any, columns: Sequence[str] | None = None, run: RunTasks = run_in_turn
+) -> Table:
     """Return data that is not a file as a pyarrow Table.
 
     `data` may be of any kind that `read_table` takes, except paths and functions. `columns` selects
@@ -98,7 +100,7 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
         return pa.Table.from_batches(batches, empty.schema)
     except pa.ArrowInvalid as error:
         raise InvalidData(
-            f"the reader gave a batch of another schema than its own: {error}"
+            f"the reader returned a batch with another schema than the reader's: {error}"
         ) from error
 
 
@@ -106,7 +108,7 @@ def check_unread(reader: Any) -> None:
     """Raise InvalidData if a RecordBatchReader was already read."""
     if reader in _READ:
         raise InvalidData(
-            "this RecordBatchReader was read before, and a reader can be read once: "
+            "this RecordBatchReader was already read, and a reader can be read once: "
             "keep reader.read_all() and pass that table"
         )
 
@@ -117,15 +119,15 @@ def note_read(reader: Any) -> None:
     _READ.add(reader)
 
 
-def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
+def _of_library(data: Any, columns: Sequence[str] | None, run: RunTasks) -> Table:
     """Return a table of another library as a pyarrow Table; no library is imported to detect it."""
     classes = class_names(data)
     if "pandas.DataFrame" in classes:
         return pandas_table(data, columns, run)
     if "polars.LazyFrame" in classes:
         raise TypeMismatch(
-            "got a Polars LazyFrame: pass data.collect(), or, where that is more than memory "
-            "holds, the files that it reads: a folder, or a pattern such as 'logs/*.parquet'"
+            "got a Polars LazyFrame: pass data.collect(), or, if that does not fit in memory, the "
+            "files that it reads: a folder, or a pattern such as 'logs/*.parquet'"
         )
     if "polars.DataFrame" in classes:
         return polars_table(data, columns)

@@ -11,7 +11,7 @@ from fastfeat.io.columns.decode import is_text
 from fastfeat.io.columns.types import column_text
 
 
-def widened(left: DataType, right: DataType) -> DataType | None:
+def wider_type(left: DataType, right: DataType) -> DataType | None:
     """Return a common type for a column that has different types in two files, or None.
 
     Integers and floats give float64, because pandas turns integers into floats if some are missing.
@@ -19,7 +19,7 @@ def widened(left: DataType, right: DataType) -> DataType | None:
 
     Example:
         >>> import pyarrow as pa
-        >>> widened(pa.int32(), pa.float64()), widened(pa.bool_(), pa.int64())
+        >>> wider_type(pa.int32(), pa.float64()), wider_type(pa.bool_(), pa.int64())
         (DataType(double), None)
     """
     types = pa.types
@@ -45,7 +45,7 @@ def widened(left: DataType, right: DataType) -> DataType | None:
 def _widened_dictionaries(left: DataType, right: DataType) -> DataType | None:
     """Return the common type of dictionary and plain values, as a plain type; None without one."""
     values = [t.value_type if pa.types.is_dictionary(t) else t for t in (left, right)]
-    return pa.large_string() if all(map(is_text, values)) else widened(*values)
+    return pa.large_string() if all(map(is_text, values)) else wider_type(*values)
 
 
 def _finer(left: DataType, right: DataType) -> DataType | None:
@@ -74,8 +74,8 @@ def in_type(table: Table, name: str, dtype: DataType, file: str) -> Table:
         made = cast(column, dtype)
     except (pa.ArrowException, ValueError) as error:
         raise InvalidData(
-            f"{file}: {column_text(name)} is {column.type} there and {dtype} in the data set, and "
-            f"not all of its values are values of that: {error}"
+            f"{file}: {column_text(name)} is {column.type} here and {dtype} in the data set, and "
+            f"some of its values cannot be converted: {error}"
         ) from error
     return table.set_column(place, pa.field(name, dtype), made)
 

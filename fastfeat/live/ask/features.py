@@ -17,25 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import run_task
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import check_still_missing
 from fastfeat.execute.lookup_tables import table_values
-from fastfeat.execute.results import computed_form, given_out
+from fastfeat.execute.results import computed_form, convert_features
 from fastfeat.execute.steps import run
-from fastfeat.execute.transform import bound, computed
+from fastfeat.execute.transform import program_and_constants, read_out
 from fastfeat.execute.values import compute_columns, key_values, values_of
-from fastfeat.execute.windows import arrays_of, codes_in_host, numbered_by, text_codes
+from fastfeat.execute.windows import arrays_of, codes_in_host, naming_row_numbers, text_codes
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.ir.dtypes import INT64, DType
 from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.live.lower.live_plan import LivePlan, Stage
+from fastfeat.live.lower.live_plan import LivePlan, LiveStage
 from fastfeat.live.lower.row_orders import log_rows
 from fastfeat.live.lower.row_tables import typed
-from fastfeat.live.lower.schedules import Round
-from fastfeat.scalars.zones import using
+from fastfeat.live.lower.schedules import WindowRound
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 from fastfeat.steps.windows.tasks import WindowTask
 
@@ -73,25 +73,25 @@ class AnsweredRows:
     kept: Mapping[str, Array]
     log: Table
 
-    @in_ieee
+    @with_ieee_arithmetic
     def features(
         self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
     ) -> Any:
         """Return the features of one plan in the form `to`; see `FittedPlan.transform`."""
         fitted, batch = self.lowered.plans[plan], self.batches[plan]
         form = computed_form(fitted, to)
-        program, constants = bound(fitted, form)
-        features = computed(fitted, batch, program, constants, form, out)
+        program, constants = program_and_constants(fitted, form)
+        features = read_out(fitted, batch, program, constants, form, out)
         if out is not None:
             return out
-        return given_out(fitted, features, to, categories=categories)
+        return convert_features(fitted, features, to, categories=categories)
 
 
 Batches = Mapping[str, Batch]
 """A dict of plan name to the asking rows with the columns computed so far."""
 
 
-@in_ieee
+@with_ieee_arithmetic
 def answer(
     lowered: LivePlan,
     rows: Table,
@@ -127,7 +127,7 @@ def answer(
     for stage in stages:
         make_stage(lowered, stage, batches, log, seen)
     for name, prepared in lowered.prepared.items():
-        with using(prepared.fitted.zones):
+        with use_zone_tables(prepared.fitted.zones):
             run(batches[name], prepared.schedule)
     return AnsweredRows(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
 
@@ -152,9 +152,9 @@ def begin(
     return batches
 
 
-@in_ieee
+@with_ieee_arithmetic
 def make_stage(
-    lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
+    lowered: LivePlan, stage: LiveStage, batches: Batches, log: Table, seen: Sequence[LogView]
 ) -> None:
     """Compute the window functions of one stage, and add their results to the batches.
 
@@ -162,7 +162,7 @@ def make_stage(
     this stage and of earlier ones.
     """
     for name, rounds in stage.rounds.items():
-        with using(lowered.prepared[name].fitted.zones):
+        with use_zone_tables(lowered.prepared[name].fitted.zones):
             for one in rounds:
                 make_windows(one, batches[name], log, seen[one.order])
 
@@ -173,16 +173,16 @@ def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> di
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
 
-def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
+def make_windows(one: WindowRound, batch: Batch, log: Table, seen: LogView) -> None:
     """Compute the window functions of one round for the asking rows, and add them to the batch.
 
     `log` has the log columns of the asking rows, `seen` the visible rows.
     """
-    wanted = windows_wanted(one, batch, log, seen)
+    wanted = request_windows(one, batch, log, seen)
     types, n_seen = batch.types, len(seen.codes)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        with numbered_by(batch):
+        with naming_row_numbers(batch):
             arrays = run_task(batch.backend, WindowTask(wanted.past, asked, n_seen))
         return [
             codes_in_host(array, batch.backend) if types[statistic.call].holds_bytes else array
@@ -195,7 +195,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
         batch.made[call] = pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
-class WindowsWanted(NamedTuple):
+class WindowRequests(NamedTuple):
     """Window functions to compute, with the columns that sort the rows.
 
     Args:
@@ -209,7 +209,7 @@ class WindowsWanted(NamedTuple):
     texts: list[Any]
 
 
-def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
+def request_windows(one: WindowRound, batch: Batch, log: Table, seen: LogView) -> WindowRequests:
     """Return the requests to a backend for the functions of one round.
 
     The arguments are those of `make_windows`.
@@ -220,10 +220,10 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> Windo
     if one.expressions:
         compute_columns(past, one.expressions)
     ordering = _ordering(past, one, seen)
-    return WindowsWanted(ordering, *_requests(past, one, ordering))
+    return WindowRequests(ordering, *_requests(past, one, ordering))
 
 
-def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
+def _past(one: WindowRound, batch: Batch, log: Table, seen: LogView) -> Batch:
     """Return the visible rows followed by the asking rows, with the columns that a round reads."""
     types = batch.types
     columns = [
@@ -247,7 +247,7 @@ def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
-def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
+def _ordering(past: Batch, one: WindowRound, seen: LogView) -> RowOrder:
     """Return the times, ties and entities by which a backend sorts the visible and asking rows."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
@@ -271,7 +271,7 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 
 
 def _requests(
-    past: Batch, wanted: Round, ordering: RowOrder
+    past: Batch, wanted: WindowRound, ordering: RowOrder
 ) -> tuple[list[WindowRequest], list[Any]]:
     """Return one request per function, and for each function the texts that its codes stand for.
 
@@ -306,5 +306,5 @@ def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any
 
 def _plain(column: Any) -> Array:
     """Return a computed column as one Arrow array, without dictionary or chunks."""
-    found = decoded(column).combine_chunks()
+    found = decode_column(column).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -12,21 +12,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.lookup_tables import table_values
-from fastfeat.execute.windows import named_by, numbered_by
+from fastfeat.execute.windows import naming_functions, naming_row_numbers
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.keys import stored_array
 from fastfeat.ir.node import Node
-from fastfeat.live.ask.features import LogView, kept_arrays, windows_wanted
+from fastfeat.live.ask.features import LogView, kept_arrays, request_windows
 from fastfeat.live.lower.live_plan import LivePlan
-from fastfeat.live.lower.schedules import PlanSchedules, Round
+from fastfeat.live.lower.schedules import PlanSchedules, WindowRound
 from fastfeat.live.row.definitions import RowKernel
 from fastfeat.live.row.kernel import row_kernel_after_windows
 from fastfeat.live.row.one_row import transform_row
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.cpu import values_over
 
 
@@ -45,7 +45,7 @@ class AnsweredRow:
     kept: Mapping[str, Array]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def answer_row(
     lowered: LivePlan,
     row: Mapping[str, Any],
@@ -73,23 +73,23 @@ def answer_row(
         made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(log, made, "cpu", 0)
         known: dict[Any, Any] = {**row, **made}
-        with using(fitted.zones):
+        with use_zone_tables(fitted.zones):
             for one in prepared.rounds:
                 known.update(_values(one, batch, log, seen[one.order]))
         features[name] = _features(prepared, known)
     return AnsweredRow(features, kept_arrays(lowered, batches, lowered.kept))
 
 
-def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
+def _values(one: WindowRound, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
     """Return the results of a round's window functions for one row; None for a missing result.
 
     The results are values as a column stores them, such as times in ticks. Results that other
     windows read also become columns of the batch.
     """
-    wanted = windows_wanted(one, batch, log, seen)
+    wanted = request_windows(one, batch, log, seen)
     calls = [statistic.call for statistic in one.statistics]
 
-    with named_by(calls), numbered_by(batch):
+    with naming_functions(calls), naming_row_numbers(batch):
         values = values_over(wanted.past, wanted.asked)
     found: dict[Node, Any] = {}
     for statistic, value, texts in zip(one.statistics, values, wanted.texts, strict=True):

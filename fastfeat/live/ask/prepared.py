@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.lookup_tables import TableReader, table_reader
 from fastfeat.ir.dtypes import DType
@@ -26,20 +26,20 @@ from fastfeat.live.ask.prepared_windows import (
     WindowsOfRow,
     windows_of_row,
 )
-from fastfeat.live.log.log import Log, RowsOfOne
-from fastfeat.live.lower.live_plan import LivePlan, Order
+from fastfeat.live.log.log import EntityRows, Log
+from fastfeat.live.lower.live_plan import LivePlan, LogOrder
 from fastfeat.live.lower.schedules import PlanSchedules
 from fastfeat.live.row.definitions import RowKernel
 from fastfeat.live.row.kernel import row_kernel_after_windows
-from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
-from fastfeat.scalars.zones import using
+from fastfeat.live.row.prepared import InputReaders, prepare_readers, read_stored_values
+from fastfeat.scalars.zones import use_zone_tables
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
 """Errors of a missing or unsuitable value: the general way runs then, and reports the problem."""
 _FLOAT32 = struct.Struct("<f")
 
 
-class _Placed(NamedTuple):
+class _OrderIndices(NamedTuple):
     """The indices of an order's time and keys among a row's values.
 
     `has_tie` tells whether a further column sorts rows with equal times.
@@ -50,7 +50,7 @@ class _Placed(NamedTuple):
     has_tie: bool
 
 
-class _Asked(NamedTuple):
+class _PlanKernels(NamedTuple):
     """The functions that compute one plan, and its window functions that other windows read."""
 
     name: str
@@ -60,7 +60,7 @@ class _Asked(NamedTuple):
     kept: Mapping[str, Call]
 
 
-class SeenRow(NamedTuple):
+class RowWithHistory(NamedTuple):
     """An asking row as a log stores it, and the rows of the log that it sees.
 
     Args:
@@ -73,7 +73,7 @@ class SeenRow(NamedTuple):
     values: Mapping[str, Any]
     keys: Sequence[Any]
     times: Sequence[int]
-    seen: Sequence[RowsOfOne]
+    seen: Sequence[EntityRows]
 
 
 class PreparedAnswer(NamedTuple):
@@ -99,8 +99,8 @@ class PreparedAsk:
             needed.
     """
 
-    gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
-    answer: Callable[[Mapping[str, Any], SeenRow, Mapping[str, Any]], PreparedAnswer | None]
+    gather: Callable[[Mapping[str, Any], Log], RowWithHistory | None]
+    answer: Callable[[Mapping[str, Any], RowWithHistory, Mapping[str, Any]], PreparedAnswer | None]
 
 
 def _check(lowered: LivePlan) -> None:
@@ -114,7 +114,7 @@ def _check(lowered: LivePlan) -> None:
         raise CannotBePrepared
 
 
-def _is_plain(order: Order, lowered: LivePlan) -> bool:
+def _is_plain(order: LogOrder, lowered: LivePlan) -> bool:
     """Return whether an order's time, keys and tie are columns, with keys of a supported type."""
     if not all(isinstance(node, Column) for node in order.values):
         return False
@@ -142,21 +142,21 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
     asked = [_asked(name, one, lowered) for name, one in lowered.prepared.items()]
     windows = [own for one in asked for own in one.windows]
 
-    def gather(row: Mapping[str, Any], log: Log) -> SeenRow | None:
+    def gather(row: Mapping[str, Any], log: Log) -> RowWithHistory | None:
         try:
-            values = values_as_stored(reading, {**lacking, **row} if lacking else row)
+            values = read_stored_values(reading, {**lacking, **row} if lacking else row)
         except UNREADABLE:
             return None
         if any(not _is_float32(values[k]) for k in narrow):
             return None
-        seen: list[RowsOfOne] = []
+        seen: list[EntityRows] = []
         keys: list[Any] = []
         times: list[int] = []
         for k, one in enumerate(placed):
             time, key = values[one.time], _key([values[at] for at in one.keys])
             if time is None or key is None:
                 return None
-            found = log.seen_of_key(k, key, time)
+            found = log.visible_rows_of_key(k, key, time)
             if found is None or len(found.places) >= MOST_ROWS:
                 return None
             if one.has_tie and _has_peers(found, time):
@@ -166,10 +166,10 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
             times.append(time)
         for own in windows:
             own.take(seen[own.order], log)
-        return SeenRow(dict(zip(names, values, strict=True)), keys, times, seen)
+        return RowWithHistory(dict(zip(names, values, strict=True)), keys, times, seen)
 
     def answer(
-        row: Mapping[str, Any], seen: SeenRow, tables: Mapping[str, Any]
+        row: Mapping[str, Any], seen: RowWithHistory, tables: Mapping[str, Any]
     ) -> PreparedAnswer | None:
         features: dict[str, NDArray[Any]] = {}
         kept: dict[str, Any] = {}
@@ -194,17 +194,17 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
                 kept.setdefault(name, stored[call])
         return PreparedAnswer(features, kept)
 
-    return PreparedAsk(in_ieee(gather), in_ieee(answer))
+    return PreparedAsk(with_ieee_arithmetic(gather), with_ieee_arithmetic(answer))
 
 
-def _reading(names: Sequence[str], types: Mapping[str, DType]) -> Reading:
+def _reading(names: Sequence[str], types: Mapping[str, DType]) -> InputReaders:
     nodes: list[Node] = [Column(name) for name in names]
-    return reading_of(nodes, dict(zip(nodes, types.values(), strict=True)), nodes)
+    return prepare_readers(nodes, dict(zip(nodes, types.values(), strict=True)), nodes)
 
 
-def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
+def _placed(order: LogOrder, place_of: Mapping[str, int]) -> _OrderIndices:
     time, *keys = (node.name for node in (order.time, *order.keys) if isinstance(node, Column))
-    return _Placed(place_of[time], [place_of[key] for key in keys], order.tie is not None)
+    return _OrderIndices(place_of[time], [place_of[key] for key in keys], order.tie is not None)
 
 
 def _key(values: Sequence[Any]) -> Any:
@@ -219,7 +219,7 @@ def _is_float32(value: float) -> bool:
     return value != value or _FLOAT32.unpack(_FLOAT32.pack(value))[0] == value
 
 
-def _has_peers(seen: RowsOfOne, time: int) -> bool:
+def _has_peers(seen: EntityRows, time: int) -> bool:
     """Return whether two of the visible rows and the asking row may share a time."""
     times = seen.times
     if time <= seen.latest:
@@ -227,13 +227,13 @@ def _has_peers(seen: RowsOfOne, time: int) -> bool:
     return bool((times[1:] == times[:-1]).any())
 
 
-def _asked(name: str, prepared: PlanSchedules, lowered: LivePlan) -> _Asked:
+def _asked(name: str, prepared: PlanSchedules, lowered: LivePlan) -> _PlanKernels:
     fitted = prepared.fitted
     kept = {text: one.call for text, one in lowered.kept.items() if name in one.plans}
     names: dict[Node, str] = {Column(column): column for column in lowered.columns}
     names.update((call, text) for text, call in kept.items())
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         windows = [windows_of_row(one, fitted, names) for one in prepared.rounds]
         kernel = row_kernel_after_windows(fitted)
     tables = table_reader(fitted.table_columns) if fitted.table_columns else None
-    return _Asked(name, windows, kernel, tables, kept)
+    return _PlanKernels(name, windows, kernel, tables, kept)

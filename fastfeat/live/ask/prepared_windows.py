@@ -23,9 +23,9 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.ir.dtypes import INT64, DType
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.show import show
-from fastfeat.live.log.log import Log, RowsOfOne
+from fastfeat.live.log.log import EntityRows, Log
 from fastfeat.live.lower.row_tables import given_type
-from fastfeat.live.lower.schedules import Round, Statistic
+from fastfeat.live.lower.schedules import WindowRound, WindowStatisticCall
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars.value import InputSlot
@@ -57,7 +57,7 @@ class WindowsOfRow(NamedTuple):
 
     order: int
     calls: Sequence[Call]
-    take: Callable[[RowsOfOne, Log], None]
+    take: Callable[[EntityRows, Log], None]
     compute: Callable[[int, int, Mapping[Any, Any]], list[Any] | None]
 
 
@@ -104,7 +104,7 @@ class _Layout:
             False if it fails.
     """
 
-    one: Round
+    one: WindowRound
     fitted: Fitted
     names: Mapping[Node, str]
     sources: list[_Source] = field(default_factory=list[_Source])
@@ -112,7 +112,7 @@ class _Layout:
     actions: list[Callable[[int], bool]] = field(default_factory=list[Callable[[int], bool]])
 
 
-def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> WindowsOfRow:
+def windows_of_row(one: WindowRound, fitted: Fitted, names: Mapping[Node, str]) -> WindowsOfRow:
     """Return a round's window functions, prepared for one row; only one thread may use them.
 
     `names` maps a column or window function to the name of its log column.
@@ -140,7 +140,7 @@ def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> Win
     sources, texts, actions = layout.sources, layout.texts, layout.actions
     of_text = _results_of_text(one.statistics, types, layout)
 
-    def take(seen: RowsOfOne, log: Log) -> None:
+    def take(seen: EntityRows, log: Log) -> None:
         n = len(seen.places)
         over.times[:n] = seen.times
         for name, _, target, present in sources:
@@ -253,7 +253,7 @@ def _name_of_slot(layout: _Layout, slot: InputSlot) -> str:
 
 
 def _results_of_text(
-    statistics: Sequence[Statistic], types: Mapping[Node, DType], layout: _Layout
+    statistics: Sequence[WindowStatisticCall], types: Mapping[Node, DType], layout: _Layout
 ) -> list[tuple[int, _Text]]:
     """Return the index of each function that returns text, with the text column that it reads."""
     by_own = {text.own: text for text in layout.texts}

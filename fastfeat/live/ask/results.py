@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.results import check_memory, computed_form, given_out, memory_given
-from fastfeat.execute.transform import bound, computed
+from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
+from fastfeat.execute.transform import program_and_constants, read_out
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.results import frame_index
 from fastfeat.io.sinks.write import memory_type
@@ -21,12 +21,12 @@ from fastfeat.plan.lower.outputs import check_result
 
 ALONE = ""
 """The plan name of a state with one plan, made by `FittedPlan.online`."""
-Plans = Mapping[str, Fitted]
+FittedByName = Mapping[str, Fitted]
 Results = Mapping[str, Any]
 """A dict of plan name to features as they are computed: an Arrow table, or a matrix."""
 
 
-@in_ieee
+@with_ieee_arithmetic
 def results_of(answered: AnsweredRows, to: str) -> Results:
     """Return a dict of plan name to the features of asking rows: tables or matrices.
 
@@ -36,8 +36,8 @@ def results_of(answered: AnsweredRows, to: str) -> Results:
     for name, batch in answered.batches.items():
         fitted = answered.lowered.plans[name]
         form = computed_form(fitted, to)
-        program, constants = bound(fitted, form)
-        found[name] = computed(fitted, batch, program, constants, form)
+        program, constants = program_and_constants(fitted, form)
+        found[name] = read_out(fitted, batch, program, constants, form)
     return found
 
 
@@ -63,7 +63,7 @@ def _joined(pieces: Sequence[Any]) -> Any:
     return np.concatenate(pieces)
 
 
-def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
+def check_form(plans: FittedByName, to: str, out: Any, *, categories: bool) -> None:
     """Raise `InvalidPlan` if the form `to` is unknown or does not fit the other options.
 
     It is called before the state changes. `out` is the user's memory, for several plans a dict by
@@ -72,26 +72,26 @@ def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
     is_alone = out is None or ALONE in plans
     if not is_alone and not _has_names(out, plans):
         names = ", ".join(map(repr, plans))
-        raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
+        raise InvalidPlan(f"out= must be a dict with an entry for each plan: {names}")
     for memory in [None] if out is None else _memories(plans, out).values():
         check_result(to, memory, "cpu", categories=categories)
     if computed_form(next(iter(plans.values())), to) in ("cupy", "cupy_columns"):
-        raise InvalidPlan(f"to={to!r}: a live state computes in the host's memory")
+        raise InvalidPlan(f"to={to!r}: a live state computes on the CPU. Use to='numpy'")
 
 
-def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
+def check_out(plans: FittedByName, rows: Table, to: str, out: Any) -> None:
     """Raise an error if the user's memory `out` cannot take the features of the rows."""
     if out is None:
         return
     for name, memory in _memories(plans, out).items():
         fitted = plans[name]
         shape = (rows.num_rows, len(fitted.feature_names))
-        array = memory_given(fitted, to, memory)
+        array = output_memory(fitted, to, memory)
         check_memory(array, shape, memory_type(fitted.matrix_dtype), rows)
 
 
-def given_to_user(
-    plans: Plans, results: Results, rows: Any, to: str, out: Any, *, categories: bool
+def convert_results(
+    plans: FittedByName, results: Results, rows: Any, to: str, out: Any, *, categories: bool
 ) -> Any:
     """Return features as the user asked for them; for several plans, a dict by name.
 
@@ -100,24 +100,24 @@ def given_to_user(
     """
     if out is not None:
         for name, memory in _memories(plans, out).items():
-            array = memory_given(plans[name], to, memory)
+            array = output_memory(plans[name], to, memory)
             array[...] = results[name]
         return out
     index = frame_index(rows) if to == "pandas" else None
     found = {
-        name: given_out(plans[name], features, to, categories=categories, index=index)
+        name: convert_features(plans[name], features, to, categories=categories, index=index)
         for name, features in results.items()
     }
     return found.get(ALONE, found)
 
 
-def of_one_row(results: Results) -> Any:
+def unwrap_row(results: Results) -> Any:
     """Return the features of one row as an array; with several plans, a dict by plan name."""
     found = {name: features[0] for name, features in results.items()}
     return found.get(ALONE, found)
 
 
-def with_passed(plans: Plans, results: Results, given: Any) -> Results:
+def restore_passed_columns(plans: FittedByName, results: Results, given: Any) -> Results:
     """Return features with the columns that plans pass through, in their original types.
 
     The columns are taken from the rows as the user passed them.
@@ -138,7 +138,7 @@ def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
     return features
 
 
-def _memories(plans: Plans, out: Any) -> Mapping[str, Any]:
+def _memories(plans: FittedByName, out: Any) -> Mapping[str, Any]:
     return {ALONE: out} if ALONE in plans else out
 
 

@@ -33,14 +33,14 @@ from fastfeat.live.audit.row_digest import has_row_digest
 from fastfeat.live.file.entries import Links
 from fastfeat.live.state.changes import (
     Base,
-    Change,
     ChangeResults,
     Entry,
     Settings,
+    StateChange,
     StoredRow,
 )
 
-Artifacts = Mapping[str, bytes]
+ArtifactDigests = Mapping[str, bytes]
 """A dict of plan name to the digest of the fitted plan."""
 
 KEY_BYTES = 32
@@ -56,7 +56,7 @@ FEATURES, KEPT = "features of ", "kept"
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
-_BASE = Change("update", pa.table({}), "a whole state")
+_BASE = StateChange("update", pa.table({}), "a whole state")
 """Stand-in for a change in the link of a whole state; no real "update" has a name."""
 
 
@@ -98,15 +98,20 @@ def link_of(digest: bytes, noted: bytes) -> Link:
     Raises `StateError` if they are truncated, altered, or from another version.
     """
     if len(digest) != N_BYTES or len(noted) < _HEAD.size:
-        raise StateError("its link of the audit is missing or truncated")
+        raise StateError(
+            "the state was truncated or altered: one of its audit links is missing or truncated"
+        )
     version, *sizes = _HEAD.unpack_from(noted)
     if version != FORMAT:
-        raise StateError(f"its link of the audit has format {version}. Update fastfeat")
+        raise StateError(
+            f"an audit link of the state has format {version}, which this version of fastfeat does "
+            "not know. Update fastfeat"
+        )
     lengths = [N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
     if len(noted) != _HEAD.size + sum(lengths):
         raise StateError(
-            f"its link of the audit has {len(noted)} bytes, not {_HEAD.size + sum(lengths)}: it is "
-            "truncated or altered"
+            f"the state was truncated or altered: one of its audit links has {len(noted)} bytes "
+            f"instead of {_HEAD.size + sum(lengths)}"
         )
     ends = np.cumsum([_HEAD.size, *lengths]).tolist()
     before, told, *digests, stored = (noted[at:end] for at, end in pairwise(ends))
@@ -137,11 +142,11 @@ class Chain:
         """Check the lengths of the key and the hash."""
         if len(self.key) != KEY_BYTES or len(self.head) != N_BYTES:
             raise StateError(
-                f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES}, got "
-                f"{len(self.key)} and {len(self.head)}: the state is altered"
+                f"the state was altered: its audit needs a key of {KEY_BYTES} bytes and a link of "
+                f"{N_BYTES} bytes, got {len(self.key)} and {len(self.head)} bytes"
             )
 
-    def link(self, entry: Entry, artifacts: Artifacts) -> Link:
+    def link(self, entry: Entry, artifacts: ArtifactDigests) -> Link:
         """Return the link of the next change; it does not change this object, see `after`.
 
         `artifacts` has the digest of each plan that answered; for a change of plans, of each new
@@ -152,7 +157,7 @@ class Chain:
         stored = np.packbits(applied.stored).tobytes()
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
-    def asked(self, change: Change, artifacts: Artifacts) -> Link:
+    def asked(self, change: StateChange, artifacts: ArtifactDigests) -> Link:
         """Return the link that a change would have without its results.
 
         Before a replay applies the change, it compares the fields and rows with this link.
@@ -160,7 +165,9 @@ class Chain:
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
-    def base(self, base: Base, settings: Settings, artifacts: Artifacts, past: bytes = b"") -> Link:
+    def base(
+        self, base: Base, settings: Settings, artifacts: ArtifactDigests, past: bytes = b""
+    ) -> Link:
         """Return the link of a whole state that replaces the changes before it.
 
         `past` is the last seal of those changes, see `seal_of`; empty if there is none.
@@ -179,7 +186,7 @@ class Chain:
             _fields(_BASE, artifacts), self._inputs(replace(_BASE, rows=rows)), beside, b""
         )
 
-    def _inputs(self, change: Change) -> Digest:
+    def _inputs(self, change: StateChange) -> Digest:
         row = change.row
         if row is not None and has_row_digest(row.schema):
             return self.digest({"": row}, 1, "inputs")
@@ -223,7 +230,7 @@ class Chain:
         return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
-def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
+def _fields(change: StateChange, artifacts: ArtifactDigests) -> list[bytes]:
     """Return the fields of a change as bytes, in the order of `TOLD`."""
     plans = [
         part
@@ -243,7 +250,7 @@ def _secret(key: bytes) -> bytes:
     return keyed(key, [b"words"])
 
 
-def differing_texts(one: Link, other: Link) -> list[str]:
+def find_differing_fields(one: Link, other: Link) -> list[str]:
     """Return the names in `TOLD` of the fields that differ between two links.
 
     Both must follow the same link.
@@ -300,7 +307,7 @@ class Audit:
     """
 
     key: bytes
-    artifacts: Artifacts
+    artifacts: ArtifactDigests
 
     def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
         """Return the hash of an entry after the hash `before`, and the bytes of `Link.noted`."""

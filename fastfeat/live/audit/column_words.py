@@ -16,12 +16,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Uint64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Buffer, ChunkedArray, DataType, call, pa
 from fastfeat.io.columns.bits import present_rows, unpack
-
-Words = NDArray[np.uint64]
 
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 """The word of a missing value."""
@@ -52,7 +51,7 @@ def is_word(kind: DataType) -> bool:
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 
-def folded_words(words: Words) -> Words:
+def folded_words(words: Uint64Array) -> Uint64Array:
     """Return words with each high half mixed into the low half; distinct words stay distinct."""
     folded = words >> np.uint64(32)
     folded ^= words
@@ -60,7 +59,7 @@ def folded_words(words: Words) -> Words:
 
 
 @lru_cache(maxsize=64)
-def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
+def word_keys(secret: bytes, names: tuple[str, ...]) -> Uint64Array:
     """Return 33 key words for each name, shape (n_names, 33).
 
     They are odd: an even factor would lose bits.
@@ -119,7 +118,7 @@ def type_text(kind: DataType) -> str:
     return str(kind)
 
 
-def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
+def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Uint64Array]:
     """Return the canonical bytes of a column, in pieces, and one word per row.
 
     The column must have the form of `plain`; `name` selects its key words.
@@ -146,7 +145,9 @@ def _present(array: Array) -> NDArray[np.bool_] | None:
     return ~is_nan if is_nan.any() else None
 
 
-def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
+def _valid_words(
+    valid: Array, secret: bytes, name: str, keys: Uint64Array
+) -> tuple[list[Any], Uint64Array]:
     """Return the bytes and the words of a column without missing values."""
     kind, types = valid.type, pa.types
     if types.is_null(kind):
@@ -165,7 +166,7 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
     return _texts(pa.array([repr(value) for value in valid.to_pylist()], pa.large_string()), keys)
 
 
-def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
+def _texts(valid: Array, keys: Uint64Array) -> tuple[list[Any], Uint64Array]:
     """Return the bytes and the words of a text or bytes column without missing values."""
     offsets, content = _offsets(valid), valid.buffers()[2]
     first, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
@@ -189,7 +190,9 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
     return [lengths, padded[:n_bytes]], words
 
 
-def _lists(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
+def _lists(
+    valid: Array, secret: bytes, name: str, keys: Uint64Array
+) -> tuple[list[Any], Uint64Array]:
     """Return the bytes and the words of a list column without missing values."""
     is_map = pa.types.is_map(valid.type)
     offsets = _offsets(valid, np.int32 if is_map else np.int64)
@@ -219,7 +222,7 @@ def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _structs(valid: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
+def _structs(valid: Array, secret: bytes, name: str) -> tuple[list[Any], Uint64Array]:
     """Return the bytes and the words of a struct column without missing values."""
     parts = [
         column_words(plain(part), secret, f"{name}.{k}.{field.name}")

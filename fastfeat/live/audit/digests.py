@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
+from fastfeat_kernels.arrays import Uint64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Buffer, DataType, Schema, Table, pa
@@ -25,7 +26,6 @@ from fastfeat.io.columns.bits import unpack
 from fastfeat.live.audit.column_words import (
     MISSING,
     PLACE,
-    Words,
     bits_of,
     column_words,
     folded_words,
@@ -75,13 +75,13 @@ def digest_of(
     """
     of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
     if of_row:
-        assert len(of_row) == len(tables), "all are one row"
-        assert n_rows == 1, "all are one row"
+        assert len(of_row) == len(tables), "stored rows and tables are mixed"
+        assert n_rows == 1, "a stored row is one row"
         return Digest(*digest_of_row(of_row, secret, once))
     made = hmac.new(once, n_rows.to_bytes(8, "little"), "sha256")
     rows, columns = np.zeros(n_rows, np.uint64), [np.empty(0, np.uint64)]
     for label in sorted(tables):
-        columns.append(_told_to(made, label, cast("Table", tables[label]), secret, rows))
+        columns.append(_feed_table(made, label, cast("Table", tables[label]), secret, rows))
     whole, of_columns = made.digest(), np.concatenate(columns)
     halves = rows.view(np.uint32)[_HIGH]
     cover = _cover(once, whole, of_columns.nbytes + halves.nbytes)
@@ -101,7 +101,7 @@ def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None
     return (int(rows[0]) if len(rows) else None, int(columns[0]) if len(columns) else None)
 
 
-def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
+def _uncovered(digest: Digest, once: bytes) -> tuple[Uint64Array, NDArray[np.uint32]]:
     """Return the hashes of the columns and of the rows of a digest without their mask."""
     n_bytes = len(digest.columns)
     cover = _cover(once, digest.whole, n_bytes + len(digest.rows))
@@ -125,7 +125,7 @@ def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=8)
-def _places(n_rows: int) -> Words:
+def _places(n_rows: int) -> Uint64Array:
     """Return one odd factor per row, which makes the order of rows count in a column's hash."""
     return np.arange(n_rows, dtype=np.uint64) * PLACE * np.uint64(2) + np.uint64(1)
 
@@ -157,7 +157,7 @@ class _Layout:
     bits: Sequence[int]
     narrow: Sequence[int]
     others: Sequence[tuple[int, str]]
-    keys: Words
+    keys: Uint64Array
     order: NDArray[np.intp]
 
 
@@ -200,7 +200,9 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
     )
 
 
-def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
+def _feed_table(
+    made: Any, label: str, table: Table, secret: bytes, rows: Uint64Array
+) -> Uint64Array:
     """Feed the values of a table to the HMAC `made`, and add the words of each row to `rows`.
 
     Returns:
@@ -239,7 +241,7 @@ def _arrays_of(table: Table) -> list[Array]:
 
 def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
-) -> tuple[Words, NDArray[np.bool_] | None]:
+) -> tuple[Uint64Array, NDArray[np.bool_] | None]:
     """Return the values of all narrow columns as words, and flags of missing values.
 
     Returns:
@@ -276,7 +278,7 @@ def _block(
     return block, flags[n_floats:]
 
 
-def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
+def _one_nan(words: Uint64Array, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
     """Write one fixed NaN over the missing values of a float column, and clear its missing flags.
 
     The column has floats of 16 or 32 bits, of `n_bytes` bytes each.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Table, call, index_in, pa
@@ -23,17 +23,16 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import dtype_of
 from fastfeat.keep.artifact import fitted_of_bytes
 from fastfeat.live.audit.chain import Chain, artifacts_of
-from fastfeat.live.audit.recompute import Again, begun
-from fastfeat.live.file.archive import Forgotten, Rewritten
+from fastfeat.live.audit.recompute import ReplayedState, begin_replay
+from fastfeat.live.file.archive import ForgottenValues, RewrittenSegment
 from fastfeat.live.file.entries import Links, WrittenEntry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import Past
+from fastfeat.live.file.sealed_changes import SealedChanges
 from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.state.changes import Base, Entry
 
 WITHOUT = b"without"
 """Marks the seal of a change that is not computed again, and the link of a base without rows."""
-Flags = NDArray[np.bool_]
 
 
 def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
@@ -45,9 +44,9 @@ def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
     return WITHOUT + Chain(key, link).link(bare, {}).digest
 
 
-def rewritten(
-    key: bytes, sources: Sequence[tuple[Path, Past]], forgotten: Sequence[Forgotten]
-) -> Iterator[Rewritten | None]:
+def rewrite_segments(
+    key: bytes, sources: Sequence[tuple[Path, SealedChanges]], forgotten: Sequence[ForgottenValues]
+) -> Iterator[RewrittenSegment | None]:
     """Yield the content of each segment without its forgotten rows; None if it never had any.
 
     Args:
@@ -58,7 +57,7 @@ def rewritten(
     Raises:
         StateError: A file is missing or altered.
     """
-    gone = _Gone(forgotten)
+    gone = _ForgottenRows(forgotten)
     for path, _ in sources:
         with closing(Follower(path)) as follower:
             for row_id, rows in _rows_of(follower):
@@ -80,13 +79,13 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
             yield row_id, written.entry.change.rows
 
 
-class _Gone:
+class _ForgottenRows:
     """Tells which rows are forgotten.
 
     They have a forgotten value, or the id of a row that had one before.
     """
 
-    def __init__(self, forgotten: Sequence[Forgotten]) -> None:
+    def __init__(self, forgotten: Sequence[ForgottenValues]) -> None:
         self._forgotten = forgotten
         self._ids: list[Any] = []
 
@@ -98,9 +97,9 @@ class _Gone:
         if has_value.any():
             self._ids.append(rows.column(row_id).filter(pa.array(has_value)))
 
-    def are_in(self, rows: Table, row_id: str | None) -> Flags:
+    def are_in(self, rows: Table, row_id: str | None) -> BoolArray:
         """Return flags of the rows that are forgotten, shape (n_rows,)."""
-        found: Flags = self._have_value(rows)
+        found: BoolArray = self._have_value(rows)
         if row_id is not None and row_id in rows.column_names:
             ids = rows.column(row_id)
             for known in self._ids:
@@ -108,27 +107,27 @@ class _Gone:
                 found = found | _valid(index_in(ids, values))
         return found
 
-    def _have_value(self, rows: Table) -> Flags:
-        found: Flags = np.zeros(int(rows.num_rows), np.bool_)
+    def _have_value(self, rows: Table) -> BoolArray:
+        found: BoolArray = np.zeros(int(rows.num_rows), np.bool_)
         for one in self._forgotten:
             if one.column in rows.column_names and rows.num_rows:
                 found = found | has_value(rows.column(one.column), one.column, one.values)
         return found
 
 
-def has_value(column: Any, name: str, values: Table) -> Flags:
+def has_value(column: Any, name: str, values: Table) -> BoolArray:
     """Return flags of the rows of a column that have one of `values`; null matches null."""
     dtype = dtype_of(values.schema.field(name).type)
     there = key_column(column, name, dtype)
     wanted = key_column(values.column(name), name, dtype).combine_chunks()
     if wanted.null_count:
-        found: Flags = call("is_null", there).to_numpy(zero_copy_only=False)
+        found: BoolArray = call("is_null", there).to_numpy(zero_copy_only=False)
         return found
     return _valid(index_in(there, wanted))
 
 
-def _valid(places: Any) -> Flags:
-    found: Flags = call("is_valid", places).to_numpy(zero_copy_only=False)
+def _valid(places: Any) -> BoolArray:
+    found: BoolArray = call("is_valid", places).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -136,7 +135,9 @@ def _plans(artifacts: Mapping[str, bytes]) -> dict[str, Fitted]:
     return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
 
 
-def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewritten | None:
+def _rewritten(
+    follower: Follower, key: bytes, past: SealedChanges, gone: _ForgottenRows
+) -> RewrittenSegment | None:
     """Return the content of a segment without its forgotten rows; None if it never had any."""
     begin = follower.head.base
     artifacts = follower.plans_at(begin)
@@ -148,7 +149,7 @@ def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewri
             left, follower.settings, artifacts_of(plans), WITHOUT
         )
         links = Links(links.previous, made.digest, made.noted())
-    again = begun(key, past.link_of(past.first), plans, follower.settings, left)
+    again = begin_replay(key, past.link_of(past.first), plans, follower.settings, left)
     entries, is_any = list[WrittenEntry](), is_other
     for written in follower.each(begin):
         one = _entry_without(written, row_id, gone)
@@ -164,15 +165,15 @@ def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewri
         entries.append(one)
     if not is_any:
         return None
-    return Rewritten(left, follower.settings, artifacts, links, entries)
+    return RewrittenSegment(left, follower.settings, artifacts, links, entries)
 
 
-def with_plans(before: Again, plans: Mapping[str, Fitted]) -> Again:
+def with_plans(before: ReplayedState, plans: Mapping[str, Fitted]) -> ReplayedState:
     """Return the state of a replay with other plans; the next step must be a new whole state."""
     return replace(before, plans=plans, artifacts=artifacts_of(plans))
 
 
-def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bool]:
+def _base_without(base: Base, row_id: str | None, gone: _ForgottenRows) -> tuple[Base, bool]:
     """Return a base without forgotten rows, and whether it had forgotten rows."""
     if base.rows is None:
         return base, False
@@ -182,7 +183,7 @@ def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bo
     return replace(base, rows=base.rows.filter(pa.array(~goes))), True
 
 
-def _entry_without(written: WrittenEntry, row_id: str | None, gone: _Gone) -> WrittenEntry:
+def _entry_without(written: WrittenEntry, row_id: str | None, gone: _ForgottenRows) -> WrittenEntry:
     """Return a change without forgotten rows; the same object if it has none."""
     change, applied = written.entry.change, written.entry.applied
     match change.kind:

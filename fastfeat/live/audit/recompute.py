@@ -17,12 +17,12 @@ from fastfeat.errors import FastfeatError, StateError
 from fastfeat.execute.fitted import Fitted
 from fastfeat.live.audit.chain import (
     FEATURES,
-    Artifacts,
+    ArtifactDigests,
     Chain,
     Link,
     answered_tables,
     artifacts_of,
-    differing_texts,
+    find_differing_fields,
     link_of,
 )
 from fastfeat.live.audit.digests import Digest, names_of
@@ -31,14 +31,14 @@ from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.state.changes import (
     WITHOUT_ROWS,
     Base,
-    Change,
     ChangeResults,
     Entry,
     Settings,
+    StateChange,
 )
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
-Plans = Mapping[str, Fitted]
+ReplayPlans = Mapping[str, Fitted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Difference:
     """
 
     segment: int | None
-    change: Change | None
+    change: StateChange | None
     row: int | None
     column: str | None
     what: str
@@ -85,13 +85,13 @@ class Difference:
         return f"{', '.join(places)}: {self.what}" if places else self.what
 
 
-class Differs(Exception):
+class ReplayMismatch(Exception):
     """Raised by a replay at the first difference, which is in the attribute `difference`."""
 
     def __init__(
         self,
         segment: int | None,
-        change: Change | None,
+        change: StateChange | None,
         what: str,
         place: tuple[int | None, str | None] = (None, None),
     ) -> None:
@@ -99,9 +99,9 @@ class Differs(Exception):
         self.difference = Difference(segment, change, *place, what)
 
     @staticmethod
-    def of(difference: Difference) -> Differs:
+    def of(difference: Difference) -> ReplayMismatch:
         """Return the exception for a known difference."""
-        found = Differs(None, None, difference.what)
+        found = ReplayMismatch(None, None, difference.what)
         found.difference = difference
         return found
 
@@ -110,7 +110,7 @@ class _Refused(Exception):
     """Raised when a change is only checked, to stop it before it changes the state."""
 
 
-class _Entries:
+class _EntryCollector:
     """Stands in for a journal during a replay: collects results instead of writing a file."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class _Entries:
 
 
 @dataclass(slots=True)
-class Again:
+class ReplayedState:
     """A state in which recorded changes are applied again, with the audit chain up to there.
 
     Args:
@@ -161,17 +161,17 @@ class Again:
     """
 
     chain: Chain
-    plans: Plans
-    artifacts: Artifacts
-    state: State
-    taken: _Entries
+    plans: ReplayPlans
+    artifacts: ArtifactDigests
+    state: LiveState
+    taken: _EntryCollector
     n_changes: int = 0
     n_rows: int = 0
 
     def replay(self, written: WrittenEntry) -> ChangeResults:
         """Apply a change again, compare it with its record, and return its results.
 
-        Raises `Differs` at the first difference.
+        Raises `ReplayMismatch` at the first difference.
         """
         link, entry = self._link(written), written.entry
         applied = entry.applied if written.plans else self._applied(written, link)
@@ -191,7 +191,7 @@ class Again:
             applied = entry.applied if written.plans else self._applied(written, link)
             self._check_answer(written.seq, link, Entry(entry.change, applied))
             self._check_written(written, applied)
-        except Differs:
+        except ReplayMismatch:
             return False
         finally:
             self.taken.refuses = False
@@ -209,22 +209,24 @@ class Again:
     def _link(self, written: WrittenEntry) -> Link:
         """Return the recorded link of a change, after comparing its predecessor, plans and rows.
 
-        Raises `Differs` if one does not match.
+        Raises `ReplayMismatch` if one does not match.
         """
         change, seq = written.entry.change, written.seq
         try:
             link = link_of(written.link, written.digests)
         except StateError as error:
-            raise Differs(seq, change, str(error)) from None
+            raise ReplayMismatch(seq, change, str(error)) from None
         if link.before != self.chain.head:
-            raise Differs(seq, change, _misplaced(self.chain, link))
+            raise ReplayMismatch(seq, change, _misplaced(self.chain, link))
         asked = self.chain.asked(change, self.artifacts)
-        if "artifact" in differing_texts(link, asked):
-            raise Differs(seq, change, "it was answered by another artifact")
+        if "artifact" in find_differing_fields(link, asked):
+            raise ReplayMismatch(seq, change, "it was answered by a different plan artifact")
         if link.inputs != asked.inputs:
             names = [name for _, name in names_of({"": change.rows})]
-            place = place_of(self.chain, link.inputs, asked.inputs, "inputs", names)
-            raise Differs(seq, change, "the rows that came in are others than those noted", place)
+            place = locate_difference(self.chain, link.inputs, asked.inputs, "inputs", names)
+            raise ReplayMismatch(
+                seq, change, "the incoming rows differ from the recorded rows", place
+            )
         return link
 
     def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
@@ -235,38 +237,42 @@ class Again:
         except _Refused:
             pass
         except FastfeatError as error:
-            what = f"it cannot be done again: {error}"
-            raise Differs(written.seq, written.entry.change, what) from None
+            what = f"it cannot be applied again: {error}"
+            raise ReplayMismatch(written.seq, written.entry.change, what) from None
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
-        """Raise `Differs` if the computed results or the fields of a change do not fit its link."""
+        """Raise `ReplayMismatch` if computed results or a change's fields do not fit its link."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
-            place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
-            raise Differs(seq, change, "the features are others than those noted", place)
+            place = locate_difference(self.chain, link.outputs, found.outputs, "outputs", names)
+            raise ReplayMismatch(
+                seq, change, "the features differ from the recorded features", place
+            )
         if link.stored != found.stored:
             flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
             n_rows = min(map(len, flags))
             rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
             place = (int(rows[0]) if len(rows) else None, None)
-            raise Differs(seq, change, "other rows were put into the log than those noted", place)
-        differ = differing_texts(link, found)
+            raise ReplayMismatch(
+                seq, change, "the rows added to the log differ from the record", place
+            )
+        differ = find_differing_fields(link, found)
         if differ:
-            raise Differs(seq, change, f"its {differ[0]} is another than noted")
+            raise ReplayMismatch(seq, change, f"its {differ[0]} differs from the record")
         if link.digest != found.digest:
-            raise Differs(seq, change, "its link is another than follows from it")
+            raise ReplayMismatch(seq, change, "its link does not match its content")
 
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
-        """Raise `Differs` if the results that the file stores are not the computed ones.
+        """Raise `ReplayMismatch` if the results that the file stores are not the computed ones.
 
         These results are the flags of rows that the state took, and the window results: opening the
         file reads both.
         """
         noted, change = written.entry.applied, written.entry.change
         if written.altered:
-            raise Differs(written.seq, change, written.altered)
+            raise ReplayMismatch(written.seq, change, written.altered)
         is_same = np.array_equal(noted.stored, applied.stored)
         if is_same and (noted.kept or applied.kept):
             tables = [answered_tables(replace(one, features={})) for one in (noted, applied)]
@@ -274,33 +280,35 @@ class Again:
             first, second = (self.chain.digest(one, n_rows, "outputs") for one in tables)
             is_same = first == second
         if not is_same:
-            what = "what stands in the file beside its rows is other than what it gave"
-            raise Differs(written.seq, change, what)
+            what = "the results stored with its rows differ from the computed results"
+            raise ReplayMismatch(written.seq, change, what)
 
 
-def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
+def begin_replay(
+    key: bytes, head: bytes, plans: ReplayPlans, settings: Settings, base: Base
+) -> ReplayedState:
     """Return a state in which recorded changes can be applied again.
 
     `base` is its content at the beginning; `head` is the hash that precedes the first change.
     """
-    taken = _Entries()
-    state = State(lower(plans), settings, base, taken)
+    taken = _EntryCollector()
+    state = LiveState(lower(plans), settings, base, taken)
     state.sweeps = False  # a sweep is a recorded change
     state.takes_few = False  # the general path checks the fast one
-    return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
+    return ReplayedState(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 
 def _misplaced(chain: Chain, link: Link) -> str:
     """Return the reason why a link does not follow the one before it, as text."""
     if link.digest == chain.head:
-        return "it stands there twice"
+        return "it is recorded twice"
     return (
-        "its link was not made after the one before it: a change is missing, stands elsewhere, or "
-        "was made anew"
+        "its link does not follow from the link before it: a change is missing, was moved, or was "
+        "rewritten"
     )
 
 
-def place_of(
+def locate_difference(
     chain: Chain, noted: Digest, found: Digest, what: str, names: list[str]
 ) -> tuple[int | None, str | None]:
     """Return the row index and the column name of the first difference between two digests.
@@ -319,7 +327,7 @@ def _shown(label: str, name: str) -> str:
     return f"{plan}.{name}" if plan else name
 
 
-def _change_text(change: Change) -> str:
+def _change_text(change: StateChange) -> str:
     """Return kind, name, source and time of a change as text, for messages."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""

@@ -20,23 +20,23 @@ from fastfeat.live.audit.chain import (
     artifacts_of,
 )
 from fastfeat.live.audit.recompute import (
-    Again,
-    Plans,
+    ReplayedState,
+    ReplayPlans,
 )
 from fastfeat.live.audit.replay_report import Replay
 from fastfeat.live.audit.replay_walk import PlansOf, Walk
-from fastfeat.live.audit.served_features import finish, served_plan, writing_served
+from fastfeat.live.audit.served_features import finish_served_file, open_served_writer, served_plan
 from fastfeat.live.file.follower import Follower
 from fastfeat.live.file.state_file import path_of
-from fastfeat.live.file.write_lock import noted_commit
-from fastfeat.live.state.changes import Change, ChangeResults
+from fastfeat.live.file.write_lock import read_last_commit
+from fastfeat.live.state.changes import ChangeResults, StateChange
 
-Artifact = Fitted | Plans | str | os.PathLike[str]
+ReplayArtifact = Fitted | ReplayPlans | str | os.PathLike[str]
 
 
 def replay_state(
     path: str | os.PathLike[str],
-    artifact: Artifact | None = None,
+    artifact: ReplayArtifact | None = None,
     *,
     head: bytes | str | None = None,
     to: str | os.PathLike[str] | None = None,
@@ -56,16 +56,16 @@ def replay_state(
     for option, value in (("plan", plan), ("outcomes", outcomes), ("partial", partial or None)):
         if to is None and value is not None:
             raise InvalidPlan(
-                f"{option}= is of the features that were served, and there is no to=. Name their "
-                "file: to='served.parquet'"
+                f"{option}= applies only to the file of served features, but to= is missing. Name "
+                "the file: to='served.parquet'"
             )
-    committed = noted_commit(path_of(path))
-    with closing(Follower(path, checked=False)) as follower, follower.holding():
+    committed = read_last_commit(path_of(path))
+    with closing(Follower(path, checked=False)) as follower, follower.pin_commit():
         key = follower.key
         if not key:
             raise StateError(
-                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
-                "noted of its rows can be compared any more"
+                f"{path}: the state has no audit key, or the key was deleted, so its changes "
+                "cannot be checked"
             )
         walk = Walk(follower, key, _plans_reader(follower, artifact), noted, committed)
         walk.archive = None if archive is None else Path(archive)
@@ -73,10 +73,10 @@ def replay_state(
             return walk.report()
         plans = walk.plans_of(follower.plans)
         name = served_plan(plans, plan)
-        with writing_served(to, plans[name], name) as one:
+        with open_served_writer(to, plans[name], name) as one:
             artifact_of = artifacts_of(plans)[name]
 
-            def take(change: Change, applied: ChangeResults, again: Again) -> None:
+            def take(change: StateChange, applied: ChangeResults, again: ReplayedState) -> None:
                 if change.kind != "process" or again.artifacts.get(name) == artifact_of:
                     one.take(change, applied)
                 else:
@@ -88,10 +88,12 @@ def replay_state(
                 return report
             if not (partial or report.is_whole):
                 return replace(report, is_withheld=True)
-            return replace(report, served=finish(one, to, outcomes, walk.again.state.tables))
+            return replace(
+                report, served=finish_served_file(one, to, outcomes, walk.again.state.tables)
+            )
 
 
-def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
+def _plans_reader(follower: Follower, artifact: ReplayArtifact | None) -> PlansOf:
     """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
     If the user passed an artifact, its plans replace the last plans of the file.
@@ -99,7 +101,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
 
-    def plans_of(artifacts: Mapping[str, bytes]) -> Plans:
+    def plans_of(artifacts: Mapping[str, bytes]) -> ReplayPlans:
         if passed is not None and dict(artifacts) == dict(last):
             return passed
         return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
@@ -107,7 +109,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     return plans_of
 
 
-def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
+def _plans_given(artifact: ReplayArtifact, known: Mapping[str, bytes]) -> ReplayPlans:
     """Return the plans that a user passed, under the names that they have in the file."""
     if isinstance(artifact, Mapping):
         named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}
@@ -115,12 +117,14 @@ def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
         (name, *others) = known
         if others:
             raise InvalidPlan(
-                f"artifact=: the state has the plans {shortened(known)}: pass a dict of them"
+                f"artifact=: the state has the plans {shortened(known)}. Pass a dict with an "
+                "artifact for each"
             )
         named = {name: _loaded(artifact)}
     if named.keys() != known.keys():
         raise InvalidPlan(
-            f"artifact=: has the plans {shortened(named)}, and the state {shortened(known)}"
+            f"artifact= has the plans {shortened(named)}, but the state has {shortened(known)}. "
+            "Pass an artifact for each plan of the state"
         )
     return named
 
@@ -141,8 +145,8 @@ def _check_places(path: object, artifact: object) -> None:
         is_path = isinstance(path, str | os.PathLike)
         shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
         raise InvalidPlan(
-            f"artifact={os.fspath(cast('str', artifact))!r} is the file of a state, which comes "
-            f"first. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
+            f"artifact={os.fspath(cast('str', artifact))!r} is a state file, which must be the "
+            f"first argument. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
         )
 
 
@@ -170,6 +174,7 @@ def _head_given(head: bytes | str | None) -> bytes | None:
         found = b""
     if len(found) != N_BYTES:
         raise StateError(
-            f"head={head!r}: a link has {N_BYTES} bytes, or {2 * N_BYTES} hexadecimal digits"
+            f"head={head!r} is not an audit link, which has {N_BYTES} bytes or {2 * N_BYTES} "
+            "hexadecimal digits"
         )
     return found

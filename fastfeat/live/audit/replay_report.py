@@ -16,9 +16,9 @@ from fastfeat.live.audit.recompute import (
 )
 from fastfeat.live.audit.served_features import ServedCounts
 
-Noted = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
+LinkVerdict = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
 """The possible verdicts on a hash that a user noted elsewhere, and passed as `head=`."""
-VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
+VERIFIED, KNOWN, UNKNOWN = get_args(LinkVerdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,11 @@ class NotCovered:
 
     def __str__(self) -> str:
         """Return the numbers and the time as text."""
-        rows = "rows that were not counted" if self.n_rows is None else counted(self.n_rows, "row")
+        rows = "an unknown number of rows"
+        if self.n_rows is not None:
+            rows = counted(self.n_rows, "row")
         since = "" if self.since_ns is None else f" since {moment_text(self.since_ns)}"
-        return f"{counted(self.n_changes, 'change')} of {rows}, no longer recomputable{since}"
+        return f"{counted(self.n_changes, 'change')} with {rows}, no longer recomputable{since}"
 
     def and_also(self, n_changes: int, n_rows: int | None, since_ns: int | None) -> NotCovered:
         """Return a record of these changes together with further ones."""
@@ -78,7 +80,7 @@ class Replay:
     difference: Difference | None
     served: ServedCounts | None = None
     not_covered: NotCovered = NotCovered()
-    noted: Noted | None = None
+    noted: LinkVerdict | None = None
     noted_since_ns: int | None = None
     is_withheld: bool = False
     __setstate__ = pickles.set_fields
@@ -100,8 +102,8 @@ class Replay:
         The caller adds the name of the option that allows this.
         """
         return (
-            f"what was served would lack {self.not_covered}. Nothing was written. To write the "
-            "rows that are there"
+            f"the served features would lack {self.not_covered}. Nothing was written. To write "
+            "the other rows"
         )
 
     @property
@@ -112,15 +114,15 @@ class Replay:
 
     def __repr__(self) -> str:
         """Return one line for the result, and one for each further fact."""
-        done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
+        done = f"{counted(self.n_changes, 'change')} with {counted(self.n_rows, 'row')}"
         if self.difference is None:
-            lines = [f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"]
+            lines = [f"ok   {done}: all bits and links match; the last link is {self.head.hex()}"]
         else:
-            lines = [f"FAIL {self.difference}", f"     {done} before it as they were noted"]
+            lines = [f"FAIL {self.difference}", f"     matched before it: {done}"]
         if not self.is_whole:
             lines.append(f"     not covered: {self.not_covered}")
         if self.noted is not None:
-            lines.append(f"     the link that was noted: {self.noted_text}")
+            lines.append(f"     the noted link: {self.noted_text}")
         if self.served is not None:
             lines.append(f"     served: {self.served}")
         return "\n".join(lines)

@@ -18,36 +18,42 @@ from fastfeat.live.audit.chain import (
     BEGIN,
     Chain,
     artifacts_of,
-    differing_texts,
+    find_differing_fields,
     link_of,
     seal_of,
 )
 from fastfeat.live.audit.forgotten import WITHOUT, seal_of_entry, with_plans
 from fastfeat.live.audit.recompute import (
-    Again,
     Difference,
-    Differs,
-    Plans,
-    begun,
-    place_of,
+    ReplayedState,
+    ReplayMismatch,
+    ReplayPlans,
+    begin_replay,
+    locate_difference,
 )
-from fastfeat.live.audit.replay_report import KNOWN, UNKNOWN, VERIFIED, NotCovered, Noted, Replay
-from fastfeat.live.file.archive import Archived
+from fastfeat.live.audit.replay_report import (
+    KNOWN,
+    UNKNOWN,
+    VERIFIED,
+    LinkVerdict,
+    NotCovered,
+    Replay,
+)
+from fastfeat.live.file.archive import ArchivedSegment
 from fastfeat.live.file.entries import WrittenEntry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import Past
-from fastfeat.live.state.changes import Change, ChangeResults
+from fastfeat.live.file.sealed_changes import SealedChanges
+from fastfeat.live.state.changes import ChangeResults, StateChange
 
-PlansOf = Callable[[Mapping[str, bytes]], Plans]
-Take = Callable[[Change, ChangeResults, Again], None]
+PlansOf = Callable[[Mapping[str, bytes]], ReplayPlans]
+ReplayListener = Callable[[StateChange, ChangeResults, ReplayedState], None]
 """Function that receives each change that matches its record, its results, and the state after."""
 UNKNOWN_LINK = Difference(
     None,
     None,
     None,
     None,
-    "the link that was noted elsewhere is not in the chain: the file was written anew, or another "
-    "was put in its place",
+    "the noted link is not in the chain: the file was rewritten or replaced",
 )
 
 
@@ -76,8 +82,8 @@ class Walk:
     plans_of: PlansOf
     noted: bytes | None
     committed: tuple[int, int] | None
-    take: Take | None = None
-    again: Again | None = None
+    take: ReplayListener | None = None
+    again: ReplayedState | None = None
     not_covered: NotCovered = field(default_factory=NotCovered)
     is_met: bool = False
     archive: Path | None = None
@@ -85,7 +91,7 @@ class Walk:
 
     def report(self) -> Replay:
         """Apply all changes, and return the report."""
-        noted: Noted | None = None
+        noted: LinkVerdict | None = None
         since: int | None = None
         difference: Difference | None = None
         try:
@@ -93,7 +99,7 @@ class Walk:
             self._replay_file(past[-1] if past else None)
             if self.noted is not None:
                 noted, since = self._known(past, self.noted)
-        except Differs as found:
+        except ReplayMismatch as found:
             difference = found.difference
             if difference is UNKNOWN_LINK:
                 noted = UNKNOWN
@@ -101,24 +107,26 @@ class Walk:
         done = (0, 0, BEGIN) if again is None else (again.n_changes, again.n_rows, again.chain.head)
         return Replay(*done, difference, None, self.not_covered, noted, since)
 
-    def _past(self) -> list[Past]:
+    def _past(self) -> list[SealedChanges]:
         """Return the records of all replaced changes, after applying the archived ones again.
 
-        Raises `Differs` if seals or numbers do not match.
+        Raises `ReplayMismatch` if seals or numbers do not match.
         """
         try:
             past, begin = self.follower.past, self.follower.head.base
             archived, folder = self.follower.archived, self.archive or self.follower.archive
         except StateError as error:
-            raise Differs(None, None, str(error)) from None
+            raise ReplayMismatch(None, None, str(error)) from None
         seal, first, before = b"", past[0].first if past else begin, None
         if first:  # an earlier version replaced them, and kept no links
             self.not_covered = self.not_covered.and_also(first, None, None)
         for number, one in enumerate(past, 1):
             seal = seal_of(self.key, seal, one.facts, one.links)
             if one.seal != seal or one.first != first:
-                told = f"the links of the changes {one.first + 1:,} to {one.last:,}, which a whole"
-                raise Differs(None, None, f"{told} state has replaced, are others than those noted")
+                told = f"the links of changes {one.first + 1:,} to {one.last:,}, which a snapshot"
+                raise ReplayMismatch(
+                    None, None, f"{told} has replaced, differ from the recorded links"
+                )
             done = 0, 0
             segment, since = archived.get(number), one.replaced_ns
             if segment is not None:
@@ -133,59 +141,64 @@ class Walk:
             self.since.append(since)
             first, before = one.last, one
         if first != begin:
-            raise Differs(None, None, f"the links of the changes {first + 1:,} to {begin:,} lack")
+            told = f"the links of changes {first + 1:,} to {begin:,} are missing"
+            raise ReplayMismatch(None, None, told)
         return past
 
-    def _check_named(self, segment: Archived, past: Past) -> int:
+    def _check_named(self, segment: ArchivedSegment, past: SealedChanges) -> int:
         """Check the seal of a segment's description; return when it lost changes, 0 for never.
 
         The time is in nanoseconds since 1970.
         """
         if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
-            told = f"what the file names of the segment of the changes {past.first + 1:,} to"
-            raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
+            told = f"the file's entry for the archive segment with changes {past.first + 1:,} to"
+            raise ReplayMismatch(None, None, f"{told} {past.last:,} differs from the record")
         return segment.lost_ns
 
     def _replay_segment(
-        self, path: Path, segment: Archived, past: Past, before: Past | None
-    ) -> Again:
+        self,
+        path: Path,
+        segment: ArchivedSegment,
+        past: SealedChanges,
+        before: SealedChanges | None,
+    ) -> ReplayedState:
         """Apply the changes in one file of the archive again; return the state after them.
 
         `past` is the record of these changes, `before` of the changes before them.
         """
         if not path.exists():
-            raise Differs(
+            raise ReplayMismatch(
                 None,
                 None,
-                f"the segment {path} of the changes {past.first + 1:,} to {past.last:,} is "
-                "missing. Put it back, or say where its folder is: archive=",
+                f"the archive segment {path} with changes {past.first + 1:,} to {past.last:,} is "
+                "missing. Restore it, or name its folder: archive=",
             )
         try:
             follower = Follower(path, checked=False)
         except StateError as error:
-            raise Differs(None, None, str(error)) from None
-        with closing(follower), follower.holding():
+            raise ReplayMismatch(None, None, str(error)) from None
+        with closing(follower), follower.pin_commit():
             if follower.head.digest != segment.digest or follower.head.base != past.first:
-                what = f"the segment {path} is other than the one that the file names"
-                raise Differs(None, None, what)
+                what = f"the archive segment {path} is not the one that the state file names"
+                raise ReplayMismatch(None, None, what)
             self._begin(follower, past.first, before, past)
             last = past.first
             for written in _each(follower, past.first):
                 last = written.seq
                 if written.link != past.link_of(last):
                     change = written.entry.change
-                    raise Differs(last, change, "its link is other than the one that is kept")
+                    raise ReplayMismatch(last, change, "its link differs from the recorded link")
                 if written.digests.startswith(WITHOUT):
                     self._pass_over(written)
                 else:
                     self._replay(written)
             if last != past.last:
-                what = f"the segment {path} ends with change {last:,}, not {past.last:,}"
-                raise Differs(None, None, what)
+                what = f"the archive segment {path} ends with change {last:,}, not {past.last:,}"
+                raise ReplayMismatch(None, None, what)
         assert self.again is not None
         return self.again
 
-    def _replay_file(self, past: Past | None) -> None:
+    def _replay_file(self, past: SealedChanges | None) -> None:
         """Apply the changes in the state file again.
 
         `past` is the record of the changes before its base; None if there is none.
@@ -199,7 +212,11 @@ class Walk:
         _check_end(follower, last, self.committed)
 
     def _begin(
-        self, follower: Follower, base: int, past: Past | None, own: Past | None = None
+        self,
+        follower: Follower,
+        base: int,
+        past: SealedChanges | None,
+        own: SealedChanges | None = None,
     ) -> None:
         """Set `again` to the state that a base stores, after checking the base.
 
@@ -233,22 +250,22 @@ class Walk:
     def _pass_over(self, written: WrittenEntry) -> None:
         """Apply a change that lost forgotten rows, with its recorded results.
 
-        Raises `Differs` if its remaining content does not match its seal.
+        Raises `ReplayMismatch` if its remaining content does not match its seal.
         """
         assert self.again is not None
         if written.digests != seal_of_entry(self.key, written.link, written.entry):
-            what = "what is left of it, without what was forgotten, is other than what was noted"
-            raise Differs(written.seq, written.entry.change, what)
+            what = "its content without the forgotten rows differs from the record"
+            raise ReplayMismatch(written.seq, written.entry.change, what)
         if written.altered:
-            raise Differs(written.seq, written.entry.change, written.altered)
+            raise ReplayMismatch(written.seq, written.entry.change, written.altered)
         if written.plans:
             self.again = with_plans(self.again, self.plans_of(written.plans))
         self.again.pass_over(written)
 
-    def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
+    def _known(self, past: list[SealedChanges], link: bytes) -> tuple[LinkVerdict, int | None]:
         """Return the verdict on the noted hash, and since when its change cannot be applied again.
 
-        Raises `Differs` if no change has this hash.
+        Raises `ReplayMismatch` if no change has this hash.
         """
         if self.is_met:
             return VERIFIED, None
@@ -257,15 +274,15 @@ class Walk:
                 return KNOWN, since
         if not past and link == self.follower.links(self.follower.head.base).previous:
             return KNOWN, None
-        raise Differs.of(UNKNOWN_LINK)
+        raise ReplayMismatch.of(UNKNOWN_LINK)
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
-    """Yield the changes after the base number `base`; raise `Differs` if one cannot be read."""
+    """Yield the changes after base number `base`; raise `ReplayMismatch` if one cannot be read."""
     try:
         yield from follower.each(base)
     except StateError as error:
-        raise Differs(None, None, str(error)) from None
+        raise ReplayMismatch(None, None, str(error)) from None
 
 
 def _at_base(
@@ -275,8 +292,8 @@ def _at_base(
     plans_of: PlansOf,
     last: bytes | None,
     seal: bytes,
-    before: Again | None,
-) -> Again:
+    before: ReplayedState | None,
+) -> ReplayedState:
     """Return the state that a base stores, after comparing the base with its record.
 
     Args:
@@ -294,47 +311,47 @@ def _at_base(
         plans = plans_of(follower.plans_at(seq))
         link = link_of(links.link, links.digests)
     except StateError as error:
-        raise Differs(seq, None, f"the whole state: {error}") from None
+        raise ReplayMismatch(seq, None, f"the snapshot cannot be used: {error}") from None
     if last is not None and link.before != last:
-        raise Differs(seq, None, "the whole state does not follow from the changes before it")
+        raise ReplayMismatch(seq, None, "the snapshot does not follow from the changes before it")
     chain = Chain(key, link.before)
     found = chain.base(base, follower.settings, artifacts_of(plans), seal)
-    if "artifact" in differing_texts(link, found):
-        raise Differs(seq, None, "the whole state: it is one of another artifact")
+    if "artifact" in find_differing_fields(link, found):
+        raise ReplayMismatch(seq, None, "the snapshot belongs to a different plan artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)
-        place = place_of(chain, link.inputs, found.inputs, "inputs", names)
-        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
+        place = locate_difference(chain, link.inputs, found.inputs, "inputs", names)
+        raise ReplayMismatch(seq, None, "the rows of the snapshot differ from the record", place)
     if link.digest != found.digest:
-        what = "the whole state: its tables, offsets or settings are others than those noted"
-        raise Differs(seq, None, what)
+        what = "the tables, offsets or settings of the snapshot differ from the record"
+        raise ReplayMismatch(seq, None, what)
     try:
         follower.check_base(seq)
     except StateError as error:
-        raise Differs(seq, None, f"the whole state: {error}") from None
-    again = begun(key, link.digest, plans, follower.settings, base)
+        raise ReplayMismatch(seq, None, f"the snapshot cannot be used: {error}") from None
+    again = begin_replay(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
     return again
 
 
 def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
-    """Raise `Differs` if changes are missing at the end, or the file could not be opened.
+    """Raise `ReplayMismatch` if changes are missing at the end, or the file could not be opened.
 
     `last` is the number of the last applied change. `committed` has the numbers of the last
     committed change and its base from the lock file, or is None.
     """
     head = follower.head
     if last < head.seq:
-        what = f"the last {counted(head.seq - last, 'change')} of {head.seq:,} are missing"
-        raise Differs(None, None, what)
+        what = f"missing at the end: {counted(head.seq - last, 'change')} of {head.seq:,}"
+        raise ReplayMismatch(None, None, what)
     if committed is not None and committed > (head.seq, head.base):
         what = (
-            f"it ends with change {head.seq:,}, and {committed[0]:,} were committed: its "
-            "write-ahead log is missing or damaged, or this is an older copy"
+            f"the file ends with change {head.seq:,}, but change {committed[0]:,} was committed: "
+            "its write-ahead log is missing or damaged, or the file is an older copy"
         )
-        raise Differs(None, None, what)
+        raise ReplayMismatch(None, None, what)
     try:
         follower.check_opening()
     except StateError as error:
-        raise Differs(None, None, str(error)) from None
+        raise ReplayMismatch(None, None, str(error)) from None

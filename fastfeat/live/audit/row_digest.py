@@ -86,7 +86,7 @@ def digest_of_row(
     of_row, columns = 0, list[int]()
     for label in sorted(tables):
         layout = _layout(tables[label].schema, label, secret)
-        word, own = _told_to(made, tables[label].values, layout)
+        word, own = _feed_row(made, tables[label].values, layout)
         of_row += word
         columns += own
     whole = made.digest()
@@ -133,7 +133,7 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
     )
 
 
-def _told_to(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int, list[int]]:
+def _feed_row(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int, list[int]]:
     """Feed a row to the HMAC `made`; return the row's hash, and one hash per column, by name.
 
     They are sums that may exceed 64 bits; only the low 64 bits count.
@@ -160,7 +160,7 @@ def _told_to(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int,
         made.update(b"nothing")
     of_row = sum(word * key for word, (_, _, key) in zip(folded, layout.words, strict=True))
     for place, keys in layout.texts:
-        word = _text_told_to(made, values[place], keys)
+        word = _feed_text(made, values[place], keys)
         of_row += word
         folded.append(word)
     return of_row, [folded[k] for k in layout.order]
@@ -182,7 +182,7 @@ def _packed(flags: Sequence[bool]) -> bytes:
     return bits.to_bytes(n_bytes, "big")
 
 
-def _text_told_to(made: Any, value: str | bytes | None, keys: Sequence[int]) -> int:
+def _feed_text(made: Any, value: str | bytes | None, keys: Sequence[int]) -> int:
     """Feed a text to the HMAC `made`; return its word."""
     made.update((1).to_bytes(8, "little") + (b"\x00" if value is None else b"\x80"))
     if value is None:

@@ -23,13 +23,13 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
-from fastfeat.io.sinks.atomic import replacing
+from fastfeat.io.sinks.atomic import replace_file
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.learn.labels import label_of
-from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.live.state.changes import ChangeResults, StateChange, StoredRow
+from fastfeat.plan.declare.source_columns import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
 """Names of columns beside the features: source and offset of the row, and time of the answer."""
@@ -64,11 +64,11 @@ class ServedCounts:
         if self.n_without_label is not None:
             parts.append(f"{self.n_without_label:,} without a label yet")
         if self.n_left_out:
-            parts.append(f"{self.n_left_out:,} left out that came again or were dropped")
+            parts.append(f"{self.n_left_out:,} left out as repeated or dropped")
         if self.n_of_others:
-            parts.append(f"{self.n_of_others:,} left out that another version of the plan answered")
+            parts.append(f"{self.n_of_others:,} left out as answered by another plan version")
         if self.n_late:
-            parts.append(f"{counted(self.n_late, 'outcome')} came late: answers before do not see")
+            parts.append(f"{counted(self.n_late, 'outcome')} came too late for earlier answers")
         return ", ".join(parts) + (f". {self.note}" if self.note else "")
 
 
@@ -100,7 +100,7 @@ class ServedWriter:
     n_late: int = 0
     n_of_others: int = 0
 
-    def take(self, change: Change, applied: ChangeResults) -> None:
+    def take(self, change: StateChange, applied: ChangeResults) -> None:
         """Write the features of a replayed change, or note its outcomes."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
@@ -114,7 +114,7 @@ class ServedWriter:
             case _:
                 pass
 
-    def _take_rows(self, change: Change, applied: ChangeResults) -> None:
+    def _take_rows(self, change: StateChange, applied: ChangeResults) -> None:
         stored = applied.stored
         rows, n_stored = change.rows.filter(pa.array(stored)), int(stored.sum())
         if self.fitted.declaration.label_nodes:
@@ -142,7 +142,7 @@ class ServedWriter:
         names = [label] if isinstance(label, str) else self.fitted.declaration.label_columns
         return [name for name in names if name not in self._ids]
 
-    def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
+    def _beside(self, change: StateChange, at: Any, rows: Table, features: Table) -> Table:
         """Return a table of the columns that identify rows, followed by the features.
 
         If a feature has the name of such a column, only the feature is returned. `at` has the index
@@ -183,16 +183,18 @@ class ServedWriter:
         rows = pa.concat_tables(self.labelled, promote_options="permissive")
         if given is not None:
             if plan.row_id is None:
-                raise InvalidPlan("outcomes= are told by the id of their row: Plan(row_id='id')")
+                raise InvalidPlan("outcomes= needs row ids. Name their column: Plan(row_id='id')")
             self.outcomes.append(read_columns(given, [plan.row_id], self._label_columns))
         for name in self._label_columns:
             rows = self._with_outcomes(rows, name)
         lacking = [name for name in self._label_columns if name not in rows.column_names]
         if lacking:
             join = (
-                "outcomes= gives it" if self._ids else "Plan(row_id='id') lets outcomes be joined"
+                "Pass outcomes= with these columns"
+                if self._ids
+                else "Outcomes can be joined with Plan(row_id='id')"
             )
-            told = f"No label: the state has no {shortened(lacking)}, which no window reads: {join}"
+            told = f"No label: no window reads {shortened(lacking)}, so the state lacks it. {join}"
             return None, told
         values = label_of(self.fitted, CallRows(rows, tables=tables or None))
         places = np.concatenate([*self.places, np.zeros(0, np.int64)])
@@ -233,13 +235,13 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
     if name is None and len(plans) == 1:
         return next(iter(plans))
     if name is None or name not in plans:
-        told = "plan= is missing" if name is None else f"plan={name!r} is none"
-        raise InvalidPlan(f"{told}: the state has the plans {shortened(plans)}")
+        told = "plan= is missing" if name is None else f"there is no plan={name!r}"
+        raise InvalidPlan(f"{told}. Pass the name of a plan of the state: {shortened(plans)}")
     return name
 
 
 @contextmanager
-def writing_served(
+def open_served_writer(
     path: str | os.PathLike[str], fitted: Fitted, name: str
 ) -> Generator[ServedWriter]:
     """Yield a `ServedWriter` for a `with` block; its temporary file is removed at the end.
@@ -248,7 +250,7 @@ def writing_served(
     """
     target = Path(path)
     if SUFFIXES.get(target.suffix.lower()) != "parquet":
-        raise InvalidData(f"to={str(path)!r}: what was served is written as Parquet: name.parquet")
+        raise InvalidData(f"to={str(path)!r}: the name must end in .parquet")
     beside = target.with_name(f".{os.urandom(8).hex()}.partial")
     one = ServedWriter(fitted, name, beside)
     try:
@@ -259,7 +261,7 @@ def writing_served(
         beside.unlink(missing_ok=True)
 
 
-def finish(
+def finish_served_file(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> ServedCounts:
     """Write the final file with features and labels, whole or not at all; return its counts.
@@ -271,7 +273,7 @@ def finish(
         write_table(one.fitted.schema.empty_table(), path)
         return ServedCounts(0, one.n_left_out, None, one.n_late, note, one.n_of_others)
     one.writer.close()
-    with replacing(Path(path)) as partial:
+    with replace_file(Path(path)) as partial:
         _copy(one.path, partial, label)
     n_without = None if label is None else label.column(0).null_count
     return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note, one.n_of_others)

@@ -25,7 +25,7 @@ from typing import Any, cast
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table
 from fastfeat.live.file.entries import Links, WrittenEntry, table_of
-from fastfeat.live.file.past import Past
+from fastfeat.live.file.sealed_changes import SealedChanges
 from fastfeat.live.state.changes import Base, Settings
 
 SUFFIX = ".segment"
@@ -37,7 +37,7 @@ def at(point: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Archiving:
+class ArchiveSettings:
     """The folder in which a state keeps its segments, and the time for which it keeps them.
 
     Args:
@@ -55,7 +55,7 @@ class Archiving:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedSegment:
     """A segment, as the state file describes it.
 
     Args:
@@ -88,12 +88,12 @@ class ArchiveChange:
         others: Number of a past to its changed segment: rewritten, or dropped because of its age.
     """
 
-    new: Archived | None = None
-    others: Mapping[int, Archived] = field(default_factory=dict[int, Archived])
+    new: ArchivedSegment | None = None
+    others: Mapping[int, ArchivedSegment] = field(default_factory=dict[int, ArchivedSegment])
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
+class RewrittenSegment:
     """The content of a segment after forgotten rows were removed from it.
 
     Args:
@@ -112,7 +112,7 @@ class Rewritten:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ForgottenValues:
     """A column and values in it: all rows with one of these values were forgotten.
 
     Args:
@@ -124,7 +124,7 @@ class Forgotten:
     values: Table
 
 
-def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
+def read_archiving(connection: sqlite3.Connection) -> ArchiveSettings | None:
     """Return the archive settings in a state file; None if the state has no archive."""
     if not _has_archive(connection):
         return None
@@ -132,17 +132,17 @@ def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
     if found is None:
         return None
     if [type(value) for value in found] != [str, int]:
-        raise StateError("it is altered: a value in it has another type than was written")
-    return Archiving(*found)
+        raise StateError("the file was altered: one of its values has the wrong type")
+    return ArchiveSettings(*found)
 
 
-def put_archiving(connection: sqlite3.Connection, archiving: Archiving) -> None:
+def put_archiving(connection: sqlite3.Connection, archiving: ArchiveSettings) -> None:
     """Write the archive settings into a state file."""
     values = (archiving.folder, archiving.keep_ns)
     connection.execute("INSERT OR REPLACE INTO archive VALUES (1, ?, ?)", values)
 
 
-def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
+def read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedSegment]:
     """Return a dict of the number of a past, counted from 1, to its segment in the archive."""
     if not _has_archive(connection):
         return {}
@@ -150,23 +150,23 @@ def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
     return {past: _archived(facts, seal) for past, facts, seal in found}
 
 
-def put_archived(connection: sqlite3.Connection, segments: Mapping[int, Archived]) -> None:
+def put_archived(connection: sqlite3.Connection, segments: Mapping[int, ArchivedSegment]) -> None:
     """Write descriptions of segments into a state file, by number of their past."""
     for past, one in segments.items():
         values = (past, one.facts, one.seal)
         connection.execute("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", values)
 
 
-def read_forgotten(connection: sqlite3.Connection, base: int) -> list[Forgotten]:
+def read_forgotten(connection: sqlite3.Connection, base: int) -> list[ForgottenValues]:
     """Return the forgotten values that are recorded in the changes after the base number `base`."""
     query = "SELECT head, rows FROM segments WHERE seq > ? AND kind = 'forget' ORDER BY seq"
     return [
-        Forgotten(json.loads(head)["name"], table_of(rows))
+        ForgottenValues(json.loads(head)["name"], table_of(rows))
         for head, rows in connection.execute(query, (base,))
     ]
 
 
-def new_name(state: Path, owner: str, past: Past) -> str:
+def new_name(state: Path, owner: str, past: SealedChanges) -> str:
     """Return a new file name for the segment of a past, with a random part.
 
     `owner` tells the segments of this state from others in the same folder.
@@ -175,7 +175,7 @@ def new_name(state: Path, owner: str, past: Past) -> str:
     return f"{state.name}.{owner}.{changes}.{os.urandom(4).hex()}{SUFFIX}"
 
 
-def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
+def remove_unnamed_segments(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
     """Remove a state's segments except the files in `named`, also half-written ones.
 
     Return whether all of them are gone.
@@ -209,13 +209,13 @@ def _has_archive(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] > 1)
 
 
-def _archived(facts: Any, seal: Any) -> Archived:
+def _archived(facts: Any, seal: Any) -> ArchivedSegment:
     try:
         file, digest, sealed_ns, lost_ns = cast("list[Any]", json.loads(facts))
         if [type(one) for one in (file, sealed_ns, lost_ns, seal)] != [str, int, int, bytes]:
             raise ValueError
         if Path(file).name != file:
             raise ValueError
-        return Archived(file, bytes.fromhex(digest), sealed_ns, lost_ns, seal)
+        return ArchivedSegment(file, bytes.fromhex(digest), sealed_ns, lost_ns, seal)
     except (ValueError, TypeError):
-        raise StateError("it is altered: what it names of its archive is not whole") from None
+        raise StateError("the file was altered: its entry of an archived file is invalid") from None

@@ -18,9 +18,16 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Kind, Settings
+from fastfeat.live.state.changes import (
+    Base,
+    ChangeKind,
+    ChangeResults,
+    Entry,
+    Settings,
+    StateChange,
+)
 
-KINDS = frozenset(get_args(Kind))
+KINDS = frozenset(get_args(ChangeKind))
 ROWS_A_PART = 1 << 20
 """Number of rows per part of a base: SQLite holds at most a billion bytes per value."""
 _FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
@@ -83,7 +90,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class EntryRecord:
     """An entry as a row of the table `segments`; not a segment of the archive.
 
     Args:
@@ -116,7 +123,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BasePart:
     """Some rows of a base, or one of its tables, as a row of the file.
 
     Args:
@@ -131,7 +138,7 @@ class Part:
     content: bytes
 
 
-def segment_of(written: WrittenEntry) -> Segment:
+def encode_entry(written: WrittenEntry) -> EntryRecord:
     """Return an entry as a row of the table `segments`.
 
     Raises `StateError` if Arrow IPC does not support a column's type.
@@ -148,7 +155,7 @@ def segment_of(written: WrittenEntry) -> Segment:
             "plans": digests_of_plans(written.plans),
         }
     )
-    return Segment(
+    return EntryRecord(
         change.kind,
         change.source,
         int(change.end),
@@ -161,8 +168,8 @@ def segment_of(written: WrittenEntry) -> Segment:
     )
 
 
-def written_of(
-    segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
+def decode_entry(
+    segment: EntryRecord, seq: int, plans: Mapping[str, bytes], altered: str = ""
 ) -> WrittenEntry:
     """Return the entry that a row of the table `segments` holds.
 
@@ -171,11 +178,14 @@ def written_of(
     version of fastfeat.
     """
     if segment.kind not in KINDS:
-        raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
+        raise StateError(
+            f"entry {seq} of the state has the kind {segment.kind!r}, which this version of "
+            "fastfeat does not know. Update fastfeat"
+        )
     try:
         head = json.loads(segment.head)
-        change = Change(
-            cast("Kind", segment.kind),
+        change = StateChange(
+            cast("ChangeKind", segment.kind),
             table_of(segment.rows),
             head["name"],
             segment.source,
@@ -190,14 +200,14 @@ def written_of(
         kept = table_of(segment.kept) if segment.kept else None
         counts = dict(head["counts"])
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise StateError(f"its entry {seq} cannot be read: {error}") from None
+        raise StateError(f"entry {seq} of the state cannot be read: {error}") from None
     columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     arrays = {name: column.combine_chunks() for name, column in columns.items()}
     entry = Entry(change, ChangeResults({}, bits, arrays, counts))
     return WrittenEntry(seq, entry, segment.link, segment.digests, plans, altered)
 
 
-def plans_named(head: bytes) -> dict[str, str]:
+def decode_plan_digests(head: bytes) -> dict[str, str]:
     """Return a dict of plan name to the artifact's hex SHA-256, from the JSON head of an entry.
 
     Raises `StateError` if the head is altered.
@@ -206,7 +216,7 @@ def plans_named(head: bytes) -> dict[str, str]:
         named = json.loads(head)["plans"]
         return {name: bytes.fromhex(digest).hex() for name, digest in named.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise StateError("it is altered: an entry names no plans") from None
+        raise StateError("the file was altered: the plans of an entry cannot be read") from None
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
@@ -214,7 +224,7 @@ def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 
-def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
+def digest_of_segment(before: bytes, seq: int, segment: EntryRecord) -> bytes:
     """Return the running SHA-256 over the base and all entries up to this one.
 
     `before` is that digest up to the entry before it.
@@ -224,17 +234,17 @@ def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
     return _digest(before, b"%d" % seq, *fields, *blobs)
 
 
-def parts_of(base: Base) -> Iterator[Part]:
+def split_base(base: Base) -> Iterator[BasePart]:
     """Yield the parts of a base: chunks of its rows, then its lookup tables."""
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
-            yield Part("rows", "", table_bytes(rows, OF_BASES))
+            yield BasePart("rows", "", table_bytes(rows, OF_BASES))
     for name, table in base.tables.items():
-        yield Part("table", name, table_bytes(_without_unused(table), OF_BASES))
+        yield BasePart("table", name, table_bytes(_without_unused(table), OF_BASES))
 
 
-def head_of_base(
+def encode_base_head(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
     """Return the head of a base as JSON: everything except its rows and tables.
@@ -254,22 +264,24 @@ def head_of_base(
     return _json(dict(zip(_OF_BASE, values, strict=True)))
 
 
-def base_of(head: bytes, parts: Sequence[Part]) -> Base:
+def decode_base(head: bytes, parts: Sequence[BasePart]) -> Base:
     """Return a base from its JSON head and its parts; raise `StateError` if they do not match."""
     try:
         given = json.loads(head)
         has_rows, names = given["has_rows"], given["tables"]
         offsets, swept = given["offsets"], given["swept"]
     except (ValueError, KeyError, TypeError):
-        raise StateError("it is altered: the head of its base cannot be read") from None
+        raise StateError("the file was altered: its snapshot cannot be read") from None
     pieces = [table_of(part.content) for part in parts if part.kind == "rows"]
     tables = {part.name: table_of(part.content) for part in parts if part.kind == "table"}
     if bool(pieces) != has_rows or list(tables) != names:
-        raise StateError("it is altered: the parts of its base do not fit together")
+        raise StateError("the file was altered: its snapshot has parts that do not fit together")
     try:
         rows = pa.concat_tables(pieces) if pieces else None
     except pa.ArrowException as error:
-        raise StateError(f"the parts of its base do not fit together: {error}") from None
+        raise StateError(
+            f"the file was altered: its snapshot has parts that do not fit together: {error}"
+        ) from None
     return Base(rows, tables, offsets, swept)
 
 
@@ -281,7 +293,7 @@ def digest_of_base(head: bytes, links: Links) -> bytes:
     return _digest(head, links.previous, links.link, links.digests)
 
 
-def digest_of_part(part: Part) -> bytes:
+def digest_of_part(part: BasePart) -> bytes:
     """Return the SHA-256 of one part of a base."""
     return _digest(part.kind.encode(), part.name.encode(), part.content)
 
@@ -305,7 +317,8 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
         with pa.ipc.new_stream(sink, whole.schema, options=options) as writer:
             writer.write_table(whole)
     except pa.ArrowException as error:
-        raise StateError(f"rows of {table.schema} cannot be written: {error}") from None
+        told = f"rows with the schema {table.schema} cannot be written: {error}"
+        raise StateError(told) from None
     return cast("bytes", sink.getvalue().to_pybytes())
 
 
@@ -330,7 +343,7 @@ def table_of(content: bytes) -> Table:
             table = reader.read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise StateError(f"its rows cannot be read: {error}") from None
+        raise StateError(f"stored rows cannot be read: {error}") from None
     return table
 
 

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastfeat.errors import StateError
-from fastfeat.live.file.archive import Archived, read_archived, read_archiving
+from fastfeat.live.file.archive import ArchivedSegment, read_archived, read_archiving
 from fastfeat.live.file.entries import Links, WrittenEntry
-from fastfeat.live.file.past import Past, read_past, read_seal
+from fastfeat.live.file.sealed_changes import SealedChanges, read_past, read_seal
 from fastfeat.live.file.state_file import (
-    Head,
+    StateFileHead,
     check_base,
     connect,
     file_at,
-    naming_state,
+    name_path_in_errors,
     path_of,
     read_artifact,
     read_base,
     read_base_digest,
-    read_beside,
+    read_base_facts,
     read_entries,
     read_head,
     read_key,
@@ -42,7 +42,7 @@ from fastfeat.live.state.changes import Base
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewEntries:
     """The part of a state file that a follower has not returned yet.
 
     Args:
@@ -91,17 +91,17 @@ class Follower:
     def plans_at(self, base: int) -> Mapping[str, bytes]:
         """Return a dict of plan name to artifact bytes, at the time of the base number `base`."""
         with self._snapshot() as (connection, _):
-            named = read_beside(connection, base)[1]
+            named = read_base_facts(connection, base)[1]
             return {name: read_artifact(connection, key) for name, key in named.items()}
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StateFileHead:
         """The numbers of the last entry and of its base, and the digest of all content."""
         with self._snapshot() as (_, head):
             return head
 
     @property
-    def past(self) -> list[Past]:
+    def past(self) -> list[SealedChanges]:
         """Records of the changes that bases have replaced, oldest first; they hold hashes alone."""
         with self._snapshot() as (connection, _):
             return read_past(connection)
@@ -114,7 +114,7 @@ class Follower:
         return None if found is None else found.path(self.path)
 
     @property
-    def archived(self) -> Mapping[int, Archived]:
+    def archived(self) -> Mapping[int, ArchivedSegment]:
         """A dict of the number of a past, counted from 1, to its segment in the archive."""
         with self._snapshot() as (connection, _):
             return read_archived(connection)
@@ -140,7 +140,7 @@ class Follower:
         with self._snapshot() as (connection, _):
             return read_key(connection)
 
-    def news(self) -> News:
+    def news(self) -> NewEntries:
         """Return the changes since the last call; the first call also returns the base before them.
 
         If a compaction has removed entries that were not returned yet, it begins anew with a base.
@@ -156,7 +156,7 @@ class Follower:
                 digest = read_base_digest(connection, begin)
             entries, self._digest = self._between(connection, begin, digest, head)
             self.seq = head.seq
-            return News(base, tuple(entries))
+            return NewEntries(base, tuple(entries))
 
     def each(self, base: int) -> Iterator[WrittenEntry]:
         """Yield the entries that follow the base number `base`, read some hundreds at a time.
@@ -175,7 +175,7 @@ class Follower:
             yield from some
             begin = some[-1].seq
         if digest != until.digest:
-            raise StateError(f"it is altered: it has {begin} entries of {until.seq}")
+            raise StateError(f"the file was altered: it has {begin} of {until.seq} entries")
 
     def check_opening(self) -> None:
         """Raise `StateError` if opening the file for writing would fail.
@@ -194,7 +194,7 @@ class Follower:
             self._connection.close()
 
     def _between(
-        self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
+        self, connection: sqlite3.Connection, begin: int, digest: bytes, until: StateFileHead
     ) -> tuple[list[WrittenEntry], bytes]:
         """Return the entries from number `begin` + 1 to `until`, and the running digest after them.
 
@@ -210,7 +210,7 @@ class Follower:
         return entries, digest
 
     @contextmanager
-    def holding(self) -> Generator[None]:
+    def pin_commit(self) -> Generator[None]:
         """Make all reads inside the `with` block see one commit, also if others are written."""
         with self._snapshot():
             self._is_held = True
@@ -222,16 +222,20 @@ class Follower:
             self._connection.execute("COMMIT")
 
     @contextmanager
-    def _snapshot(self) -> Generator[tuple[sqlite3.Connection, Head]]:
+    def _snapshot(self) -> Generator[tuple[sqlite3.Connection, StateFileHead]]:
         """Yield the connection and the state's head, inside a read transaction.
 
         The transaction sees one commit.
         """
         if os.getpid() != self._process:
-            raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
+            raise StateError(
+                f"{self.path} was opened in process {self._process}. Open it again in this process"
+            )
         if file_at(self.path) != self._file:
-            raise StateError(f"{self.path} is another file than when it was opened: open it anew")
-        with self._lock, naming_state(self.path):
+            raise StateError(
+                f"{self.path} was replaced by another file after it was opened. Open it again"
+            )
+        with self._lock, name_path_in_errors(self.path):
             if self._is_held:
                 yield self._connection, read_head(self._connection)
                 return

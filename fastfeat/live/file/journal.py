@@ -24,18 +24,18 @@ from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
 from fastfeat.live.file.archive import (
     ArchiveChange,
-    Archiving,
+    ArchiveSettings,
     at,
     read_archiving,
     remove,
 )
-from fastfeat.live.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
+from fastfeat.live.file.entries import Links, WrittenEntry, digest_of_segment, encode_entry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import read_seal
 from fastfeat.live.file.replaced_changes import ReplacedChanges
+from fastfeat.live.file.sealed_changes import read_seal
 from fastfeat.live.file.state_file import (
     has_kind,
-    naming_state,
+    name_path_in_errors,
     path_of,
     read_base,
     read_base_digest,
@@ -48,18 +48,25 @@ from fastfeat.live.file.state_file import (
     read_sizes,
 )
 from fastfeat.live.file.state_writer import (
-    Content,
-    Pending,
+    PendingEntry,
+    StateFileContent,
     StateWriter,
     create_file,
 )
-from fastfeat.live.file.write_lock import WriteLock, take
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Durability, Entry, Settings
+from fastfeat.live.file.write_lock import WriteLock, take_write_lock
+from fastfeat.live.state.changes import (
+    Base,
+    ChangeResults,
+    Durability,
+    Entry,
+    Settings,
+    StateChange,
+)
 
 _NO_LINKS = Links()
-Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
+EntryLinker = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """Function that returns the audit hash and digests of an entry, given the hash before it."""
-LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
+BaseLinker = Callable[[bytes, Base, Settings, bytes], Links]
 """Function that returns the audit hashes of a base.
 
 Its arguments are the hash before the base, the base, the settings, and the seal of the replaced
@@ -82,16 +89,16 @@ class Journal:
     def __init__(self, file: StateWriter, durability: Durability) -> None:
         self.path = file.path
         self.durability = durability
-        self.linking: Linking | None = None
-        self.linking_base: LinkingBase | None = None
+        self.linking: EntryLinker | None = None
+        self.linking_base: BaseLinker | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
-        self._pending: list[Pending] = []
+        self._pending: list[PendingEntry] = []
         self._due: float | None = None
         self._timer: threading.Timer | None = None
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
-        with naming_state(self.path):
+        with name_path_in_errors(self.path):
             connection = file.connection
             self.settings = read_settings(connection, base)
             self.key = read_key(connection)
@@ -129,12 +136,12 @@ class Journal:
         Raises:
             StateError: The file exists, or cannot be written.
         """
-        content = Content(0, base, settings, plans, links, key)
+        content = StateFileContent(0, base, settings, plans, links, key)
 
         def create(target: Path, lock: WriteLock) -> None:
             create_file(target, lock, content)
 
-        return _opened(path, durability, create)
+        return _open_journal(path, durability, create)
 
     @staticmethod
     def open(path: str | os.PathLike[str], durability: Durability = "commit") -> Journal:
@@ -143,7 +150,7 @@ class Journal:
         Raises `StateError` if the file is missing, in use, from a newer version, truncated or
         altered, or lacks its last commit.
         """
-        return _opened(path, durability, _check_there)
+        return _open_journal(path, durability, _check_there)
 
     @staticmethod
     def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
@@ -189,7 +196,7 @@ class Journal:
 
     def base(self) -> Base:
         """Return the base that the entries follow; raise `StateError` if it is altered."""
-        with self._using(), naming_state(self.path):
+        with self._using(), name_path_in_errors(self.path):
             return read_base(self._file.connection, self._file.head.base)
 
     def entries(self) -> Iterator[WrittenEntry]:
@@ -197,11 +204,11 @@ class Journal:
 
         Raises `StateError` if an entry is missing or altered, after yielding the entries before it.
         """
-        with self._using(), naming_state(self.path):
+        with self._using(), name_path_in_errors(self.path):
             head = self._file.head
             after, digest = head.base, read_base_digest(self._file.connection, head.base)
         while True:
-            with self._using(), naming_state(self.path):
+            with self._using(), name_path_in_errors(self.path):
                 some, digest = read_entries(self._file.connection, after, digest, head)
             yield from some
             if not some or some[-1].seq >= head.seq:
@@ -224,7 +231,7 @@ class Journal:
         """
         with self._using():
             self._flush_whole()
-            change = Change("plans", pa.table({}), time_ns=time_ns)
+            change = StateChange("plans", pa.table({}), time_ns=time_ns)
             entry = Entry(change, ChangeResults({}, np.zeros(0, np.bool_)))
             pending, link = self._linked([(entry, plans)])
             before = self._seq, self._link, self._plans
@@ -235,7 +242,7 @@ class Journal:
                 self._seq, self._link, self._plans = before
                 raise
 
-    def keep_past(self, archiving: Archiving | None) -> None:
+    def keep_past(self, archiving: ArchiveSettings | None) -> None:
         """Keep replaced changes in an archive from now on; see `ReplacedChanges.keep`."""
         with self._using():
             self.replaced.keep(archiving)
@@ -349,8 +356,8 @@ class Journal:
         """Return the lock; raise `StateError` if the journal is closed, or opened before a fork."""
         if os.getpid() != self._process:
             raise StateError(
-                f"{self.path} was opened in process {self._process}, of which this is a child: "
-                "open it after the fork"
+                f"{self.path} was opened in process {self._process}, before this process was "
+                "forked from it. Open it after the fork"
             )
         if not self._end.alive:
             raise StateError(f"{self.path} is closed")
@@ -376,19 +383,19 @@ class Journal:
 
     def _linked(
         self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]
-    ) -> tuple[list[Pending], bytes]:
+    ) -> tuple[list[PendingEntry], bytes]:
         """Return entries as rows of the file, and the audit hash of the last one."""
-        seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
+        seq, digest, link, pending = self._seq, self._digest, self._link, list[PendingEntry]()
         for entry, plans in given:
             seq, digests = seq + 1, b""
             if self.linking is not None:
                 link, digests = self.linking(link, entry)
-            segment = segment_of(WrittenEntry(seq, entry, link, digests, plans))
+            segment = encode_entry(WrittenEntry(seq, entry, link, digests, plans))
             digest = digest_of_segment(digest, seq, segment)
-            pending.append(Pending(seq, segment, digest, plans))
+            pending.append(PendingEntry(seq, segment, digest, plans))
         return pending, link
 
-    def _put(self, base: Base, pending: Sequence[Pending] = ()) -> bool:
+    def _put(self, base: Base, pending: Sequence[PendingEntry] = ()) -> bool:
         """Replace all entries, also `pending` ones that were never in the file, by a base.
 
         Return whether all segments of the archive that the file no longer names are removed.
@@ -404,11 +411,11 @@ class Journal:
             segments = replaced.segments(past, pending, replaced.archiving)
             at("segments written")
         parts = (self._seq, given, self.settings, self._plans, known, self.key)
-        self._file.put_base(Content(*parts, past, segments), pending)
+        self._file.put_base(StateFileContent(*parts, past, segments), pending)
         at("segments named")
         self._digest, self._link = self._file.head.digest, known.link
         replaced.seal = seal if self.key else b""
-        with naming_state(self.path):
+        with name_path_in_errors(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
         is_gone = replaced.remove_others()
@@ -419,7 +426,9 @@ class Journal:
     def _flush_whole(self) -> None:
         """Commit pending entries; raise `StateError` if they must wait for a checkpoint."""
         if self.durability == "checkpoint" and self._pending:
-            raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
+            raise StateError(
+                f"{self.path}: some changes are not on disk yet. Call live.checkpoint() first"
+            )
         self._flush()
 
     def _flush(self) -> None:
@@ -455,11 +464,11 @@ class Journal:
                 raise
 
 
-def _opened(
+def _open_journal(
     path: str | os.PathLike[str], durability: Durability, prepare: Callable[[Path, WriteLock], None]
 ) -> Journal:
     target = path_of(path)
-    lock = take(target)
+    lock = take_write_lock(target)
     try:
         prepare(target, lock)
         file = StateWriter(target, lock)
@@ -484,7 +493,7 @@ def _flush_later(journal: weakref.ref[Journal]) -> None:
         known.flush_later()
 
 
-def _end(file: StateWriter, pending: list[Pending], durability: Durability) -> None:
+def _end(file: StateWriter, pending: list[PendingEntry], durability: Durability) -> None:
     """Close the file of a journal that is closed or garbage-collected.
 
     With durability "interval", pending entries are committed first.

@@ -17,22 +17,23 @@ from pathlib import Path
 from fastfeat.live.file.archive import (
     FOREVER,
     ArchiveChange,
-    Archived,
-    Archiving,
-    Forgotten,
-    Rewritten,
+    ArchivedSegment,
+    ArchiveSettings,
+    ForgottenValues,
+    RewrittenSegment,
     at,
     new_name,
     read_archived,
     read_forgotten,
-    remove_others,
+    remove_unnamed_segments,
 )
-from fastfeat.live.file.past import Past, Sealing, past_of, read_past
-from fastfeat.live.file.state_file import naming_state, read_changes, read_links
-from fastfeat.live.file.state_writer import Pending, StateWriter, write_rewritten
+from fastfeat.live.file.sealed_changes import SealedChanges, SealFunction, read_past, seal_changes
+from fastfeat.live.file.state_file import name_path_in_errors, read_changes, read_links
+from fastfeat.live.file.state_writer import PendingEntry, StateWriter, write_rewritten
 
-Forgetting = Callable[
-    [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
+SegmentRewriter = Callable[
+    [Sequence[tuple[Path, SealedChanges]], Sequence[ForgottenValues]],
+    Iterator[RewrittenSegment | None],
 ]
 """Function that yields each segment's content without forgotten rows; None if it has none."""
 
@@ -53,12 +54,12 @@ class ReplacedChanges:
 
     file: StateWriter
     seal: bytes
-    archiving: Archiving | None
-    sealing: Sealing | None = None
-    forgetting: Forgetting | None = None
+    archiving: ArchiveSettings | None
+    sealing: SealFunction | None = None
+    forgetting: SegmentRewriter | None = None
     owner: str = ""
 
-    def keep(self, archiving: Archiving | None) -> None:
+    def keep(self, archiving: ArchiveSettings | None) -> None:
         """Archive replaced changes from now on, and remove segments that are too old or not in use.
 
         `archiving` of None keeps the setting in the file; without an archive or a key, nothing
@@ -75,7 +76,7 @@ class ReplacedChanges:
         self.archiving = wanted
         self.remove_others()
 
-    def past(self, pending: Sequence[Pending]) -> Past | None:
+    def past(self, pending: Sequence[PendingEntry]) -> SealedChanges | None:
         """Return the sealed record of all entries after the base, with those not in the file yet.
 
         None without a key of the audit.
@@ -83,14 +84,14 @@ class ReplacedChanges:
         if self.sealing is None:
             return None
         connection, base = self.file.connection, self.file.head.base
-        with naming_state(self.file.path):
+        with name_path_in_errors(self.file.path):
             links = read_links(connection, base)
             before = [] if self.seal else [links.previous]
             changes = chain(
                 read_changes(connection, base),
                 ((one.segment.kind, one.segment.head, one.segment.link) for one in pending),
             )
-            return past_of(
+            return seal_changes(
                 base,
                 [*before, links.link],
                 changes,
@@ -99,7 +100,7 @@ class ReplacedChanges:
             )
 
     def segments(
-        self, past: Past, pending: Sequence[Pending], archiving: Archiving
+        self, past: SealedChanges, pending: Sequence[PendingEntry], archiving: ArchiveSettings
     ) -> ArchiveChange:
         """Write new segments to the archive, and return the changed descriptions of segments.
 
@@ -110,7 +111,7 @@ class ReplacedChanges:
         folder, now = archiving.path(self.file.path), time.time_ns()
         others = self._too_old(archiving)
         connection = self.file.connection
-        with naming_state(self.file.path):
+        with name_path_in_errors(self.file.path):
             forgotten = read_forgotten(connection, self.file.head.base)
             known, pasts = read_archived(connection), read_past(connection)
         if not forgotten:
@@ -118,12 +119,12 @@ class ReplacedChanges:
                 return ArchiveChange(None, others)
             name = new_name(self.file.path, self.owner, past)
             digest = self.file.write_segment(folder / name, pending)
-            return ArchiveChange(self._sealed(Archived(name, digest, now)), others)
+            return ArchiveChange(self._sealed(ArchivedSegment(name, digest, now)), others)
         assert self.forgetting is not None
-        assert not pending, "what was forgotten is erased before plans change"
+        assert not pending, "forgotten rows are erased before plans change"
         there = [n for n, one in known.items() if one.file and n not in others]
         sources = [(folder / known[n].file, pasts[n - 1]) for n in there]
-        found: list[Archived | None] = []
+        found: list[ArchivedSegment | None] = []
         for (_, of), rewritten in zip(
             [*sources, (self.file.path, past)],
             self.forgetting([*sources, (self.file.path, past)], forgotten),
@@ -134,7 +135,7 @@ class ReplacedChanges:
                 continue
             name = new_name(self.file.path, self.owner, of)
             digest = write_rewritten(folder / name, of.first, rewritten)
-            found.append(Archived(name, digest, now, now))
+            found.append(ArchivedSegment(name, digest, now, now))
             at("a segment written")
         for n, one in zip(there, found, strict=False):
             if one is not None:
@@ -146,31 +147,31 @@ class ReplacedChanges:
         """Remove segments that the state file does not name; return whether all are gone."""
         if self.archiving is None or not self.owner:
             return True
-        with naming_state(self.file.path):
+        with name_path_in_errors(self.file.path):
             named = [one.file for one in read_archived(self.file.connection).values()]
         folder = self.archiving.path(self.file.path)
-        return remove_others(folder, self.file.path, self.owner, named)
+        return remove_unnamed_segments(folder, self.file.path, self.owner, named)
 
     def files(self) -> list[Path]:
         """Return the paths of the segments that the state file names."""
         if self.archiving is None:
             return []
         folder = self.archiving.path(self.file.path)
-        with naming_state(self.file.path):
+        with name_path_in_errors(self.file.path):
             segments = read_archived(self.file.connection).values()
         return [folder / one.file for one in segments if one.file]
 
-    def _sealed(self, one: Archived) -> Archived:
+    def _sealed(self, one: ArchivedSegment) -> ArchivedSegment:
         assert self.sealing is not None
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
-    def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
+    def _too_old(self, archiving: ArchiveSettings) -> dict[int, ArchivedSegment]:
         """Return the segments too old to be kept, marked as dropped, by number of their past."""
         now = time.time_ns()
-        with naming_state(self.file.path):
+        with name_path_in_errors(self.file.path):
             known = read_archived(self.file.connection)
         return {
-            past: self._sealed(Archived("", b"", one.sealed_ns, now))
+            past: self._sealed(ArchivedSegment("", b"", one.sealed_ns, now))
             for past, one in known.items()
             if one.file and archiving.keep_ns != FOREVER and one.sealed_ns + archiving.keep_ns < now
         }

@@ -6,7 +6,8 @@
     segments   changes since the base, one entry each, as Arrow IPC
     artifacts  plans, by their SHA-256
     keys       key of the audit, by its SHA-256, until it is deleted
-    links      audit hashes of changes that a base has replaced, and their numbers; see `past`
+    links      audit hashes of changes that a base has replaced, and their numbers, in
+               `sealed_changes`
     archived   names of the files that keep these changes; see the module `archive`
     archive    the folder of these files, and how long they are kept
 
@@ -31,16 +32,16 @@ from typing import Any
 
 from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.live.file.entries import (
+    BasePart,
+    EntryRecord,
     Links,
-    Part,
-    Segment,
     WrittenEntry,
-    base_of,
+    decode_base,
+    decode_entry,
+    decode_plan_digests,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
-    plans_named,
-    written_of,
 )
 from fastfeat.live.state.changes import Base, Settings
 from fastfeat.version import __version__
@@ -77,7 +78,7 @@ _N_TABLES = {1: 6, 2: len(TABLES)}
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class StateFileHead:
     """The end of a state file: its last entry, and a digest of everything up to there.
 
     Args:
@@ -98,7 +99,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     unreadable, or no state.
     """
     check_beginning(path, writes=writes)
-    with naming_state(path):
+    with name_path_in_errors(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
             timeout=5.0,
@@ -107,7 +108,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
             uri=True,
         )
     try:
-        with naming_state(path):
+        with name_path_in_errors(path):
             _check(connection, path, writes)
     except BaseException:
         connection.close()
@@ -139,7 +140,7 @@ def file_at(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def naming_state(path: Path) -> Generator[None]:
+def name_path_in_errors(path: Path) -> Generator[None]:
     """Raise errors of SQLite in the `with` block as `StateError`, with the path in the message."""
     try:
         yield
@@ -150,12 +151,12 @@ def naming_state(path: Path) -> Generator[None]:
         raise StateError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
-def read_head(connection: sqlite3.Connection) -> Head:
+def read_head(connection: sqlite3.Connection) -> StateFileHead:
     """Return the numbers of a file's last entry and its base, and the digest of its content."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
-        raise StateError("it is altered: its head is not whole")
-    return Head(*_typed(found[0], "ibi"))
+        raise StateError("the file was altered: its header is damaged")
+    return StateFileHead(*_typed(found[0], "ibi"))
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
@@ -168,22 +169,22 @@ def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True)
     parts = _parts(connection, seq)
     if checked:
         _check_parts(head, parts)
-    return base_of(head, parts)
+    return decode_base(head, parts)
 
 
-def _parts(connection: sqlite3.Connection, seq: int) -> list[Part]:
+def _parts(connection: sqlite3.Connection, seq: int) -> list[BasePart]:
     found = connection.execute(
         "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
     )
-    return [Part(*_typed(row, "ssb")) for row in found]
+    return [BasePart(*_typed(row, "ssb")) for row in found]
 
 
-def _check_parts(head: bytes, parts: list[Part]) -> None:
+def _check_parts(head: bytes, parts: list[BasePart]) -> None:
     if [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
-        raise StateError("it is altered: its base does not match its SHA-256")
+        raise StateError("the file was altered: its snapshot does not match its SHA-256")
 
 
-def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
+def read_base_facts(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
     """Return the settings, the plan digests and the offsets that the base number `seq` stores."""
     given = json.loads(_head_of(connection, seq, True)[0])
     return given["settings"], given["plans"], given["offsets"]
@@ -191,11 +192,14 @@ def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any
 
 def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
     """Return the settings of a state; raise `StateError` if this version does not know them."""
-    given = read_beside(connection, base)[0]
+    given = read_base_facts(connection, base)[0]
     try:
         return Settings(**given)
     except TypeError:
-        raise StateError(f"it has the settings {given}: this version has others") from None
+        raise StateError(
+            f"this version of fastfeat does not know the settings of the state: {given}. Update "
+            "fastfeat"
+        ) from None
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
@@ -222,7 +226,7 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
-    return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
+    return {**read_base_facts(connection, base)[2], **dict(_typed(row, "si") for row in found)}
 
 
 def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
@@ -260,7 +264,7 @@ def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
     if found is None or sha256(_typed(found, "b")[0]).digest() != key:
-        raise StateError(f"it is altered: its plan {digest[:12]} is not whole")
+        raise StateError(f"the file was altered: its plan {digest[:12]} is missing or damaged")
     return found[0]
 
 
@@ -268,7 +272,7 @@ def read_entries(
     connection: sqlite3.Connection,
     after: int,
     digest: bytes,
-    until: Head,
+    until: StateFileHead,
     *,
     checked: bool = True,
 ) -> tuple[list[WrittenEntry], bytes]:
@@ -295,19 +299,19 @@ def read_entries(
     for row in found:
         number, *values, noted = _typed(row, "issibbbbbbb")
         seq += 1
-        segment = Segment(*values)
+        segment = EntryRecord(*values)
         digest, altered = digest_of_segment(digest, seq, segment), ""
         if number != seq or digest != noted:
-            altered = f"it is altered: its entry {seq} does not match its SHA-256"
+            altered = f"the file was altered: its entry {seq} does not match its SHA-256"
             if checked:
                 raise StateError(altered)
             seq, digest = number, noted  # so that later entries are compared on their own
-        named = plans_named(segment.head) if segment.kind == "plans" else {}
+        named = decode_plan_digests(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
-        entries.append(written_of(segment, number, plans, altered))
+        entries.append(decode_entry(segment, number, plans, altered))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
     if checked and is_end and (seq, digest) != (until.seq, until.digest):
-        raise StateError(f"it is altered: it has {seq} entries of {until.seq}")
+        raise StateError(f"the file was altered: it has {seq} of {until.seq} entries")
     return entries, digest
 
 
@@ -316,12 +320,12 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
     `base` is the number of the base.
     """
-    named: dict[str, str] = read_beside(connection, base)[1]
+    named: dict[str, str] = read_base_facts(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
     )
     for row in changes:
-        named = plans_named(_typed(row, "b")[0])
+        named = decode_plan_digests(_typed(row, "b")[0])
     return {name: read_artifact(connection, key) for name, key in named.items()}
 
 
@@ -339,7 +343,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
     if found is None:
         return b""
     if sha256(_typed(found, "bb")[1]).digest() != found[0]:
-        raise StateError("it is altered: the key of its audit is not whole")
+        raise StateError("the file was altered: its audit key is damaged")
     return found[1]
 
 
@@ -349,17 +353,17 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
     if found is None:
-        raise StateError("it is altered: its base is missing")
+        raise StateError("the file was altered: its snapshot is missing")
     head, *links, digest = _typed(found, "bbbbb")
     if checked and digest_of_base(head, Links(*links)) != digest:
-        raise StateError("it is altered: its base does not match its SHA-256")
+        raise StateError("the file was altered: its snapshot does not match its SHA-256")
     return head, Links(*links), digest
 
 
 def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
     """Return a row of the file; raise `StateError` unless its values have the types in `kinds`."""
     if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
-        raise StateError("it is altered: a value in it has another type than was written")
+        raise StateError("the file was altered: one of its values has the wrong type")
     return row
 
 
@@ -376,24 +380,24 @@ def check_beginning(path: Path, *, writes: bool) -> None:
         reason = reason_of(error)
         raise StateError(f"{path}: the state cannot be opened: {reason}") from None
     if not start.startswith(_MAGIC) or len(start) < 100:
-        empty = "the file is empty: it" if not start else "it"
-        raise StateError(f"{path}: {empty} is not the state of a live plan, nor a SQLite file")
+        told = "is not a SQLite file" if start else "is empty"
+        raise StateError(f"{path}: the file {told}, so it is not the state of a live plan")
     if start[68:72] != APPLICATION.to_bytes(4, "big"):
-        raise StateError(f"{path}: it is a SQLite file, but not the state of a live plan")
+        raise StateError(f"{path}: the file is a SQLite file, but not the state of a live plan")
     found = int.from_bytes(start[60:64], "big")
     if found > FORMAT:
         raise StateError(
-            f"{path}: it has format {found}; this version, fastfeat {__version__}, reads "
-            f"up to {FORMAT}. Update fastfeat"
+            f"{path}: the file has format {found}, but this version, fastfeat {__version__}, reads "
+            f"formats up to {FORMAT}. Update fastfeat"
         )
     if found < 1 or start[18:20] not in _MODES:
-        raise StateError(f"{path}: it is altered: its first bytes are not those of a state")
+        raise StateError(f"{path}: the file was altered: its first bytes are wrong")
     n_pages = int.from_bytes(start[28:32], "big")
     page = int.from_bytes(start[16:18], "big")
     n_bytes = n_pages * (65536 if page == 1 else page)
     there = os.path.getsize(path)
     if there < n_bytes and not _has_log(path):
-        raise StateError(f"{path}: it is truncated: {there:,} of {n_bytes:,} bytes are there")
+        raise StateError(f"{path}: the file is truncated: it has {there:,} of {n_bytes:,} bytes")
 
 
 def _has_log(path: Path) -> bool:
@@ -408,7 +412,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
     if [sql for (sql,) in found] != list(TABLES[: _N_TABLES.get(version)]):
-        raise StateError("it is altered: its tables are not those of a state")
+        raise StateError("the file was altered: its tables have the wrong definitions")
     if writes:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -417,7 +421,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         connection.execute("PRAGMA journal_size_limit = 67108864")
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if wrong != "ok":
-        raise StateError(f"it is altered: {wrong}")
+        raise StateError(f"the file was altered: {wrong}")
     if writes and version < FORMAT:
         connection.execute("BEGIN IMMEDIATE")
         for statement in TABLES[_N_TABLES[version] :]:
@@ -430,16 +434,22 @@ def _reason(error: Exception) -> str:
     """Return the message for an error of SQLite: the reason, and a remedy."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
-            return "the disk is full; the last commit stands. Make room, and try again"
+            return (
+                "the disk is full; everything up to the last commit is safe. Free some space, and "
+                "try again"
+            )
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB" | "SQLITE_CORRUPT_INDEX":
-            return f"it is altered or truncated: {error}"
+            return f"the file was altered or truncated: {error}"
         case name if name.startswith("SQLITE_IOERR"):
-            return f"the disk gave an error ({name}); the last commit stands. Open it again"
+            return (
+                f"the disk reported an error ({name}); everything up to the last commit is safe. "
+                "Open the state again"
+            )
         case name if name.startswith("SQLITE_READONLY"):
-            return "it cannot be written: this process may only read it"
+            return "the file cannot be written: this process may only read it"
         case name if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-            return f"the state cannot be opened: {error}. Look at the rights of its folder"
+            return f"the state cannot be opened: {error}. Check the permissions of its folder"
         case name if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return "another process holds it, and did not let go within 5 seconds"
+            return "another process has kept the file locked for 5 seconds. Try again later"
         case _:
-            return f"it cannot be read or written: {error}"
+            return f"the file cannot be read or written: {error}"

@@ -19,33 +19,33 @@ from fastfeat.errors import StateError
 from fastfeat.io.sinks.atomic import sync
 from fastfeat.live.file.archive import (
     ArchiveChange,
-    Archived,
-    Archiving,
-    Rewritten,
+    ArchivedSegment,
+    ArchiveSettings,
+    RewrittenSegment,
     put_archived,
     put_archiving,
 )
 from fastfeat.live.file.entries import (
+    EntryRecord,
     Links,
-    Segment,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
     digests_of_plans,
-    head_of_base,
-    parts_of,
-    segment_of,
+    encode_base_head,
+    encode_entry,
+    split_base,
 )
-from fastfeat.live.file.past import Past, put_past
+from fastfeat.live.file.sealed_changes import SealedChanges, put_past
 from fastfeat.live.file.state_file import (
     APPLICATION,
     FORMAT,
     SUFFIXES,
     TABLES,
-    Head,
+    StateFileHead,
     connect,
     file_at,
-    naming_state,
+    name_path_in_errors,
     read_head,
 )
 from fastfeat.live.file.write_lock import WriteLock
@@ -57,7 +57,7 @@ _LOST = "SQLITE_IOERR_FSYNC"
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEntry:
     """An entry that is not in the file yet, as bytes.
 
     Args:
@@ -68,13 +68,13 @@ class Pending:
     """
 
     seq: int
-    segment: Segment
+    segment: EntryRecord
     digest: bytes
     plans: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StateFileContent:
     """A base with everything that is written beside it.
 
     Args:
@@ -94,7 +94,7 @@ class Content:
     plans: Mapping[str, bytes]
     links: Links
     key: bytes
-    past: Past | None = None
+    past: SealedChanges | None = None
     segments: ArchiveChange = field(default_factory=ArchiveChange)
 
 
@@ -113,7 +113,7 @@ class StateWriter:
         self._file = file_at(path)
         self._is_broken = False
         try:
-            with naming_state(path):
+            with name_path_in_errors(path):
                 self.head = read_head(self.connection)
                 self._check_noted()
                 self._empty_log()
@@ -122,15 +122,15 @@ class StateWriter:
             raise
         lock.note(self.head.seq, self.head.base)
 
-    def commit(self, pending: Sequence[Pending]) -> None:
+    def commit(self, pending: Sequence[PendingEntry]) -> None:
         """Write entries in one transaction; raise `StateError` if nothing is written."""
         with self._transaction() as connection:
             _put_entries(connection, pending)
-            head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+            head = StateFileHead(pending[-1].seq, pending[-1].digest, self.head.base)
             _put_head(connection, head)
         self._reach(head)
 
-    def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
+    def put_base(self, content: StateFileContent, pending: Sequence[PendingEntry] = ()) -> None:
         """Replace all entries by a base, whole or not at all.
 
         `pending` are the last entries before the base, which are not in the file yet. Raises
@@ -143,7 +143,9 @@ class StateWriter:
             head = _put_content(connection, content)
         self._reach(head)
 
-    def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
+    def put_archive(
+        self, archiving: ArchiveSettings | None, segments: Mapping[int, ArchivedSegment]
+    ) -> None:
         """Write the archive settings (None leaves them as they are) and descriptions of segments.
 
         Raises `StateError` if nothing is written.
@@ -153,7 +155,7 @@ class StateWriter:
                 put_archiving(connection, archiving)
             put_archived(connection, segments)
 
-    def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
+    def write_segment(self, path: Path, pending: Sequence[PendingEntry] = ()) -> bytes:
         """Write a segment with the file's base and entries, and with the pending entries.
 
         Return the digest of its content. Raises `StateError` if it cannot be written.
@@ -168,7 +170,7 @@ class StateWriter:
             _put_entries(connection, pending)
             head = self.head
             if pending:
-                head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+                head = StateFileHead(pending[-1].seq, pending[-1].digest, self.head.base)
                 _put_head(connection, head)
             connection.execute("COMMIT")
             connection.execute("DETACH DATABASE state")  # otherwise its journal mode would change
@@ -183,7 +185,7 @@ class StateWriter:
         its write-ahead log, which works only while no reader is in the middle of a read. Raises
         `StateError` if the disk is full.
         """
-        with naming_state(self.path):
+        with name_path_in_errors(self.path):
             self.connection.execute("VACUUM")
             return self._empty_log()
 
@@ -196,9 +198,11 @@ class StateWriter:
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         if self._is_broken:
-            raise StateError(f"{self.path}: an earlier write has failed: close it and open it anew")
+            raise StateError(
+                f"{self.path}: an earlier write failed. Close the state and open it again"
+            )
         try:
-            with naming_state(self.path):
+            with name_path_in_errors(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
                 self._check_alone()
                 yield self.connection
@@ -219,17 +223,18 @@ class StateWriter:
         """
         if file_at(self.path) != self._file:
             raise StateError(
-                "the file was deleted, or another was put in its place: nothing can be written to "
-                "it. Put it back and open it again; `history()` still gives what is in memory"
+                "the file was deleted or replaced, so nothing can be written to it. Restore it and "
+                "open it again; live.history() still returns the rows in memory"
             )
         found = read_head(self.connection)
         if (found.seq, found.digest) != (self.head.seq, self.head.digest):
             raise StateError(
-                f"another process has written it, up to entry {found.seq}; this one knows "
-                f"{self.head.seq}. Was {self.path.name}-lock removed? Open it again"
+                f"another process has written the file up to entry {found.seq}, but this process "
+                f"knows only entries up to {self.head.seq}. Was {self.path.name}-lock removed? "
+                "Open the state again"
             )
 
-    def _reach(self, head: Head) -> None:
+    def _reach(self, head: StateFileHead) -> None:
         self.head = head
         self.lock.note(head.seq, head.base)
 
@@ -254,13 +259,13 @@ class StateWriter:
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
             raise StateError(
-                f"it ends with entry {self.head.seq}, and {noted[0]} were committed: {name}-wal is "
-                "missing or damaged, or this is an older copy. Put it back; to go on from what is "
-                f"there, remove {name}-lock"
+                f"the file ends with entry {self.head.seq}, but entry {noted[0]} was committed: "
+                f"{name}-wal is missing or damaged, or the file is an older copy. Restore it; to "
+                f"continue without the missing entries, remove {name}-lock"
             )
 
 
-def create_file(target: Path, lock: WriteLock, content: Content) -> None:
+def create_file(target: Path, lock: WriteLock, content: StateFileContent) -> None:
     """Create the file of a new state, whole or not at all.
 
     It is written under another name and then moved. Remains of a killed process under that name are
@@ -271,25 +276,25 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
         if os.path.lexists(there):
             raise StateError(
-                f"{target}: {there.name} is there already. A new state needs a path of its own: "
-                "give another, or remove what is left of an older one"
+                f"{target}: {there.name} exists already. Give the new state another path, or "
+                "remove the files of the older state"
             )
     lock.note(content.seq, content.seq)  # there may be a note about a removed state
     try:
         _remove(beside)
-        with naming_state(target):
+        with name_path_in_errors(target):
             _write_new(beside, content)
         sync(beside)
         os.replace(beside, target)
         sync(target.parent)
     except OSError as error:
-        raise StateError(f"{target}: it cannot be written: {error.strerror}") from None
+        raise StateError(f"{target}: the file cannot be written: {error.strerror}") from None
     finally:
         with suppress(OSError):
             _remove(beside)
 
 
-def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
+def write_rewritten(path: Path, seq: int, rewritten: RewrittenSegment) -> bytes:
     """Write a segment from which forgotten rows were removed; return the digest of its content.
 
     `seq` is the number of its base. Raises `StateError` if it cannot be written.
@@ -299,16 +304,16 @@ def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
     def put(connection: sqlite3.Connection) -> None:
         nonlocal last
         connection.execute("BEGIN")
-        content = Content(seq, one.base, one.settings, one.plans, one.links, b"")
+        content = StateFileContent(seq, one.base, one.settings, one.plans, one.links, b"")
         head = _put_content(connection, content)
-        pending, last = list[Pending](), head.digest
+        pending, last = list[PendingEntry](), head.digest
         for written in one.entries:
-            segment = segment_of(written)
+            segment = encode_entry(written)
             last = digest_of_segment(last, written.seq, segment)
-            pending.append(Pending(written.seq, segment, last, written.plans))
+            pending.append(PendingEntry(written.seq, segment, last, written.plans))
         _put_entries(connection, pending)
         if pending:
-            _put_head(connection, Head(pending[-1].seq, last, seq))
+            _put_head(connection, StateFileHead(pending[-1].seq, last, seq))
         connection.execute("COMMIT")
 
     _write_whole(path, put)
@@ -320,20 +325,20 @@ def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
     beside = Path(f"{path}-new")
     try:
         path.parent.mkdir(exist_ok=True)
-        with naming_state(path):
+        with name_path_in_errors(path):
             _write_file(beside, put, mode="DELETE")
         sync(beside)
         os.replace(beside, path)
         sync(path.parent)
     except OSError as error:
-        told = f"{path}: the segment of the archive cannot be written: {error.strerror}"
+        told = f"{path}: the archive segment cannot be written: {error.strerror}"
         raise StateError(told) from None
     finally:
         with suppress(OSError):
             _remove(beside)
 
 
-def _write_new(path: Path, content: Content) -> None:
+def _write_new(path: Path, content: StateFileContent) -> None:
     def put(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
         _put_content(connection, content)
@@ -358,16 +363,16 @@ def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: 
         connection.close()
 
 
-def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
+def _put_content(connection: sqlite3.Connection, content: StateFileContent) -> StateFileHead:
     """Write a base with its plans, key and past; return the new head of the file."""
     seq, links, digests = content.seq, content.links, list[bytes]()
-    for part in parts_of(content.base):
+    for part in split_base(content.base):
         connection.execute(
             "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?)", (seq, part.kind, part.name, part.content)
         )
         digests.append(digest_of_part(part))
     plans = digests_of_plans(content.plans)
-    head = head_of_base(content.base, digests, content.settings, plans)
+    head = encode_base_head(content.base, digests, content.settings, plans)
     digest = digest_of_base(head, links)
     connection.execute(
         "INSERT INTO bases VALUES (?, ?, ?, ?, ?, ?)",
@@ -386,12 +391,12 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
         if content.segments.new is not None:
             put_archived(connection, {number: content.segments.new})
     put_archived(connection, content.segments.others)
-    reached = Head(seq, digest, seq)
+    reached = StateFileHead(seq, digest, seq)
     _put_head(connection, reached)
     return reached
 
 
-def _put_entries(connection: sqlite3.Connection, pending: Sequence[Pending]) -> None:
+def _put_entries(connection: sqlite3.Connection, pending: Sequence[PendingEntry]) -> None:
     connection.executemany(
         "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_row_of(entry) for entry in pending],
@@ -407,14 +412,14 @@ def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> No
         )
 
 
-def _put_head(connection: sqlite3.Connection, head: Head) -> None:
+def _put_head(connection: sqlite3.Connection, head: StateFileHead) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
         (head.seq, head.digest, head.base, __version__),
     )
 
 
-def _row_of(entry: Pending) -> tuple[Any, ...]:
+def _row_of(entry: PendingEntry) -> tuple[Any, ...]:
     s = entry.segment
     values = (s.kind, s.source, s.end, s.head, s.rows, s.kept, s.stored, s.link, s.digests)
     return (entry.seq, *values, entry.digest)

@@ -60,7 +60,7 @@ class WriteLock:
             self.descriptor = -1
 
 
-def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+def read_last_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Return the numbers of the last committed entry and its base, without taking the lock.
 
     None if the lock file is missing or has no numbers.
@@ -72,7 +72,7 @@ def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     return None if found is None else (int(found[2]), int(found[3]))
 
 
-def take(path: Path) -> WriteLock:
+def take_write_lock(path: Path) -> WriteLock:
     """Take the write lock of a state for this process, without waiting.
 
     Raises `StateError` if another process holds it, or the file beside the state cannot be written.
@@ -81,7 +81,7 @@ def take(path: Path) -> WriteLock:
         import fcntl  # not available on every system; a state in memory needs none
     except ImportError:
         raise StateError(
-            f"{path}: this system cannot lock files; keep the state in memory"
+            f"{path}: this system cannot lock files. Leave path= out to keep the state in memory"
         ) from None
     beside = Path(f"{path}-lock")
     try:
@@ -89,8 +89,8 @@ def take(path: Path) -> WriteLock:
     except (OSError, ValueError) as error:
         reason = reason_of(error)
         raise StateError(
-            f"{path}: {beside.name} beside it cannot be written: {reason}. A state needs a folder "
-            "that this process may write"
+            f"{path}: its lock file {beside.name} cannot be written: {reason}. A state needs a "
+            "folder in which this process may write"
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,12 +98,14 @@ def take(path: Path) -> WriteLock:
         owner = _OWNER.match(os.pread(descriptor, 128, 0))
         os.close(descriptor)
         if not isinstance(error, BlockingIOError):
-            raise StateError(f"{path}: {beside.name} cannot be locked: {error.strerror}") from None
+            told = f"{path}: its lock file {beside.name} cannot be locked: {error.strerror}"
+            raise StateError(told) from None
         number = int(owner[1]) if owner else 0
-        who = "this process" if number == os.getpid() else f"process {number or 'unknown'}"
+        who = f"process {number}" if number else "an unknown process"
+        who = "this process" if number == os.getpid() else who
         raise StateError(
-            f"{path} is in use by {who}: one at a time may write a state. Close it there, or read "
-            "it beside as a follower"
+            f"{path} is in use by {who}, and only one process at a time may write a state. Close "
+            "it there, or only read it: fastfeat serve --follow"
         ) from None
     lock = WriteLock(path, descriptor)
     lock.sign()

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, pack, present_rows, unpack
+from fastfeat.io.columns.bits import array_of_values, pack, present_rows, unpack
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.lists import list_array, list_column, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
@@ -28,7 +29,7 @@ Places = NDArray[np.integer[Any]]
 """Positions of rows in the columns of a log, shape (n_rows,)."""
 
 
-class Growing:
+class GrowingArray:
     """A NumPy array that grows at its end, in amortized constant time per value."""
 
     __slots__ = ("_memory", "n")
@@ -70,30 +71,30 @@ class Presence:
     __slots__ = ("_flags",)
 
     def __init__(self) -> None:
-        self._flags: Growing | None = None
+        self._flags: GrowingArray | None = None
 
-    def append(self, present: Flags | None, before: int, n_rows: int) -> None:
+    def append(self, present: BoolArray | None, before: int, n_rows: int) -> None:
         if self._flags is None:
             if present is None:
                 return
-            self._flags = Growing(np.ones(before, np.bool_))
+            self._flags = GrowingArray(np.ones(before, np.bool_))
         self._flags.more(n_rows)[:] = True if present is None else present
 
     def add(self, *, is_there: bool, before: int) -> None:
         if self._flags is None:
             if is_there:
                 return
-            self._flags = Growing(np.ones(before, np.bool_))
+            self._flags = GrowingArray(np.ones(before, np.bool_))
         self._flags.more(1)[0] = is_there
 
-    def put(self, places: Places, present: Flags | None, n_rows: int) -> None:
+    def put(self, places: Places, present: BoolArray | None, n_rows: int) -> None:
         if self._flags is None:
             if present is None:
                 return
-            self._flags = Growing(np.ones(n_rows, np.bool_))
+            self._flags = GrowingArray(np.ones(n_rows, np.bool_))
         self._flags.values[places] = True if present is None else present
 
-    def take(self, places: Places) -> Flags | None:
+    def take(self, places: Places) -> BoolArray | None:
         """Return flags of the rows at `places` that have values; None if all do."""
         if self._flags is None:
             return None
@@ -120,7 +121,7 @@ def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
     return numbers
 
 
-class Piece(NamedTuple):
+class LogColumnValues(NamedTuple):
     """Values for some rows of a column, in stored form.
 
     Args:
@@ -130,14 +131,14 @@ class Piece(NamedTuple):
     """
 
     values: Any
-    present: Flags | None
+    present: BoolArray | None
     lengths: NDArray[np.int64] | None = None
 
 
-class Column(Protocol):
+class LogColumn(Protocol):
     """A column of a log, whose rows are found by their place."""
 
-    def read(self, column: ChunkedArray, name: str) -> Piece:
+    def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
         """Convert an Arrow column to stored form, for `append` or `put`; nothing is added yet.
 
         `name` names the column in messages. Raises `TypeMismatch` or `InvalidData` if the values
@@ -145,7 +146,7 @@ class Column(Protocol):
         """
         ...
 
-    def append(self, piece: Piece, n_rows: int) -> None:
+    def append(self, piece: LogColumnValues, n_rows: int) -> None:
         """Append `n_rows` rows with the values of a piece."""
         ...
 
@@ -153,7 +154,7 @@ class Column(Protocol):
         """Append one row: times are in ticks, text is a str or bytes, and None is missing."""
         ...
 
-    def put(self, places: Places, piece: Piece) -> None:
+    def put(self, places: Places, piece: LogColumnValues) -> None:
         """Overwrite the values of the rows at `places`."""
         ...
 
@@ -165,12 +166,12 @@ class Column(Protocol):
         """Keep the first `n_rows` rows, and drop all later ones."""
         ...
 
-    def only(self, places: Places) -> Column:
+    def only(self, places: Places) -> LogColumn:
         """Return a new column with copies of the rows at `places`, in that order."""
         ...
 
 
-def column_of(dtype: DType) -> Column:
+def column_of(dtype: DType) -> LogColumn:
     """Return an empty column for values of a type."""
     if dtype.of is not None:
         return ListColumn(dtype)
@@ -193,10 +194,10 @@ class FixedColumn:
             numbers = np.dtype(f"i{self._type.bit_width // 8}")
         else:
             numbers = np.dtype("float64" if dtype.name == "decimal" else dtype.name)
-        self._values = Growing(np.empty(0, numbers))
+        self._values = GrowingArray(np.empty(0, numbers))
 
-    def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+    def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         if column.type != self._type and column.type != self._storage:
             column = conform(column, name, self._dtype)
         pieces = [self._numbers(chunk) for chunk in column.chunks]
@@ -205,14 +206,14 @@ class FixedColumn:
         empty = np.empty(0, self._values.values.dtype)
         values = np.concatenate([empty, *(piece.values for piece in pieces)])
         if all(piece.present is None for piece in pieces):
-            return Piece(values, None)
+            return LogColumnValues(values, None)
         flags = [
             np.ones(len(piece.values), np.bool_) if piece.present is None else piece.present
             for piece in pieces
         ]
-        return Piece(values, np.concatenate(flags))
+        return LogColumnValues(values, np.concatenate(flags))
 
-    def _numbers(self, chunk: Array) -> Piece:
+    def _numbers(self, chunk: Array) -> LogColumnValues:
         present, n_rows, offset = present_rows(chunk), len(chunk), chunk.offset
         numbers = self._values.values.dtype
         if chunk.type == pa.bool_():
@@ -225,28 +226,28 @@ class FixedColumn:
             values = np.frombuffer(buffer, given, n_rows, offset * given.itemsize)
             values = values.astype(numbers, copy=False)
         if self._is_float and present is not None:
-            return Piece(np.where(present, values, numbers.type(np.nan)), None)
-        return Piece(values, present)
+            return LogColumnValues(np.where(present, values, numbers.type(np.nan)), None)
+        return LogColumnValues(values, present)
 
-    def append(self, piece: Piece, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+    def append(self, piece: LogColumnValues, n_rows: int) -> None:
+        """Append rows; see `LogColumn.append`."""
         self._presence.append(piece.present, self._values.n, n_rows)
         self._values.more(n_rows)[:] = piece.values
 
     def add(self, value: Any) -> None:
-        """Append one row; see `Column.add`."""
+        """Append one row; see `LogColumn.add`."""
         if value is None and self._is_float:
             value = np.nan
         self._presence.add(is_there=value is not None, before=self._values.n)
         self._values.more(1)[0] = 0 if value is None else value
 
-    def put(self, places: Places, piece: Piece) -> None:
-        """Overwrite rows; see `Column.put`."""
+    def put(self, places: Places, piece: LogColumnValues) -> None:
+        """Overwrite rows; see `LogColumn.put`."""
         self._presence.put(places, piece.present, self._values.n)
         self._values.values[places] = piece.values
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         values = self._values.values.take(places)  # indexing takes three times as long
         if not self._is_float:
             return array_of_values(values, self._presence.take(places), self._type)
@@ -265,14 +266,14 @@ class FixedColumn:
             present[:] = 1 if flags is None else flags
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._values.cut(n_rows)
         self._presence.cut(n_rows)
 
     def only(self, places: Places) -> FixedColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column = FixedColumn(self._dtype)
-        column._values = Growing(self._values.values.take(places))
+        column._values = GrowingArray(self._values.values.take(places))
         column._presence.append(self._presence.take(places), 0, len(places))
         return column
 
@@ -284,20 +285,20 @@ class TextColumn:
         """Begin an empty column."""
         self._dtype = dtype
         self._type = given_type(dtype)
-        self._ends = Growing(np.zeros(1, np.int64))
-        self._content = Growing(np.empty(0, np.uint8))
+        self._ends = GrowingArray(np.zeros(1, np.int64))
+        self._content = GrowingArray(np.empty(0, np.uint8))
         self._presence = Presence()
-        self._value_of: Growing | None = None  # row to value number, once one was replaced
+        self._value_of: GrowingArray | None = None  # row to value number, once one was replaced
 
-    def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Convert an Arrow column to stored form; see `Column.read`."""
-        column = decoded(key_column(column, name, self._dtype))
+    def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
+        column = decode_column(key_column(column, name, self._dtype))
         chunks = column.chunks or [pa.nulls(0, self._type)]
         whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
         present = present_rows(whole)
         if present is not None:  # bytes of missing values must not stay
             whole = whole.fill_null("" if self._dtype == UTF8 else b"")
-        return Piece(whole, present)
+        return LogColumnValues(whole, present)
 
     def _add(self, values: Array) -> None:
         n = len(values)
@@ -312,8 +313,8 @@ class TextColumn:
                 content, np.uint8, last - first, first
             )
 
-    def append(self, piece: Piece, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+    def append(self, piece: LogColumnValues, n_rows: int) -> None:
+        """Append rows; see `LogColumn.append`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.append(piece.present, n_before, n_rows)
@@ -322,7 +323,7 @@ class TextColumn:
         self._add(piece.values)
 
     def add(self, value: Any) -> None:
-        """Append one row; see `Column.add`."""
+        """Append one row; see `LogColumn.add`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.add(is_there=value is not None, before=n_before)
@@ -333,17 +334,17 @@ class TextColumn:
         if content:
             self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
 
-    def put(self, places: Places, piece: Piece) -> None:
+    def put(self, places: Places, piece: LogColumnValues) -> None:
         """Overwrite rows; the old values stay in memory until `Log.tidy` drops rows."""
         n_values = self._ends.n - 1
         if self._value_of is None:
-            self._value_of = Growing(np.arange(n_values))
+            self._value_of = GrowingArray(np.arange(n_values))
         self._presence.put(places, piece.present, self._value_of.n)
         self._value_of.values[places] = np.arange(n_values, n_values + len(places))
         self._add(piece.values)
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         n_values = self._ends.n - 1
         buffers = [None, pa.py_buffer(self._ends.values), pa.py_buffer(self._content.values)]
         values = pa.Array.from_buffers(self._type, n_values, buffers)
@@ -358,7 +359,7 @@ class TextColumn:
         )
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._presence.cut(n_rows)
         if self._value_of is not None:  # values of earlier rows may come later in the buffer
             self._value_of.cut(n_rows)
@@ -367,7 +368,7 @@ class TextColumn:
         self._content.cut(int(self._ends.values[-1]))
 
     def only(self, places: Places) -> TextColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column, taken = TextColumn(self._dtype), self.take(places)
         column.append(column.read(pa.chunked_array([taken]), ""), len(places))
         return column
@@ -382,20 +383,20 @@ class ListColumn:
         self._dtype, self._of = dtype, dtype.of
         self._elements = column_of(dtype.of)
         self._n_elements = 0
-        self._starts = Growing(np.empty(0, np.int64))
-        self._lengths = Growing(np.empty(0, np.int64))
+        self._starts = GrowingArray(np.empty(0, np.int64))
+        self._lengths = GrowingArray(np.empty(0, np.int64))
         self._presence = Presence()
 
-    def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+    def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         stored = list_column(column, name, self._dtype)
         lists = lists_of(stored)
         first, last = int(lists.offsets[0]), int(lists.offsets[-1])
         elements = lists.values.slice(first, last - first)
         piece = self._elements.read(pa.chunked_array([elements]), name)
-        return Piece(piece, lists.present, np.diff(lists.offsets))
+        return LogColumnValues(piece, lists.present, np.diff(lists.offsets))
 
-    def _add(self, piece: Piece) -> NDArray[np.int64]:
+    def _add(self, piece: LogColumnValues) -> NDArray[np.int64]:
         """Append the elements of lists; return the position of each list's first element."""
         assert piece.lengths is not None
         offsets = offsets_of(piece.lengths) + self._n_elements
@@ -404,8 +405,8 @@ class ListColumn:
         self._n_elements += n
         return offsets[:-1]
 
-    def append(self, piece: Piece, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+    def append(self, piece: LogColumnValues, n_rows: int) -> None:
+        """Append rows; see `LogColumn.append`."""
         self._presence.append(piece.present, self._starts.n, n_rows)
         self._starts.more(n_rows)[:] = self._add(piece)
         self._lengths.more(n_rows)[:] = piece.lengths
@@ -420,20 +421,20 @@ class ListColumn:
             self._elements.add(element)
         self._n_elements += len(elements)
 
-    def put(self, places: Places, piece: Piece) -> None:
+    def put(self, places: Places, piece: LogColumnValues) -> None:
         """Overwrite rows; the old elements stay in memory until `Log.tidy` drops rows."""
         self._presence.put(places, piece.present, self._starts.n)
         self._starts.values[places] = self._add(piece)
         self._lengths.values[places] = piece.lengths
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         elements = self._elements.take(ranges(starts, lengths))
         return list_array(offsets_of(lengths), elements, self._presence.take(places))
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._presence.cut(n_rows)
         self._starts.cut(n_rows)
         self._lengths.cut(n_rows)
@@ -442,13 +443,13 @@ class ListColumn:
         self._elements.cut(self._n_elements)
 
     def only(self, places: Places) -> ListColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column = ListColumn(self._dtype)
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         column._elements = self._elements.only(ranges(starts, lengths))
         offsets = offsets_of(lengths)
         column._n_elements = int(offsets[-1])
-        column._starts, column._lengths = Growing(offsets[:-1].copy()), Growing(lengths)
+        column._starts, column._lengths = GrowingArray(offsets[:-1].copy()), GrowingArray(lengths)
         column._presence.append(self._presence.take(places), 0, len(places))
         return column
 
@@ -456,27 +457,27 @@ class ListColumn:
 class MissingColumn:
     """A column in which every value is missing."""
 
-    def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+    def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         conform(column, name, DType("null"))
-        return Piece(None, None)
+        return LogColumnValues(None, None)
 
-    def append(self, piece: Piece, n_rows: int) -> None:
+    def append(self, piece: LogColumnValues, n_rows: int) -> None:
         """Do nothing: a column of missing values has no memory."""
 
     def add(self, value: Any) -> None:
         """Do nothing; see `append`."""
 
-    def put(self, places: Places, piece: Piece) -> None:
+    def put(self, places: Places, piece: LogColumnValues) -> None:
         """Do nothing; see `append`."""
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array of nulls; see `Column.take`."""
+        """Return rows as an Arrow array of nulls; see `LogColumn.take`."""
         return pa.nulls(len(places))
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
 
     def only(self, places: Places) -> MissingColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         return self

@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
-from fastfeat.live.log.columns import Growing, Places, ranges
+from fastfeat.live.log.columns import GrowingArray, Places, ranges
 from fastfeat.live.log.numbering import Numbering
 
-Slots = NDArray[np.int64]
-"""Indices into the array of places, shape (n_entities,)."""
-Ticks = NDArray[np.int64]
 _BULK = 1 << 18
 _FEW = 16  # entities that are looked at one by one
 NEVER = int(np.iinfo(np.int64).min)
@@ -35,22 +33,22 @@ class RowPlaces(NamedTuple):
         entities: Entity number of each row, shape (n_rows,); negative for none.
     """
 
-    times: Ticks
+    times: Int64Array
     entities: NDArray[np.int32]
 
 
-class Entities:
+class EntityIndex:
     """The index of one order: its entities, and the places of their rows by time."""
 
     def __init__(self, numbering: Numbering | None = None) -> None:
         """Begin without rows; `numbering` has the numbers of entity keys, None for a new one."""
         self.numbering = numbering or Numbering()
-        self.times = Growing(np.empty(0, np.int64))  # one per place
-        self.entity = Growing(np.empty(0, np.int32))  # one per place
-        self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
-        self._start = Growing(np.empty(0, np.int64))  # one per entity
-        self._count = Growing(np.empty(0, np.int32))
-        self._room = Growing(np.empty(0, np.int32))
+        self.times = GrowingArray(np.empty(0, np.int64))  # one per place
+        self.entity = GrowingArray(np.empty(0, np.int32))  # one per place
+        self._places = GrowingArray(np.empty(0, np.int32))  # stretch by stretch
+        self._start = GrowingArray(np.empty(0, np.int64))  # one per entity
+        self._count = GrowingArray(np.empty(0, np.int32))
+        self._room = GrowingArray(np.empty(0, np.int32))
         self._n_unused = 0  # slots of abandoned stretches
 
     @property
@@ -63,7 +61,7 @@ class Entities:
         start = int(self._start.values[entity])
         return self._places.values[start : start + int(self._count.values[entity])]
 
-    def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
+    def stretches(self, entities: NDArray[Any]) -> tuple[Int64Array, Int64Array]:
         """Return the first slot of each entity's stretch, and the slot after its last row.
 
         Entity numbers must not be negative.
@@ -75,15 +73,15 @@ class Entities:
         """Return the numbers of the entities that have rows, ascending."""
         return np.flatnonzero(self._count.values)
 
-    def places(self, slots: Slots) -> NDArray[np.int32]:
+    def places(self, slots: Int64Array) -> NDArray[np.int32]:
         """Return the place of the row in each slot."""
         return self._places.values.take(slots)  # indexing with an array takes three times as long
 
-    def times_at(self, slots: Slots) -> Ticks:
+    def times_at(self, slots: Int64Array) -> Int64Array:
         """Return the time of the row in each slot, in ticks."""
         return self.times.values.take(self._places.values.take(slots))
 
-    def latest(self, entities: NDArray[Any]) -> Ticks:
+    def latest(self, entities: NDArray[Any]) -> Int64Array:
         """Return the latest time of each entity in ticks; `NEVER` if it has no rows."""
         found = np.full(len(entities), NEVER, np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < self.n_entities))
@@ -92,7 +90,9 @@ class Entities:
         found[known[filled]] = self.times_at(ends[filled] - 1)
         return found
 
-    def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
+    def search(
+        self, first: Int64Array, end: Int64Array, times: Int64Array, *, after: bool = False
+    ) -> Int64Array:
         """Return, for each stretch, the first slot whose row has a time at or after `times`.
 
         The search is between `first` and `end`, shape (n,); the result is `end` if there is no such
@@ -122,7 +122,7 @@ class Entities:
                 active = active[is_open]
         return found
 
-    def _is_before(self, slots: Slots, times: Ticks, after: bool) -> NDArray[np.bool_]:
+    def _is_before(self, slots: Int64Array, times: Int64Array, after: bool) -> NDArray[np.bool_]:
         found = self.times_at(slots)
         return found <= times if after else found < times
 
@@ -188,7 +188,7 @@ class Entities:
         places[at + 1 : end + 1] = places[at:end].copy()
         places[at] = place
 
-    def _append_many(self, places: Places, entities: NDArray[np.int32], times: Ticks) -> None:
+    def _append_many(self, places: Places, entities: NDArray[np.int32], times: Int64Array) -> None:
         if not len(places):
             return
         in_order = bool((times[1:] >= times[:-1]).all())
@@ -255,11 +255,11 @@ class Entities:
         begins = np.cumsum(room, dtype=np.int64) - room
         places = np.empty(int(room.sum(dtype=np.int64)), np.int32)
         places[ranges(begins, counts)] = self._places.values[ranges(self._start.values, counts)]
-        self._places, self._n_unused = Growing(places), 0
-        self._start = Growing(begins)
-        self._room = Growing(np.array(room, np.int32))
+        self._places, self._n_unused = GrowingArray(places), 0
+        self._start = GrowingArray(begins)
+        self._room = GrowingArray(np.array(room, np.int32))
 
-    def trim(self, entities: NDArray[Any], begins: Slots) -> None:
+    def trim(self, entities: NDArray[Any], begins: Int64Array) -> None:
         """Remove the rows of each entity before slot `begins`; `entities` has no repetitions.
 
         The removed rows have no entity afterwards.
@@ -310,10 +310,10 @@ class Entities:
 
     def only(
         self,
-        held: tuple[NDArray[Any], Slots, Slots],
+        held: tuple[NDArray[Any], Int64Array, Int64Array],
         places: Places,
         place_of: NDArray[np.int32],
-    ) -> Entities:
+    ) -> EntityIndex:
         """Return a new index with the remaining rows at new places; this one does not change.
 
         Args:
@@ -330,12 +330,12 @@ class Entities:
         rows = self.places(ranges(begins, lengths))
         entity = np.full(self.times.n, -1, np.int32)
         entity[rows] = np.repeat(entities.astype(np.int32), lengths)
-        found = Entities(self.numbering)
-        found.times = Growing(self.times.values.take(places))
-        found.entity = Growing(entity.take(places))
-        found._places = Growing(place_of.take(rows))
-        found._start = Growing(np.cumsum(counts, dtype=np.int64) - counts)
-        found._count, found._room = Growing(counts), Growing(counts.copy())
+        found = EntityIndex(self.numbering)
+        found.times = GrowingArray(self.times.values.take(places))
+        found.entity = GrowingArray(entity.take(places))
+        found._places = GrowingArray(place_of.take(rows))
+        found._start = GrowingArray(np.cumsum(counts, dtype=np.int64) - counts)
+        found._count, found._room = GrowingArray(counts), GrowingArray(counts.copy())
         return found
 
     def release(self) -> None:

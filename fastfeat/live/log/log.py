@@ -13,26 +13,33 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.ir.dtypes import DType
-from fastfeat.live.log.columns import Column, FixedColumn, Growing, Places, column_of, ranges
-from fastfeat.live.log.entities import NEVER, Entities, RowPlaces, Ticks
+from fastfeat.live.log.columns import (
+    FixedColumn,
+    GrowingArray,
+    LogColumn,
+    Places,
+    column_of,
+    ranges,
+)
+from fastfeat.live.log.entities import NEVER, EntityIndex, RowPlaces
 from fastfeat.live.log.numbering import python_values
 from fastfeat.live.log.retention import (
     AskingRows,
     Retention,
-    Rows,
     RowsInReach,
-    are_kept,
-    earlier,
+    are_in_reach,
+    find_reachable_slots,
+    find_silent_slots,
+    find_visible_range,
     gather,
     kept_places,
-    kept_slots,
     latest_before,
-    seen_of_one,
-    silent_slots,
+    subtract_ticks,
 )
 from fastfeat.live.log.row_ids import Ids
 
@@ -40,7 +47,7 @@ _Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
 _FEWEST = 4096  # fewest new rows before rows are dropped again
 
 
-class RowsOfOne(NamedTuple):
+class EntityRows(NamedTuple):
     """The rows of one entity that the windows of one asking row can see.
 
     Args:
@@ -53,10 +60,10 @@ class RowsOfOne(NamedTuple):
     entity: int
     latest: int
     places: Places
-    times: Ticks
+    times: Int64Array
 
 
-NO_ROWS = RowsOfOne(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
+NO_ROWS = EntityRows(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
 
 
 class Log:
@@ -81,9 +88,9 @@ class Log:
         self.types = {**columns, **kept}
         self.orders = tuple(orders)
         self.swept = [NEVER] * len(self.orders)
-        self._columns: dict[str, Column] = {n: column_of(t) for n, t in self.types.items()}
-        self._indexes: list[Entities] = [Entities() for _ in self.orders]
-        self._numbers = Growing(np.empty(0, np.int64))
+        self._columns: dict[str, LogColumn] = {n: column_of(t) for n, t in self.types.items()}
+        self._indexes: list[EntityIndex] = [EntityIndex() for _ in self.orders]
+        self._numbers = GrowingArray(np.empty(0, np.int64))
         self._next = 0
         self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
         self._n_tidy = 0  # rows that stayed when rows were last dropped
@@ -143,7 +150,7 @@ class Log:
         """Append one row.
 
         Args:
-            values: Column name to value in stored form; see `columns.Column.add`.
+            values: Column name to value in stored form; see `columns.LogColumn.add`.
             placed: Per order, the entity's key as `Numbering.number_of` takes it, and the time in
                 ticks.
         """
@@ -157,7 +164,7 @@ class Log:
             index.add(index.numbering.added(key), time)
         self._next = number + 1
 
-    def has_not(self, row_id: Any) -> bool:
+    def lacks_id(self, row_id: Any) -> bool:
         """Return True if certainly no row has this id, given in stored form.
 
         False if a row may have this id, or if rows have no ids.
@@ -180,7 +187,9 @@ class Log:
         self._numbers.cut(place)
         self._next = min(self._next, n_rows)
 
-    def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
+    def latest(
+        self, order: int, entities: NDArray[Any], *, n_rows: int | None = None
+    ) -> Int64Array:
         """Return the latest time of each entity's rows in one order, in ticks; `NEVER` for no rows.
 
         Negative entity numbers have no rows. With `n_rows`, only the first `n_rows` rows that came
@@ -194,7 +203,7 @@ class Log:
         return int(index.latest(index.with_rows()).max(initial=NEVER))
 
     def too_late(
-        self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
+        self, order: int, entities: NDArray[Any], times: Int64Array, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
         """Return flags of asking rows so old that rows in their windows may have been dropped.
 
@@ -203,12 +212,12 @@ class Log:
         """
         held = self.orders[order]
         is_placed = entities != -1
-        reach = earlier(times, held.span or 0)
+        reach = subtract_ticks(times, held.span or 0)
         is_swept = is_placed & (reach <= self.swept[order]) & (self.swept[order] > NEVER)
         if held.kept is None or held.keep is None:
             return is_swept
         latest = self.latest(order, entities, n_rows=n_rows)
-        return is_swept | (is_placed & (times < earlier(latest, held.keep)))
+        return is_swept | (is_placed & (times < subtract_ticks(latest, held.keep)))
 
     def n_at_most(self, order: int, entities: NDArray[Any]) -> NDArray[np.int64]:
         """Return the number of rows that each entity has in memory, shape (n_entities,).
@@ -225,7 +234,7 @@ class Log:
         self,
         order: int,
         entities: NDArray[Any],
-        times: Ticks,
+        times: Int64Array,
         *,
         alone: bool,
         n_rows: int | None = None,
@@ -245,7 +254,7 @@ class Log:
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
-    def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
+    def visible_rows_of_key(self, order: int, key: Any, time: int) -> EntityRows | None:
         """Return the rows that the windows of one asking row can see in one order.
 
         None if some of them may have been dropped. `key` is the entity's key, as
@@ -263,8 +272,8 @@ class Log:
         is_known = held.kept is not None and held.keep is not None and len(times) > 0
         if is_known and time < latest - (held.keep or 0):
             return None
-        begin, end = seen_of_one(times, held, time, time)
-        return RowsOfOne(entity, latest, places[begin:end], times[begin:end])
+        begin, end = find_visible_range(times, held, time, time)
+        return EntityRows(entity, latest, places[begin:end], times[begin:end])
 
     def fill(
         self, name: str, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None
@@ -285,14 +294,16 @@ class Log:
         """Return a copy of one column at places from `seen_of_key`, as an Arrow array."""
         return self._columns[name].take(places)
 
-    def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
+    def take(self, rows: RowsInReach | Int64Array, names: Iterable[str] | None = None) -> Table:
         """Return a copy of columns of some rows, as a table; `names` of None takes all columns.
 
         `rows` are row numbers, or the result of `seen`.
         """
         return self._taken(self._places(rows), self.types if names is None else names)
 
-    def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
+    def put(
+        self, rows: Int64Array, table: Table, placed: Mapping[int, RowPlaces] | None = None
+    ) -> None:
         """Overwrite columns of rows, and move the rows in the orders; any error changes nothing.
 
         Args:
@@ -313,7 +324,7 @@ class Log:
         for order, own in (placed or {}).items():
             self._move(order, places, own)
 
-    def remove(self, rows: Rows) -> None:
+    def remove(self, rows: Int64Array) -> None:
         """Remove rows by number, as if they had never come."""
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
@@ -324,7 +335,7 @@ class Log:
         held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
         self._put_away(held, self._is_held(held), nullcontext())
 
-    def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
+    def find(self, ids: Any, *, n_rows: int | None = None) -> Int64Array:
         """Return the number of the row with each id; -1 if no row in reach has it.
 
         With `n_rows`, only the first `n_rows` rows that came count.
@@ -341,7 +352,7 @@ class Log:
             found[known[~self._in_reach(places, n_rows)]] = -1
         return found
 
-    def rows(self, *, n_rows: int | None = None) -> Rows:
+    def rows(self, *, n_rows: int | None = None) -> Int64Array:
         """Return the numbers of all rows in reach, in order of arrival.
 
         With `n_rows`, only the first `n_rows` rows that came count.
@@ -366,7 +377,7 @@ class Log:
         for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):
             if watermark is None:
                 continue
-            silent, begins = silent_slots(index, self.orders[k], watermark)
+            silent, begins = find_silent_slots(index, self.orders[k], watermark)
             if len(silent):
                 self.swept[k] = max(self.swept[k], int(index.latest(silent).max()))
                 n_dropped += int((begins - index.stretches(silent)[0]).sum())
@@ -384,7 +395,7 @@ class Log:
         held: list[_Held] = []
         for index, retention in zip(self._indexes, self.orders, strict=True):
             entities = index.with_rows()
-            held.append((entities, *kept_slots(index, retention, entities)))
+            held.append((entities, *find_reachable_slots(index, retention, entities)))
         is_held = self._is_held(held)
         if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
             self._n_tidy = self.n_stored  # too few to justify a copy of the others
@@ -396,7 +407,7 @@ class Log:
         names = list(names)
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
-    def _places(self, rows: RowsInReach | Rows) -> Places:
+    def _places(self, rows: RowsInReach | Int64Array) -> Places:
         """Return the places of rows, given by number or as the result of `seen`."""
         numbers = self._numbers.values
         if isinstance(rows, RowsInReach):
@@ -432,7 +443,7 @@ class Log:
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            found |= are_kept(index, held, places, limit)
+            found |= are_in_reach(index, held, places, limit)
         return found
 
     def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
@@ -452,7 +463,7 @@ class Log:
         """Remove from an order's index the rows that its windows can no longer see."""
         index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
-        begins, _ = kept_slots(index, self.orders[order], entities)
+        begins, _ = find_reachable_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
     def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
@@ -478,10 +489,10 @@ class Log:
         places = np.flatnonzero(is_held)
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)
-        indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
+        indexes: list[EntityIndex] = [index.only(own, places, place_of) for index, own in pairs]
         columns, numbers, ids = self._columns, self._numbers, self._ids
         if len(places) < self.n_stored:
-            numbers = Growing(numbers.values.take(places))
+            numbers = GrowingArray(numbers.values.take(places))
             columns = {name: column.only(places) for name, column in columns.items()}
             ids = None if ids is None else ids.only(numbers.values)
         with lock:
@@ -490,7 +501,7 @@ class Log:
                 index.release()
         self._n_tidy = self.n_stored
 
-    def _ids_of(self, rows: Rows) -> ChunkedArray:
+    def _ids_of(self, rows: Int64Array) -> ChunkedArray:
         assert self._ids is not None
         taken = self._columns[self._ids.name].take(self._places(rows))
         return self._ids.read(pa.chunked_array([taken]))

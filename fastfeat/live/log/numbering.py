@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, options_of, pa
 from fastfeat.io.columns.bits import present_rows
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 
-Numbers = NDArray[np.int32]
 MISSING = -1
 """The number that stands for a value with a missing part."""
 _BULK = 4096  # number of rows from which on Arrow finds the distinct values first
@@ -47,7 +47,7 @@ class Numbering:
         """The number of values that have a number now."""
         return len(self._values) - len(self._free)
 
-    def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:
+    def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Int32Array:
         """Return the number of each row's value, shape (n_rows,).
 
         `parts` has one Arrow array or column per part of the values, or none if all rows have one
@@ -150,7 +150,7 @@ def _plain(part: Any) -> Array:
     """Return key values as one Arrow array; text becomes bytes."""
     if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
         column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
-        chunks = decoded(column).chunks
+        chunks = decode_column(column).chunks
         part = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks or [pa.nulls(0)])
     if pa.types.is_primitive(part.type):
         return part
@@ -171,7 +171,7 @@ def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
     return codes, [call("array_take", array, _array(rows)) for array in arrays]
 
 
-def _codes(array: Array) -> tuple[Numbers, Array]:
+def _codes(array: Array) -> tuple[Int32Array, Array]:
     """Return a code for each row, and the distinct values in order of their codes.
 
     Missing values share one code.

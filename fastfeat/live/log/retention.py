@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.live.log.columns import Places, ranges
-from fastfeat.live.log.entities import NEVER, Entities, Slots, Ticks
+from fastfeat.live.log.entities import NEVER, EntityIndex
 from fastfeat.live.lower.live_plan import Reach
 
 _LONGEST = int(np.iinfo(np.int64).max)
@@ -69,15 +70,15 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
     )
 
 
-def earlier(times: Ticks, ticks: int) -> Ticks:
+def subtract_ticks(times: Int64Array, ticks: int) -> Int64Array:
     """Return times minus `ticks`, without wrapping around below the earliest time."""
     before = times - ticks  # integers wrap around
     return np.where(before > times, np.int64(NEVER), before)
 
 
-def seen_slots(
-    index: Entities, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
-) -> tuple[Slots, Slots]:
+def find_visible_slots(
+    index: EntityIndex, held: Retention, entities: NDArray[Any], first: Int64Array, last: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """Return the first slot and the end of the rows that asking rows of each entity see.
 
     `first` and `last` are the times of the earliest and the latest asking row of each entity.
@@ -86,21 +87,23 @@ def seen_slots(
     ends = index.search(starts, ends, last, after=True)
     if held.n_rows is None:
         return starts, ends
-    return _begins(index, held, starts, ends, earlier(first, held.span or 0)), ends
+    return _begins(index, held, starts, ends, subtract_ticks(first, held.span or 0)), ends
 
 
-def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
+def find_reachable_slots(
+    index: EntityIndex, held: Retention, entities: NDArray[Any]
+) -> tuple[Int64Array, Int64Array]:
     """Return the first slot and the end of the rows in reach, for entities that have rows."""
     starts, ends = index.stretches(entities)
     if held.kept is None:
         return starts, ends
-    cut = earlier(index.times_at(ends - 1), held.kept)
+    cut = subtract_ticks(index.times_at(ends - 1), held.kept)
     return _begins(index, held, starts, ends, cut), ends
 
 
-def silent_slots(
-    index: Entities, held: Retention, watermark: int
-) -> tuple[NDArray[np.int64], Slots]:
+def find_silent_slots(
+    index: EntityIndex, held: Retention, watermark: int
+) -> tuple[NDArray[np.int64], Int64Array]:
     """Return the entities that a sweep takes rows from, and each entity's first slot that stays.
 
     `watermark` is the latest time of all rows in the order, in ticks. Entities without a row for
@@ -119,7 +122,9 @@ def silent_slots(
     return entities[taken], begins[taken]
 
 
-def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
+def _begins(
+    index: EntityIndex, held: Retention, starts: Int64Array, ends: Int64Array, times: Int64Array
+) -> Int64Array:
     """Return the first slot of each entity at or after a time, or some rows before that.
 
     The slot is moved back to include the `held.n_rows` latest rows before that time.
@@ -135,7 +140,9 @@ def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times:
     return np.minimum(begins, latest)
 
 
-def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
+def find_visible_range(
+    times: Int64Array, held: Retention, first: int, last: int
+) -> tuple[int, int]:
     """Return the begin and the end, as indices into `times`, of the rows that asking rows see.
 
     `times` has the times of one entity's rows, ascending; `first` and `last` are the times of the
@@ -147,14 +154,14 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
     return _begin(times[:end], held, first - (held.span or 0)), end
 
 
-def kept_of_one(times: Ticks, held: Retention) -> int:
+def find_first_reachable(times: Int64Array, held: Retention) -> int:
     """Return the index of the first row in reach, given one entity's times, ascending."""
     if held.kept is None or not len(times):
         return 0
     return _begin(times, held, int(times[-1]) - held.kept)
 
 
-def _begin(times: Ticks, held: Retention, time: int) -> int:
+def _begin(times: Int64Array, held: Retention, time: int) -> int:
     """Return the first index at or after `time`, or some rows before that.
 
     The index is moved back to include the `held.n_rows` latest rows before that time.
@@ -167,9 +174,6 @@ def _begin(times: Ticks, held: Retention, time: int) -> int:
         latest = int(times.searchsorted(int(times[latest])))
     return min(begin, latest)
 
-
-Rows = NDArray[np.int64]
-"""Row numbers, counted in order of arrival, shape (n_rows,)."""
 
 _FEW = 4  # entities that are looked at one by one
 
@@ -184,7 +188,7 @@ class AskingRows(NamedTuple):
     """
 
     entities: NDArray[Any]
-    times: Ticks
+    times: Int64Array
     alone: bool
 
 
@@ -206,13 +210,13 @@ class RowsInReach:
     numbers: NDArray[np.int64]
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Int64Array:
         """The row numbers of the visible rows."""
         return self.numbers.take(self.places)
 
 
 def gather(
-    index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
+    index: EntityIndex, held: Retention, asked: AskingRows, numbers: Int64Array, limit: int
 ) -> RowsInReach:
     """Return the visible rows of asking rows.
 
@@ -240,21 +244,26 @@ def gather(
     if limit < index.times.n or len(known) <= _FEW:
         places, counts = _seen_by_few(index, held, limit, who, first, last)
     else:
-        begins, ends = seen_slots(index, held, who, first, last)
+        begins, ends = find_visible_slots(index, held, who, first, last)
         counts = ends - begins
         places = index.places(ranges(begins, counts))
     return RowsInReach(places, np.repeat(known.astype(np.int32), counts), asking, numbers)
 
 
 def _seen_by_few(
-    index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
+    index: EntityIndex,
+    held: Retention,
+    limit: int,
+    entities: NDArray[Any],
+    first: Int64Array,
+    last: Int64Array,
 ) -> tuple[Places, NDArray[np.int64]]:
     """Return the places of visible rows, entity by entity, and the number of rows per entity."""
     pieces: list[Places] = []
     asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
     for entity, earliest, latest in asked:
         places = _first_places(index, entity, limit)
-        begin, end = seen_of_one(index.times.values[places], held, earliest, latest)
+        begin, end = find_visible_range(index.times.values[places], held, earliest, latest)
         pieces.append(places[begin:end])
     counts = np.array([len(piece) for piece in pieces], np.int64)
     if len(pieces) == 1:
@@ -262,7 +271,7 @@ def _seen_by_few(
     return np.concatenate([np.empty(0, np.int32), *pieces]), counts
 
 
-def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
+def latest_before(index: EntityIndex, entities: NDArray[Any], limit: int) -> Int64Array:
     """Return the latest time of each entity's rows at places below `limit`; `NEVER` for none."""
     if limit >= index.times.n:
         return index.latest(entities)
@@ -274,18 +283,20 @@ def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
     return found
 
 
-def kept_places(index: Entities, held: Retention, limit: int) -> Places:
+def kept_places(index: EntityIndex, held: Retention, limit: int) -> Places:
     """Return the places below `limit` of all rows in reach."""
     entities, pieces = index.with_rows(), list[Places]()
     if limit < index.times.n:
         new = np.unique(index.entity.values[limit:])
         pieces = [_kept(index, held, limit, entity) for entity in new[new >= 0].tolist()]
         entities = np.setdiff1d(entities, new)
-    begins, ends = kept_slots(index, held, entities)
+    begins, ends = find_reachable_slots(index, held, entities)
     return np.concatenate([index.places(ranges(begins, ends - begins)), *pieces])
 
 
-def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> NDArray[np.bool_]:
+def are_in_reach(
+    index: EntityIndex, held: Retention, places: Places, limit: int
+) -> NDArray[np.bool_]:
     """Return flags of the rows at `places` that are in reach, shape (n_places,).
 
     Only rows at places below `limit` count.
@@ -298,20 +309,20 @@ def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> ND
             first[k] = kept[0] if len(kept) else -1
     else:
         known = np.flatnonzero(index.latest(entities) > NEVER)
-        begins, _ = kept_slots(index, held, entities[known])
+        begins, _ = find_reachable_slots(index, held, entities[known])
         first[known] = index.places(begins)
     begin = first.take(own)
     times, since = index.times.values.take(places), index.times.values.take(begin)
     return (begin >= 0) & ((times > since) | ((times == since) & (places >= begin)))
 
 
-def _kept(index: Entities, held: Retention, limit: int, entity: int) -> Places:
+def _kept(index: EntityIndex, held: Retention, limit: int, entity: int) -> Places:
     """Return the places below `limit` of one entity's rows in reach, by time."""
     places = _first_places(index, entity, limit)
-    return places[kept_of_one(index.times.values[places], held) :]
+    return places[find_first_reachable(index.times.values[places], held) :]
 
 
-def _first_places(index: Entities, entity: int, limit: int) -> Places:
+def _first_places(index: EntityIndex, entity: int, limit: int) -> Places:
     """Return the places below `limit` of one entity's rows, by time."""
     places = index.stretch(entity)
     return places if limit >= index.times.n else places[places < limit]

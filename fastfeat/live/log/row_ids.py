@@ -11,17 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import ChunkedArray
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
 from fastfeat.ir.dtypes import DType
 from fastfeat.live.log.columns import ranges
 from fastfeat.live.log.numbering import python_values
 
-Rows = NDArray[np.int64]
-ValuesOf = Callable[[Rows], list[Any]]
+ValuesOf = Callable[[Int64Array], list[Any]]
 """Function that returns the ids of rows, given the row numbers."""
 _MOST = 1 << 16  # maximum number of ids in the dict, or a quarter of the sorted ones if more
 _STEP = 1 << 18  # ids converted at a time: each takes 60 bytes as a Python object
@@ -47,9 +47,9 @@ class Ids:
 
         Raises `TypeMismatch` or `InvalidData` if they cannot be converted exactly to the type.
         """
-        return decoded(key_column(column, self.name, self._dtype))
+        return decode_column(key_column(column, self.name, self._dtype))
 
-    def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Rows:
+    def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Int64Array:
         """Return the row number of each id, given as `read` returns them; -1 if no row has it."""
         values, get = python_values(ids), self._recent.get
         found = np.array([get(value, -1) for value in values], np.int64)
@@ -82,7 +82,7 @@ class Ids:
         self._recent[value] = row
         self._make_room()
 
-    def add(self, ids: ChunkedArray, rows: Rows) -> None:
+    def add(self, ids: ChunkedArray, rows: Int64Array) -> None:
         """Add the ids of rows; missing ids are left out."""
         if len(ids) > _STEP:
             self._settle(_digests_of(ids), rows)
@@ -99,7 +99,7 @@ class Ids:
             self._settle(np.fromiter(map(hash, recent), np.int64, n), numbers)
             self._recent = {}
 
-    def remove(self, ids: ChunkedArray, rows: Rows) -> None:
+    def remove(self, ids: ChunkedArray, rows: Int64Array) -> None:
         """Remove the ids of the newest rows, since the log takes these rows back."""
         get = self._recent.get
         for value, row in zip(python_values(ids), rows.tolist(), strict=True):
@@ -108,7 +108,7 @@ class Ids:
         if len(rows) and len(self._rows) and self._rows.max() >= rows[0]:
             self._keep(self._rows < rows[0])
 
-    def only(self, rows: Rows) -> Ids:
+    def only(self, rows: Int64Array) -> Ids:
         """Return a new index with the ids of some rows, given by ascending number."""
         ids = Ids(self.name, self._dtype)
         recent = np.fromiter(self._recent.values(), np.int64, len(self._recent))
@@ -122,7 +122,7 @@ class Ids:
     def _keep(self, is_kept: NDArray[np.bool_]) -> None:
         self._digests, self._rows = self._digests[is_kept], self._rows[is_kept]
 
-    def _settle(self, digests: NDArray[np.int64], rows: Rows) -> None:
+    def _settle(self, digests: NDArray[np.int64], rows: Int64Array) -> None:
         """Add digests with their row numbers to the sorted ones."""
         digests = np.concatenate([self._digests, digests])
         order = np.argsort(digests, kind="stable")
@@ -140,7 +140,7 @@ def _digests_of(ids: ChunkedArray) -> NDArray[np.int64]:
     return np.concatenate(pieces)
 
 
-def _is_among(rows: Rows, ascending: Rows) -> NDArray[np.bool_]:
+def _is_among(rows: Int64Array, ascending: Int64Array) -> NDArray[np.bool_]:
     if not len(ascending):
         return np.zeros(len(rows), np.bool_)
     at = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)

@@ -18,20 +18,20 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import query_of
 from fastfeat.ir.show import show
-from fastfeat.live.lower.schedules import PlanSchedules, Round, prepare
+from fastfeat.live.lower.schedules import PlanSchedules, WindowRound, prepare
 from fastfeat.plan.declare.window_reach import (
-    Function,
+    LiveFunction,
     Reach,
     entity_text,
     live_functions,
-    together,
+    merge_reaches,
 )
 
-__all__ = ["LivePlan", "Order", "Reach", "Stage", "WindowColumn", "lower"]
+__all__ = ["LivePlan", "LiveStage", "LogOrder", "Reach", "WindowColumn", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LogOrder:
     """One way to group the rows of a log into entities, and to sort the rows of each entity.
 
     Args:
@@ -80,7 +80,7 @@ class WindowColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class LiveStage:
     """Orders in which rows are placed at the same time, and the window functions to compute then.
 
     Most plans have one stage. If a time, key or tie depends on a window, it is known only after the
@@ -95,7 +95,7 @@ class Stage:
 
     orders: range
     kept: tuple[str, ...]
-    rounds: Mapping[str, Sequence[Round]]
+    rounds: Mapping[str, Sequence[WindowRound]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +122,12 @@ class LivePlan:
     plans: Mapping[str, Fitted]
     columns: Mapping[str, DType]
     asked: Mapping[str, DType]
-    orders: tuple[Order, ...]
-    stages: tuple[Stage, ...]
+    orders: tuple[LogOrder, ...]
+    stages: tuple[LiveStage, ...]
     kept: Mapping[str, WindowColumn]
     row_id: str | None
     late: frozenset[str]
-    functions: Mapping[str, Sequence[Function]]
+    functions: Mapping[str, Sequence[LiveFunction]]
     prepared: Mapping[str, PlanSchedules]
 
     @property
@@ -202,8 +202,8 @@ def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
                     of_table = "" if table is None else f" of the table {table!r}"
                     raise TypeMismatch(
                         f"the column {name!r}{of_table}: the plan {first!r} saw {known} in fit, "
-                        f"and the plan {plan!r} {dtype}. Plans over one log read the same columns: "
-                        "fit them on data of the same types"
+                        f"but the plan {plan!r} saw {dtype}. Plans that share a state need equal "
+                        "types: fit them on data of the same types"
                     )
     return {name: dtype for (table, name), (_, dtype) in found.items() if table is None}
 
@@ -222,7 +222,8 @@ def _row_id(plans: Mapping[str, Fitted]) -> str | None:
     if len(ids) > 1:
         told = ", ".join(f"{name!r} has row_id={row_id!r}" for name, row_id in given.items())
         raise InvalidPlan(
-            f"plans over one log have one id of rows, and {told}. Give them the same row_id="
+            f"plans that share a state need the same id column, but {told}. Give them the same "
+            "row_id="
         )
     return next(iter(ids), None)
 
@@ -242,8 +243,8 @@ def _shared(call: Call, plan: str) -> tuple[Call, str]:
 
 
 def _orders(
-    functions: Mapping[str, Sequence[Function]],
-) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
+    functions: Mapping[str, Sequence[LiveFunction]],
+) -> tuple[tuple[LogOrder, ...], dict[tuple[Call, str], int]]:
     """Return the orders of all window functions, sorted by stage, and the index of each.
 
     The dict of indices has the keys that `_shared` returns.
@@ -258,23 +259,23 @@ def _orders(
             stages.setdefault(key, function.placed)
             reaches.setdefault(key, []).append(function.reach)
     keys = sorted(reaches, key=stages.__getitem__)
-    orders = tuple(_order(key[0], owners[key], together(reaches[key])) for key in keys)
+    orders = tuple(_order(key[0], owners[key], merge_reaches(reaches[key])) for key in keys)
     return orders, {key: k for k, key in enumerate(keys)}
 
 
 def _stages(
-    orders: Sequence[Order],
+    orders: Sequence[LogOrder],
     prepared: Mapping[str, PlanSchedules],
-    functions: Mapping[str, Sequence[Function]],
+    functions: Mapping[str, Sequence[LiveFunction]],
     places: Mapping[tuple[Call, str], int],
-) -> tuple[Stage, ...]:
+) -> tuple[LiveStage, ...]:
     """Return the stages, at least one, with the orders and window functions of each."""
     placed = {
         places[_shared(function.order, plan)]: function.placed
         for plan, own in functions.items()
         for function in own
     }
-    found: list[Stage] = []
+    found: list[LiveStage] = []
     end = 0
     for stage in range(1 + max(placed.values(), default=0)):
         own = range(end, end + sum(one == stage for one in placed.values()))
@@ -283,27 +284,27 @@ def _stages(
             plan: tuple(one for one in of_plan.rounds if one.stage == stage)
             for plan, of_plan in prepared.items()
         }
-        found.append(Stage(own, tuple(dict.fromkeys(kept)), rounds))
+        found.append(LiveStage(own, tuple(dict.fromkeys(kept)), rounds))
         end = own.stop
     return tuple(found)
 
 
-def _order(call: Call, plan: str, reach: Reach) -> Order:
+def _order(call: Call, plan: str, reach: Reach) -> LogOrder:
     time, *keys = query_of(call)
     tie = call.args[-1] if dict(call.params)["has_tie"] else None
-    return Order(time, tuple(keys), tie, reach, plan, call)
+    return LogOrder(time, tuple(keys), tie, reach, plan, call)
 
 
 def _grouped(
-    own: Iterable[Function], place: Callable[[Call], int]
-) -> list[tuple[int, int, list[Function]]]:
+    own: Iterable[LiveFunction], place: Callable[[Call], int]
+) -> list[tuple[int, int, list[LiveFunction]]]:
     """Return a plan's window functions in groups of equal stage, order and depth of nesting.
 
     Returns:
         Tuples of the index of the stage, the index of the order, and the functions. A function that
         others read is in an earlier group.
     """
-    found: dict[tuple[int, int, int], list[Function]] = {}
+    found: dict[tuple[int, int, int], list[LiveFunction]] = {}
     for function in own:
         key = (function.stage, function.at, place(function.order))
         found.setdefault(key, []).append(function)
@@ -312,7 +313,7 @@ def _grouped(
 
 def _kept(
     plans: Mapping[str, Fitted],
-    functions: Mapping[str, Sequence[Function]],
+    functions: Mapping[str, Sequence[LiveFunction]],
     columns: Collection[str],
 ) -> dict[str, WindowColumn]:
     """Return the window functions that other windows read, under names that no column has."""

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import UnknownColumn
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.lookup_tables import table_values
 from fastfeat.execute.steps import run
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Array, Table, call, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.node import Node
-from fastfeat.live.lower.live_plan import LivePlan, Order
+from fastfeat.live.lower.live_plan import LivePlan, LogOrder
 from fastfeat.live.lower.row_tables import typed
-from fastfeat.live.lower.schedules import Placing
-from fastfeat.scalars.zones import using
+from fastfeat.live.lower.schedules import OrderSchedule
+from fastfeat.scalars.zones import use_zone_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
     return columns_table(found, rows.num_rows)
 
 
-@in_ieee
-def place(
+@with_ieee_arithmetic
+def compute_order_values(
     lowered: LivePlan,
     rows: Table,
     tables: Mapping[str, Any],
@@ -95,13 +95,13 @@ def place(
         if order.plan not in batches:
             made = dict(table_values(prepared.fitted.table_columns, tables))
             batches[order.plan] = prepared.batch(log, made, "cpu", 0)
-        with using(prepared.fitted.zones):
+        with use_zone_tables(prepared.fitted.zones):
             found.append(_values(batches[order.plan], order, prepared.placing[k]))
     return found
 
 
-def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
-    take_kept(batch, placing)
+def _values(batch: Batch, order: LogOrder, placing: OrderSchedule) -> OrderValues:
+    load_stored_windows(batch, placing)
     run(batch, placing.schedule)
     compute_columns(batch, order.values)
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
@@ -113,7 +113,7 @@ def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
     return OrderValues(ticks, is_placed, tuple(keys), tie)
 
 
-def take_kept(batch: Batch, placing: Placing) -> None:
+def load_stored_windows(batch: Batch, placing: OrderSchedule) -> None:
     """Add the stored window results that an order needs to the computed values of a batch."""
     for name, function in placing.kept.items():
         batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
@@ -121,5 +121,5 @@ def take_kept(batch: Batch, placing: Placing) -> None:
 
 def _key(batch: Batch, node: Node) -> Array:
     """Return the values of an expression as one Arrow array, in the form of keys."""
-    found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
+    found = decode_column(key_values(batch, node, narrow=False)).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -14,7 +14,7 @@ from fastfeat.execute.inputs import check_still_missing, read_columns
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Schema, Table, pa
 from fastfeat.io.arrow import cast as arrow_cast
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.lists import list_column
 from fastfeat.io.columns.row_values import content_value, convert, list_value
@@ -22,14 +22,14 @@ from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.dtypes import NULL, UTF8, DType
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 FLOAT16 = DType("float16")
 
-Types = Mapping[str, DType]
+LiveColumnTypes = Mapping[str, DType]
 
 
-def is_one_row(given: Any, types: Types) -> TypeGuard[Mapping[str, Any]]:
+def is_one_row(given: Any, types: LiveColumnTypes) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a user passed one row: a dict with one value per column.
 
     A list counts as one value if `types` says that the column holds lists.
@@ -61,7 +61,7 @@ def _has_values(value: Any) -> bool:
 
 
 def rows_table(
-    given: Any, types: Types, if_there: Iterable[str] = (), others: Iterable[str] = ()
+    given: Any, types: LiveColumnTypes, if_there: Iterable[str] = (), others: Iterable[str] = ()
 ) -> Table:
     """Return rows in any form as a table with the column types seen in fit.
 
@@ -92,7 +92,9 @@ def rows_table(
     return columns_table(columns, read.num_rows)
 
 
-def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: list[str]) -> Table:
+def _one_row(
+    row: Mapping[str, Any], types: LiveColumnTypes, optional: set[str], passed: list[str]
+) -> Table:
     lacking = [n for n in (*types, *passed) if n not in row and n not in optional]
     if lacking:
         raise UnknownColumn(
@@ -103,7 +105,7 @@ def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: l
     return columns_table({**arrays, **{name: pa.array([row[name]]) for name in passed}}, 1)
 
 
-def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
+def rows_by_id(given: Any, types: LiveColumnTypes, row_id: str, id_type: DType | None) -> Table:
     """Return a table of the rows' ids and of those columns in `types` that the user passed.
 
     If `id_type` is None, the id column keeps its type. Raises `UnknownColumn` if the id is absent,
@@ -120,8 +122,8 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
         table = pa.table({row_id: read.column(row_id), **columns})
     if table.num_columns < 2:
         raise UnknownColumn(
-            f"the rows have the id {row_id!r}, and none of the columns that it may come with: "
-            f"{shortened(types)}"
+            f"the rows have the id column {row_id!r}, but no other column that can be set. Pass at "
+            f"least one of {shortened(types)}"
         )
     return table
 
@@ -133,7 +135,7 @@ def time_columns(plans: Iterable[Fitted]) -> list[str]:
 
 
 def with_time(
-    given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
+    given: Any, at: Any, types: LiveColumnTypes, times: Sequence[str], others: Iterable[str]
 ) -> Any:
     """Return rows with the time `at` added to each, in the one time column that they lack.
 
@@ -154,8 +156,8 @@ def with_time(
     if len(lacking) != 1:
         told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
         raise InvalidData(
-            f"at={at!r}: gives rows the one column of a time that they lack, and these {told}. "
-            "Leave at= out, and give each row its times"
+            f"at={at!r}: needs rows that lack exactly one time column, which it fills, but these "
+            f"rows {told}. Leave at= out, and give each row its times"
         )
     (name,) = lacking
     if table is None:
@@ -193,7 +195,9 @@ def _python_values(column: ChunkedArray) -> list[Any] | None:
         return None
 
 
-def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema) -> Table:
+def table_of_stored(
+    lines: Sequence[Sequence[Any]], types: LiveColumnTypes, schema: Schema
+) -> Table:
     """Return a table of values in stored form: one sequence of values per row, in order of `types`.
 
     `schema` is the schema of the tables that `rows_table` returns. A missing float is NaN, any
@@ -243,7 +247,7 @@ def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     if dtype.of is not None:
         found = list_column(column, name, dtype)
     elif dtype.holds_bytes:
-        found = decoded(key_column(column, name, dtype))
+        found = decode_column(key_column(column, name, dtype))
     elif dtype == NULL:
         check_still_missing(pa.table({name: column}), [name])
         return pa.chunked_array([pa.nulls(len(column))])

@@ -15,19 +15,19 @@ from typing import Any
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch, Programs
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.steps import lacking_of
+from fastfeat.execute.steps import without_computed_tasks
 from fastfeat.execute.windows import reads_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, row_order, window_of
-from fastfeat.plan.declare.window_reach import Function, windows_read
+from fastfeat.plan.declare.window_reach import LiveFunction, windows_read
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import schedule_of_columns
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.rows import window_params
 
 
 @dataclass(frozen=True, slots=True)
-class Statistic:
+class WindowStatisticCall:
     """A window function, in the form in which backends compute it.
 
     Args:
@@ -52,7 +52,7 @@ class Statistic:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class WindowRound:
     """A group of window functions of one order that are computed together.
 
     Args:
@@ -71,7 +71,7 @@ class Round:
     order: int
     time: Node
     tie: Node | None
-    statistics: tuple[Statistic, ...]
+    statistics: tuple[WindowStatisticCall, ...]
     columns: tuple[str, ...]
     kept: Mapping[str, Call]
     schedule: Schedule
@@ -79,7 +79,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class OrderSchedule:
     """The computation of the time, the keys and the tie of rows in one order.
 
     Args:
@@ -106,9 +106,9 @@ class PlanSchedules:
     """
 
     fitted: Fitted
-    rounds: tuple[Round, ...]
+    rounds: tuple[WindowRound, ...]
     schedule: Schedule
-    placing: Mapping[int, Placing]
+    placing: Mapping[int, OrderSchedule]
     programs: Programs = field(default_factory=dict[Any, Any])
     local: threading.local = field(default_factory=threading.local, repr=False)
 
@@ -135,7 +135,7 @@ class PlanSchedules:
 
 def prepare(
     fitted: Fitted,
-    grouped: Sequence[tuple[int, int, Sequence[Function]]],
+    grouped: Sequence[tuple[int, int, Sequence[LiveFunction]]],
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> PlanSchedules:
@@ -149,7 +149,7 @@ def prepare(
         placed: Index of each order that the plan places rows in, to the expressions for its time
             and keys.
     """
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         rounds = tuple(_round(fitted, *one, kept) for one in grouped)
         calls = [function.call for *_, own in grouped for function in own]
         schedule = _schedule(fitted, list(fitted.nodes.values()), calls)
@@ -157,9 +157,9 @@ def prepare(
     return PlanSchedules(fitted, rounds, schedule, placing)
 
 
-def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -> Placing:
+def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -> OrderSchedule:
     inner = windows_read(values)
-    return Placing(_read_of(kept, inner), _schedule(fitted, values, inner))
+    return OrderSchedule(_read_of(kept, inner), _schedule(fitted, values, inner))
 
 
 def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]:
@@ -171,9 +171,9 @@ def _round(
     fitted: Fitted,
     stage: int,
     order: int,
-    functions: Sequence[Function],
+    functions: Sequence[LiveFunction],
     kept: Mapping[str, Call],
-) -> Round:
+) -> WindowRound:
     time, *_ = functions[0].order.args
     tie = functions[0].order.args[-1] if dict(functions[0].order.params)["has_tie"] else None
     statistics = tuple(_statistic(fitted, function) for function in functions)
@@ -181,7 +181,7 @@ def _round(
     read = [*ordering, *(one.value for one in statistics)]
     inner = windows_read(read)
     nodes = row_order(read)
-    return Round(
+    return WindowRound(
         stage,
         order,
         time,
@@ -194,15 +194,17 @@ def _round(
     )
 
 
-def _statistic(fitted: Fitted, one: Function) -> Statistic:
+def _statistic(fitted: Fitted, one: LiveFunction) -> WindowStatisticCall:
     call = one.call
     value, window = call.args[0], window_params(window_of(call))
     function, is_of_text = call.function.removeprefix(OVER), reads_text(fitted.types, call, value)
-    return Statistic(call, function, dict(call.params), window, value, is_of_text, one.is_kept)
+    return WindowStatisticCall(
+        call, function, dict(call.params), window, value, is_of_text, one.is_kept
+    )
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
     """Return the steps that the expressions `roots` need; the nodes `known` need no step."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
-    return lacking_of(rows, schedule_of_columns(roots, fitted.types))
+    return without_computed_tasks(rows, schedule_of_columns(roots, fitted.types))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.engine.cpu.row import RowProgram, row_program
 from fastfeat.engine.failure import failure_of
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import program_of
 from fastfeat.engine.reference.run import evaluate_row, leaf_reader
 from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
@@ -46,7 +46,7 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import names_of, show
-from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.codes import listed_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.lower.patterns import outputs_of
@@ -55,10 +55,10 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps.registry import is_step, step_function
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest, function_over
-from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows_of_table
-from fastfeat.steps.windows.tasks import listed, ordering
+from fastfeat.steps.windows.table_rows import TableRowsByKey, moments_of, over_table, rows_of_table
+from fastfeat.steps.windows.tasks import ordering, with_python_values
 
-Row = Mapping[Any, Any]
+RowValues = Mapping[Any, Any]
 """The values of one row: column name or step to value, and table column to the whole column."""
 RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
 """Function of one row that returns its features; only the thread that requested it may call it."""
@@ -89,7 +89,7 @@ def over_table_function(
     return of_row
 
 
-def _rows(past: RowOrder) -> Rows:
+def _rows(past: RowOrder) -> TableRowsByKey:
     """Return the rows of a lookup table by key, sorted by time within a key; cached in `past`."""
     assert past.cache is not None
     if "rows" not in past.cache:
@@ -114,13 +114,13 @@ def _request(
         table, values = table_with(batch, order, [step])
         with naming_table(table_of(order)):
             (asked,), (texts,) = window_requests(table, [step], values)
-        past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
+        past.cache[name] = with_python_values(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]
     window = dict(window_of(step).params)
     return replace(known, function=function, params=dict(step.params), window=window), texts
 
 
-Getter = Callable[[Row], Any]
+Getter = Callable[[RowValues], Any]
 
 _OF_A_ROW = ("step", "windows over a table", "ahead")
 """Kinds of scheduled tasks that depend only on the row itself and on tables."""
@@ -140,18 +140,18 @@ def defined_row(fitted: Fitted) -> RowKernel:
     nodes = row_order([*fitted.nodes.values(), *fitted.declaration.nodes.values()])
     columns = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Column)))
 
-    def compute(row: Row) -> NDArray[Any]:
-        given(row, columns)
+    def compute(row: RowValues) -> NDArray[Any]:
+        read_row_values(row, columns)
         return _convert_and_run(fitted, ready, make(row))
 
     return compute
 
 
-def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
+def row_maker(fitted: Fitted) -> Callable[[RowValues], RowValues]:
     """Return a function from a row to the same row with the results of the plan's steps added."""
     makers = [(step, _maker(step, fitted)) for step in row_steps(fitted)]
 
-    def make(row: Row) -> Row:
+    def make(row: RowValues) -> RowValues:
         made = dict(row)
         for step, maker in makers:
             made[step] = maker(made)
@@ -180,7 +180,7 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
     params, reference = dict(step.params), step_function(step).reference
     getters = [(types[arg], _getter(arg, step, fitted)) for arg in step.args]
 
-    def maker(row: Row) -> Any:
+    def maker(row: RowValues) -> Any:
         args = [Argument(get(row), dtype) for dtype, get in getters]
         try:
             return reference(args, params, 1)[0]
@@ -205,7 +205,7 @@ def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
         case TableColumn():
             return lambda row: row[node]
         case Literal() if dtype == TABLE:
-            listed = given_vocabulary(node, fitted.types[step.args[0]])
+            listed = listed_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed
         case Literal(value):
             stored = stored_literal(value, dtype)
@@ -236,7 +236,7 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
     program = program_of(outputs)
     constants = bind(program, known)
 
-    def get(row: Row) -> list[Any]:
+    def get(row: RowValues) -> list[Any]:
         inputs = {slot: slot_value(slot, row) for slot in program.inputs}
         leaf = leaf_reader(program, inputs, constants)
         value, ok, status = evaluate_row(program, leaf)[0]
@@ -249,12 +249,12 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
     return get
 
 
-@in_ieee
+@with_ieee_arithmetic
 def _convert_and_run(fitted: Fitted, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
     """Return the features of a row, after converting each value and marking missing ones."""
     slots = fitted.matrix_program.inputs
     sources = [source for slot in slots for source in slot.sources]
-    given(row, tuple(source.name for source in sources if isinstance(source, Column)))
+    read_row_values(row, tuple(source.name for source in sources if isinstance(source, Column)))
     values = [slot_value(slot, row) for slot in slots]
     ready.pack(*[_stored(slot, value) for slot, value in zip(slots, values, strict=True)])
     for k, value in enumerate(values):
@@ -268,7 +268,7 @@ def _stored(slot: InputSlot, value: Any) -> Any:
     return _MISSING[slot.dtype.physical] if value is None else value
 
 
-def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
+def read_row_values(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
     """Return a row's values in some columns; raise `UnknownColumn` if the row lacks one of them."""
     try:
         return [row[name] for name in names]
@@ -279,10 +279,10 @@ def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
             + did_you_mean(str(lacking), map(str, row))
         ) from None
     except TypeError:
-        raise no_row(row) from None
+        raise wrong_row_error(row) from None
 
 
-def no_row(given: object) -> TypeMismatch:
+def wrong_row_error(given: object) -> TypeMismatch:
     return TypeMismatch(f"a row is a dict of values by column, got {given!r}")
 
 
@@ -293,7 +293,7 @@ def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
     raise failure_of(program, 0, leaf, lambda slot: row[row_key(slot.sources[0])])
 
 
-def slot_value(slot: InputSlot, row: Row) -> Any:
+def slot_value(slot: InputSlot, row: RowValues) -> Any:
     """Return the value of a program's input for a row, in stored form; None if missing."""
     given = [row[row_key(source)] for source in slot.sources]
     value = given[0]

@@ -18,7 +18,7 @@ from fastfeat.execute.inputs import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.io.columns.row_values import is_missing, plain_value
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
-from fastfeat.live.row.definitions import RowKernel, defined_row, given, no_row
+from fastfeat.live.row.definitions import RowKernel, defined_row, read_row_values, wrong_row_error
 from fastfeat.live.row.prepared import prepared_row
 from fastfeat.live.row.readers import getter
 
@@ -31,9 +31,9 @@ def row_kernel(fitted: Fitted) -> RowKernel:
     if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
-            f"transform_row has one row, and the feature {name!r} reads earlier ones. Keep them in "
-            "a live state: live = fitted.online(history=earlier), then live.process(row); or pass "
-            "them, transform([row], history=earlier)"
+            f"transform_row takes one row, but the feature {name!r} reads earlier rows. Keep them "
+            "in a live state: live = fitted.online(history=earlier), then live.process(row); or "
+            "pass them: transform([row], history=earlier)"
         )
     return row_kernel_after_windows(fitted)
 
@@ -90,7 +90,7 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
     try:
         return {**row, **made}
     except TypeError:
-        raise no_row(row) from None
+        raise wrong_row_error(row) from None
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
@@ -102,7 +102,7 @@ def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
         return compute
 
     def checked(row: Mapping[str, Any]) -> NDArray[Any]:
-        for name, value in zip(never_seen, given(row, never_seen), strict=True):
+        for name, value in zip(never_seen, read_row_values(row, never_seen), strict=True):
             if not is_missing(plain_value(value)):
                 raise TypeMismatch(
                     f"column {name!r}: fit saw {ONLY_MISSING}, got {value!r}. {FIT_ON_VALUES}"

@@ -11,7 +11,7 @@ from fastfeat.errors import FastfeatError
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import TableReader, Tables, table_reader
 
-RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
+OneRowFunction = Callable[[Mapping[Any, Any]], NDArray[Any]]
 
 
 def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
@@ -21,7 +21,7 @@ def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = No
     """
     local = fitted.row_kernels
     try:
-        free: list[RowKernel] = local.free
+        free: list[OneRowFunction] = local.free
     except AttributeError:
         free = local.free = []
     kernel = free.pop() if free else _new_kernel(fitted)
@@ -34,7 +34,7 @@ def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = No
     return features
 
 
-def _new_kernel(fitted: Fitted) -> RowKernel:
+def _new_kernel(fitted: Fitted) -> OneRowFunction:
     from fastfeat.live.row.kernel import row_kernel  # imports the CPU backend
 
     return row_kernel(fitted)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.row import RowProgram, row_program, row_values_program
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import Program, program_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import row_type
@@ -28,13 +28,13 @@ from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
 from fastfeat.live.row.definitions import RowKernel, over_table_function, row_key, row_steps
 from fastfeat.live.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
-from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.codes import listed_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower.lower import Types, output_of
+from fastfeat.plan.lower.lower import NodeTypes, output_of
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import ROWS, Task
+from fastfeat.plan.lower.schedule import ROWS, ScheduledTask
 from fastfeat.scalars.value import InputSlot
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, function_of_row
 
@@ -44,7 +44,7 @@ Action = Callable[[Line], None]
 """Function that computes a result from a row's list, and appends it to the list."""
 Unary = tuple[Callable[[Any], Any], int]
 """A function of one value, and the index of that value in a row's list."""
-Mended = Callable[[Sequence[Any]], Sequence[Any]]
+InputConverter = Callable[[Sequence[Any]], Sequence[Any]]
 """Function that converts input values, of known Python types, to their stored form."""
 MOST_KINDS = 256
 """Number of combinations of Python types in a row for which readers are cached."""
@@ -100,7 +100,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     ready = row_program(program, fitted.matrix_constants, dtype)
     finish = _stage(ready, program, slots, n_places=layout.n_places)
     args = {arg for step in steps for arg in row_args(step)}
-    get, expected, read = reading_of(given, types, args)
+    get, expected, read = prepare_readers(given, types, args)
     actions, constants = layout.actions, layout.constants
 
     def of_columns(row: Mapping[Any, Any]) -> NDArray[Any]:
@@ -119,7 +119,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     computed = of_more if constants or actions else of_columns
     rounds = any(slot.dtype.name == "float32" for slot in program.inputs)
     of_floats = any(types[arg].is_float for arg in args)
-    return in_ieee(computed) if rounds or of_floats else computed
+    return with_ieee_arithmetic(computed) if rounds or of_floats else computed
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
@@ -151,7 +151,7 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
                 layout.constants.append(stored_literal(arg.value, dtype))
 
 
-class Reading(NamedTuple):
+class InputReaders(NamedTuple):
     """The functions that read the values of a row.
 
     Args:
@@ -166,7 +166,7 @@ class Reading(NamedTuple):
     read: Callable[[tuple[Any, ...], tuple[type, ...]], Sequence[Any]]
 
 
-def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
+def prepare_readers(given: Sequence[Node], types: NodeTypes, args: Container[Node]) -> InputReaders:
     """Return the functions that read a row's input values and convert them to stored form.
 
     Args:
@@ -181,35 +181,35 @@ def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Re
         for k, node in enumerate(given)
         if types[node].holds_bytes or (node in args and isinstance(node, Column))
     ]
-    known = dict[Any, Mended]()
+    known = dict[Any, InputConverter]()
 
     def read(values: tuple[Any, ...], kinds: tuple[type, ...]) -> Sequence[Any]:
         mended = known.get(kinds)
         if mended is None:
-            mended = _mended(given, types, kinds, plain, looked_at)
+            mended = _make_converter(given, types, kinds, plain, looked_at)
             if len(known) < MOST_KINDS:
                 known[kinds] = mended
         return mended(values)
 
     is_looked_at = checks_of(looked_at) is not None
     get = getter([row_key(node) for node in given])
-    return Reading(get, None if is_looked_at else tuple(plain), read)
+    return InputReaders(get, None if is_looked_at else tuple(plain), read)
 
 
-def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
+def read_stored_values(reading: InputReaders, row: Mapping[Any, Any]) -> Sequence[Any]:
     """Return a row's input values in stored form; a missing float is NaN."""
     values = reading.get(row)
     kinds = tuple(map(type, values))
     return values if kinds == reading.expected else reading.read(values, kinds)
 
 
-def _mended(
+def _make_converter(
     given: Sequence[Node],
-    types: Types,
+    types: NodeTypes,
     kinds: Sequence[type],
     plain: Sequence[type | None],
     looked_at: Sequence[tuple[int, DType]],
-) -> Mended:
+) -> InputConverter:
     """Return a function that converts input values of the Python types `kinds` to stored form.
 
     `plain` has the Python type of each input that needs no conversion; `looked_at` the indices and
@@ -243,7 +243,7 @@ def _mended(
     return mended
 
 
-def _add_task(layout: _Layout, task: Task) -> None:
+def _add_task(layout: _Layout, task: ScheduledTask) -> None:
     """Add a scheduled task's functions to the layout; window functions are inputs and need none."""
     if task.kind == "program":
         _compute(layout, task.nodes)
@@ -312,7 +312,7 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
         case TableColumn():
             return Argument(layout.tables[arg], dtype)
         case Literal() if dtype == TABLE:
-            return Argument(given_vocabulary(arg, fitted.types[step.args[0]]), dtype)
+            return Argument(listed_vocabulary(arg, fitted.types[step.args[0]]), dtype)
         case _:
             return Argument(None, dtype)
 
@@ -350,7 +350,7 @@ def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
     types = fitted.types
     known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
     named = [(show(node), node) for node in nodes]
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         program = program_of(
             outputs_of(named, types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
         )

@@ -15,12 +15,12 @@ from operator import itemgetter
 from typing import Any
 
 from fastfeat.engine.cpu.row import FORMATS
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
-Reader = Callable[[Any], Any]
+ValueReader = Callable[[Any], Any]
 """Function from a value to its stored form; missing becomes None, or NaN for floats."""
 
 NAN = float("nan")
@@ -54,7 +54,7 @@ def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
             return int if name in INTEGER_FORMATS else None
 
 
-def reader_of(dtype: DType, kind: type, name: str) -> Reader:
+def reader_of(dtype: DType, kind: type, name: str) -> ValueReader:
     """Return the reader for values of Python type `kind` in a column; `name` is for messages."""
     if kind is type(None):
         missing = NAN if dtype.is_float else None
@@ -69,7 +69,7 @@ def reader_of(dtype: DType, kind: type, name: str) -> Reader:
         return partial(list_value, dtype=dtype.of, name=name)
     if dtype.holds_bytes:
         return partial(content_value, dtype=dtype, name=name)
-    converted = in_ieee(partial(convert, dtype=dtype, name=name))
+    converted = with_ieee_arithmetic(partial(convert, dtype=dtype, name=name))
     return partial(_nan_for_none, converted) if dtype.is_float else converted
 
 
@@ -112,12 +112,12 @@ def _float_of_int(value: int, name: str) -> float:
     return number
 
 
-def _nan_for_none(converted: Reader, value: Any) -> Any:
+def _nan_for_none(converted: ValueReader, value: Any) -> Any:
     found = converted(value)
     return NAN if found is None else found
 
 
-def _ticks_of_datetime(dtype: DType, name: str) -> Reader:
+def _ticks_of_datetime(dtype: DType, name: str) -> ValueReader:
     """Return a function from datetimes to ticks; they need a zone exactly if the column has one."""
     epoch = _EPOCH if dtype.tz is None else _EPOCH_OF_ZONES
     tick, convert_it = tick_ns(dtype), partial(convert, dtype=dtype, name=name)

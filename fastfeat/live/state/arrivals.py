@@ -15,16 +15,22 @@ import numpy as np
 from fastfeat.errors import LateRow
 from fastfeat.io.arrow import Array, Table
 from fastfeat.live.ask.results import Results, results_of, results_of_row
-from fastfeat.live.state.call_rows import Here
-from fastfeat.live.state.changes import Late
-from fastfeat.live.state.lateness import ArrivalRuns, arrive, check_ahead, check_swept, too_early
-from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.call_rows import PlacedRows
+from fastfeat.live.state.changes import LateRule
+from fastfeat.live.state.lateness import (
+    ArrivalRuns,
+    check_ahead,
+    check_swept,
+    decide_runs,
+    too_early,
+)
+from fastfeat.live.state.memory import StateMemory
 from fastfeat.live.state.order_clocks import TimeLimits
 from fastfeat.live.state.rows_by_id import check_repeated
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ArrivalRequest:
     """The form in which a call wants features.
 
     Args:
@@ -37,7 +43,7 @@ class Wanted:
     row: Mapping[str, Any] | None = None
 
 
-NOTHING = Wanted()
+NOTHING = ArrivalRequest()
 """Stands for a call that wants no features, such as `update`."""
 
 
@@ -56,14 +62,14 @@ class ArrivalResults:
     results: Results
     features: Mapping[str, Table]
     kept: Mapping[str, Array]
-    here: Here
+    here: PlacedRows
 
 
-def results_of_arrival(
-    memory: Memory,
-    here: Here,
-    wanted: Wanted,
-    check: Callable[[Here], object],
+def compute_arrival(
+    memory: StateMemory,
+    here: PlacedRows,
+    wanted: ArrivalRequest,
+    check: Callable[[PlacedRows], object],
     *,
     asks: bool,
     alone: bool,
@@ -83,7 +89,7 @@ def results_of_arrival(
     """
     if not asks and not memory.lowered.kept:
         return ArrivalResults({}, {}, {}, here)
-    sight = memory.sight(here, alone=alone, check=check)
+    sight = memory.find_window_rows(here, alone=alone, check=check)
     if asks and wanted.row is not None and not keeps:
         row = memory.answer_row(wanted.row, sight)
         return ArrivalResults(results_of_row(row), {}, row.kept, sight.here)
@@ -94,8 +100,14 @@ def results_of_arrival(
     return ArrivalResults(results, features, answered.kept, sight.here)
 
 
-def check_arrived(
-    memory: Memory, here: Here, late: Late, limits: TimeLimits, time_ns: int, *, asks: bool
+def decide_arrivals(
+    memory: StateMemory,
+    here: PlacedRows,
+    late: LateRule,
+    limits: TimeLimits,
+    time_ns: int,
+    *,
+    asks: bool,
 ) -> ArrivalRuns:
     """Return the runs in which arriving rows are computed, after all checks of times and ids.
 
@@ -121,7 +133,7 @@ def check_arrived(
     arriving = memory.arriving(here)
     answers = asks or bool(memory.lowered.kept)
     try:
-        arrived = arrive(arriving, clocks, late, tell, answers=answers)
+        arrived = decide_runs(arriving, clocks, late, tell, answers=answers)
     except LateRow:
         is_known = arriving.known >= 0
         if is_known.any():  # that the row has other values now is the nearer reason
@@ -132,7 +144,7 @@ def check_arrived(
     return arrived
 
 
-def check_early(memory: Memory, here: Here) -> None:
+def check_early(memory: StateMemory, here: PlacedRows) -> None:
     """Raise `LateRow` for the first row so old that rows in its windows may have been dropped."""
     log = memory.log
     if log is None:
@@ -147,7 +159,7 @@ def check_early(memory: Memory, here: Here) -> None:
     check_lowered(memory, here)
 
 
-def check_lowered(memory: Memory, here: Here) -> None:
+def check_lowered(memory: StateMemory, here: PlacedRows) -> None:
     """Raise `LateRow` for a row that needs rows which were dropped because of a later row.
 
     Rows of an entity are dropped by the time of its latest row. If that latest row is then removed,
@@ -160,7 +172,7 @@ def check_lowered(memory: Memory, here: Here) -> None:
             if is_early.any():
                 told = memory.teller(here)(int(np.argmax(is_early)), k)
                 raise LateRow(
-                    f"{told} is earlier than a row of its entity that was forgotten or "
-                    "corrected, and rows that its windows would see were dropped before that. "
-                    "Keep rows longer: online(keep=...)"
+                    f"{told} is earlier than a row of its entity that was forgotten or corrected. "
+                    "When that row came, older rows were dropped, which the windows of this "
+                    "earlier row need. Keep rows longer: online(keep=...)"
                 )

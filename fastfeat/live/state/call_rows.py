@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+
 from fastfeat.io.arrow import Table
 from fastfeat.live.ask.features import Batches, LogView
 from fastfeat.live.log.entities import RowPlaces
-from fastfeat.live.state.lateness import Codes, Numbers
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class PlacedRows:
     """Rows of a call, with their time and entity in the orders of the stages so far.
 
     Args:
@@ -32,9 +33,9 @@ class Here:
 
     rows: Table
     log: Table
-    times: Sequence[Numbers]
-    entities: Sequence[Codes]
-    numbers: Numbers
+    times: Sequence[Int64Array]
+    entities: Sequence[Int32Array]
+    numbers: Int64Array
     tables: Mapping[str, Table]
     first: int = 0
 
@@ -43,11 +44,11 @@ class Here:
         """The number of rows."""
         return self.rows.num_rows
 
-    def part(self, begin: int, end: int) -> Here:
+    def part(self, begin: int, end: int) -> PlacedRows:
         """Return the rows from index `begin` up to `end`, excluded."""
         if begin == 0 and end == self.n_rows:
             return self
-        return Here(
+        return PlacedRows(
             self.rows.slice(begin, end - begin),
             self.log.slice(begin, end - begin),
             [times[begin:end] for times in self.times],
@@ -64,7 +65,7 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class WindowRows:
     """Rows of a call, with the log rows that each of them sees.
 
     Args:
@@ -74,6 +75,6 @@ class Sight:
             is one stage.
     """
 
-    here: Here
+    here: PlacedRows
     seen: Sequence[LogView]
     begun: Batches | None = None

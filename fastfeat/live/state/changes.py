@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Array, Schema, Table
 
-Kind = Literal[
+ChangeKind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
-WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
+WITHOUT_ROWS = frozenset[ChangeKind]({"remove", "forget", "plans", "sweep"})
 """Kinds of change in which the rows are instructions, such as an id to remove, and no data."""
-Late = Literal["error", "insert", "drop"]
+LateRule = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
 
@@ -32,7 +32,7 @@ class Settings:
         max_ahead: Duration by which a time may be ahead of this machine's clock; None for no limit.
     """
 
-    late: Late = "error"
+    late: LateRule = "error"
     keep: str | int | None = None
     max_ahead: str | None = None
 
@@ -52,7 +52,7 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """One change of a state, applied whole or not at all. Its result depends only on the state.
 
     Args:
@@ -71,7 +71,7 @@ class Change:
             faster. Else None.
     """
 
-    kind: Kind
+    kind: ChangeKind
     rows: Table
     name: str = ""
     source: str = ""
@@ -105,7 +105,7 @@ class ChangeResults:
 class Entry:
     """A change and its results: journals write entries, and states are restored from them."""
 
-    change: Change
+    change: StateChange
     applied: ChangeResults
 
 
@@ -129,7 +129,7 @@ class Base:
     swept: Sequence[int | None] = ()
 
 
-def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
+def check_offsets(change: StateChange, applied: Mapping[str, int]) -> None:
     """Raise an error if the offsets of a change are invalid, or its rows were applied already.
 
     `applied` maps each source to the offset after its last applied row. Raises `TypeMismatch`,
@@ -137,26 +137,26 @@ def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
     """
     source = cast("object", change.source)
     if not isinstance(source, str):
-        raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+        raise TypeMismatch(f"source= takes text, such as 'events:0', got {source!r}")
     offsets: dict[str, object] = {"first": change.first, "end": change.end}
     for name, offset in offsets.items():
         if not isinstance(offset, int) or isinstance(offset, bool):
-            raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
+            raise TypeMismatch(f"{name}= takes an offset, which is an int, got {offset!r}")
     if not change.source and (change.first or change.end):
         raise InvalidPlan(
-            "first= and end= are offsets in a source, which is not named. Name it: "
+            "first= and end= are offsets in a source, but source= is missing. Name the source: "
             "source='events:0'"
         )
     if change.end < change.first:
         raise InvalidPlan(
-            f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
-            "offset after the last row: first= and the number of rows, where each has one"
+            f"{change.source!r}: end={change.end} is before first={change.first}. end= is the "
+            "offset after the last row: first= plus the number of rows, if each row has an offset"
         )
     known = applied.get(change.source)
     if change.source and known is not None and change.first < known:
         raise StateError(
             f"{change.source!r}: rows from offset {change.first} on were applied already, up "
-            f"to {known}. Go on from there: live.offsets[{change.source!r}]"
+            f"to {known}. Continue from there: live.offsets[{change.source!r}]"
         )
 
 
@@ -164,7 +164,7 @@ ANSWERED = "?answered"
 """Name of the column that tells whether a user was given the features of a row."""
 
 
-class Writing(Protocol):
+class ChangeRecorder(Protocol):
     """A recorder of a state's changes, such as a journal with a file."""
 
     @property

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.history import as_type
 from fastfeat.execute.lookup_tables import table_values
@@ -35,16 +35,13 @@ from fastfeat.live.ask.features import (
 from fastfeat.live.lower.live_plan import LivePlan, lower
 from fastfeat.live.lower.row_orders import log_rows
 from fastfeat.live.lower.row_tables import given_type
-from fastfeat.live.state.call_rows import Here
+from fastfeat.live.state.call_rows import PlacedRows
 from fastfeat.live.state.feature_origins import FeatureExplained, explained_html
-from fastfeat.live.state.memory import Memory
-from fastfeat.live.state.rows_read import NUMBER, Sight, explain_column
-from fastfeat.scalars.zones import using
-from fastfeat.steps.windows.rows import Ordered, ordered
+from fastfeat.live.state.memory import StateMemory
+from fastfeat.live.state.source_rows import NUMBER, SourceRows, explain_column
+from fastfeat.scalars.zones import use_zone_tables
+from fastfeat.steps.windows.rows import SortedRows, sort_rows
 from fastfeat.steps.windows.tasks import ordering
-
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,7 +61,7 @@ class Explained:
     lowered: LivePlan = field(compare=False)
     row: Table = field(compare=False)
     rows: Table = field(compare=False)
-    hidden: Sequence[Flags] = field(compare=False)
+    hidden: Sequence[BoolArray] = field(compare=False)
     tables: Mapping[str, Any] = field(compare=False)
 
     def __getitem__(self, name: str) -> FeatureExplained:
@@ -101,18 +98,18 @@ class Explained:
         return explained_html(self.features)
 
 
-def _taken(table: Any, numbers: Numbers) -> Any:
+def _taken(table: Any, numbers: Int64Array) -> Any:
     return table.take(pa.array(numbers))
 
 
-@in_ieee
+@with_ieee_arithmetic
 def explain_row(
     lowered: LivePlan,
     row: Table,
     rows: Table,
     tables: Mapping[str, Table],
-    numbers: Numbers | None = None,
-    hidden: Sequence[Flags] | None = None,
+    numbers: Int64Array | None = None,
+    hidden: Sequence[BoolArray] | None = None,
 ) -> Explained:
     """Return the origins of a row's features.
 
@@ -127,18 +124,18 @@ def explain_row(
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
         orders, answered = _answered(lowered, batch, row, rows, hidden, tables)
         kept = {function.call: text for text, function in lowered.kept.items()}
         own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
-        sight = Sight(fitted, own, batch, ids, tables, orders, kept)
+        sight = SourceRows(fitted, own, batch, ids, tables, orders, kept)
         values = answered.features(name)
         found = tuple(explain_column(sight, column, values) for column in fitted.nodes)
     return Explained(found, lowered, row, rows, hidden, dict(tables))
 
 
-def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
+def explain_in_memory(memory: StateMemory, here: PlacedRows) -> dict[str, Explained]:
     """Return a dict of plan name to the origins of one row's features, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
@@ -146,7 +143,11 @@ def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
 
 
 def _explain_plan(
-    memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
+    memory: StateMemory,
+    here: PlacedRows,
+    name: str,
+    seen: Sequence[Int64Array],
+    numbers: Int64Array,
 ) -> Explained:
     """Return the origins of one plan's features.
 
@@ -185,7 +186,7 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
     return next(text for text, kept in lowered.kept.items() if kept.call is call)
 
 
-def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
+def _seen_numbers(memory: StateMemory, here: PlacedRows, order: int) -> Int64Array:
     """Return the numbers of the log rows that a row sees in one order.
 
     A row of the log does not see itself, nor rows of the same time that came after it.
@@ -209,12 +210,12 @@ def _features(
     lowered: LivePlan,
     row: Table,
     rows: Table,
-    hidden: Sequence[Flags],
+    hidden: Sequence[BoolArray],
     tables: Mapping[str, Table],
 ) -> Table:
     """Return one row's features, computed from `rows` and `tables` alone."""
     ((name, fitted),) = lowered.plans.items()
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
         _, answered = _answered(lowered, batch, row, rows, hidden, tables)
     return answered.features(name)
@@ -225,15 +226,15 @@ def _answered(
     batch: Batch,
     row: Table,
     rows: Table,
-    hidden: Sequence[Flags],
+    hidden: Sequence[BoolArray],
     tables: Mapping[str, Table],
-) -> tuple[dict[Call, Ordered], AnsweredRows]:
+) -> tuple[dict[Call, SortedRows], AnsweredRows]:
     """Return the rows in each order, and the row with all columns that its features need.
 
     `batch` holds the rows followed by the row, and receives window results of the row that other
     windows read. `hidden` has, per order, flags of those `rows` that `row` does not see.
     """
-    orders: dict[Call, Ordered] = {}
+    orders: dict[Call, SortedRows] = {}
     seen: list[LogView] = []
     begun, log = begin(lowered, row, tables), log_rows(lowered, row)
     *before, last = lowered.stages
@@ -248,7 +249,7 @@ def _answered(
     return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
 
 
-def _seen(rows: Table, order: Ordered) -> LogView:
+def _seen(rows: Table, order: SortedRows) -> LogView:
     """Return the log rows that the last row of an order sees: the earlier rows of its entity."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
@@ -285,7 +286,7 @@ def _joined(
     return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
 
 
-def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
+def _order(batch: Batch, order: Call, hidden: BoolArray) -> SortedRows:
     """Return the rows of a batch as one order sorts them within each entity.
 
     Rows flagged in `hidden` are left out.
@@ -296,11 +297,11 @@ def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
     times, keys, tie = ordering(past)
     for place in np.flatnonzero(hidden).tolist():
         times[place] = None
-    return ordered(times, past.dtype, keys, tie, len(times))
+    return sort_rows(times, past.dtype, keys, tie, len(times))
 
 
 def _ids(
-    lowered: LivePlan, row: Table, rows: Table, numbers: Numbers | None
+    lowered: LivePlan, row: Table, rows: Table, numbers: Int64Array | None
 ) -> tuple[str, Sequence[Any]]:
     row_id = lowered.row_id
     if row_id is not None and row_id in rows.column_names:

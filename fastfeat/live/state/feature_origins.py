@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
-from fastfeat.markup.html import capped, folded, in_notebook, short, table
+from fastfeat.markup.html import details_block, in_notebook, short, shorten_middle, table
 from fastfeat.tell.html import MOST_FEATURES
-
-Numbers = NDArray[np.int64]
 
 MOST_ROWS = 8
 _LONGEST = 90
@@ -50,7 +47,7 @@ class RowsSeen:
     def head(self) -> str:
         """The function, and the number of rows."""
         of_table = f" of table {self.table!r}" if self.table else ""
-        own = ", the last one itself" if self.n_own else ""
+        own = ", including this row" if self.n_own else ""
         return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
 
     @property
@@ -83,8 +80,8 @@ class FeatureExplained:
     columns: Mapping[str, Any]
     learnt: Mapping[str, str]
     seen: tuple[RowsSeen, ...]
-    rows: Numbers = field(compare=False)
-    tables: Mapping[str, Numbers] = field(compare=False)
+    rows: Int64Array = field(compare=False)
+    tables: Mapping[str, Int64Array] = field(compare=False)
 
     def __repr__(self) -> str:
         """Return the value, the formula, and the origins."""
@@ -94,7 +91,7 @@ class FeatureExplained:
             [
                 f"{self.name} = {shown(self.value)}",
                 f"  {self.formula}",
-                *([f"  of the row: {read}"] if read else []),
+                *([f"  from the row: {read}"] if read else []),
                 *learnt,
                 *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
             ]
@@ -112,13 +109,13 @@ def explained_html(features: Sequence[FeatureExplained]) -> str:
 def _feature_cells(feature: FeatureExplained) -> list[str]:
     read = [f"{name} = {shown(value)}" for name, value in feature.columns.items()]
     learnt = [f"{text} = {value}" for text, value in feature.learnt.items()]
-    titled = {"formula": [feature.formula], "of the row": read, "learnt": learnt}
+    titled = {"formula": [feature.formula], "from the row": read, "learnt": learnt}
     parts = "".join(
         f"<dt>{title}</dt><dd>{_codes(texts)}</dd>" for title, texts in titled.items() if texts
     )
     seen = "".join(map(_seen, feature.seen))
-    start = escape(capped(feature.formula, _LONGEST))
-    came_from = folded(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
+    start = escape(shorten_middle(feature.formula, _LONGEST))
+    came_from = details_block(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
     return [f"<b>{escape(short(feature.name))}</b>", escape(shown(feature.value)), came_from]
 
 
@@ -141,6 +138,6 @@ def _seen(seen: RowsSeen) -> str:
 
 
 def shown(value: Any) -> str:
-    return capped(
+    return shorten_middle(
         repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
     )

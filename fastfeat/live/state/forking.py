@@ -7,7 +7,7 @@ import weakref
 from typing import Any, Protocol
 
 
-class Forked(Protocol):
+class ForkAware(Protocol):
     """An object that threads change and read under locks."""
 
     reading: Any
@@ -20,7 +20,7 @@ class Forked(Protocol):
         ...
 
 
-def wait_before_forks(state: Forked) -> None:
+def wait_before_forks(state: ForkAware) -> None:
     """Register a state, so that a fork of the process waits until no thread is changing it.
 
     The state is held by a weak reference.
@@ -28,8 +28,8 @@ def wait_before_forks(state: Forked) -> None:
     _STATES.add(state)
 
 
-_STATES: weakref.WeakSet[Forked] = weakref.WeakSet()
-_HELD: list[Forked] = []
+_STATES: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_HELD: list[ForkAware] = []
 
 
 def _before() -> None:

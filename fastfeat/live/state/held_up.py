@@ -12,12 +12,13 @@ from threading import Lock
 
 import numpy as np
 
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
 from fastfeat.ir.node import Column
-from fastfeat.live.lower.live_plan import Order
-from fastfeat.live.state.changes import Change
-from fastfeat.live.state.lateness import LateBehind, value_text
-from fastfeat.live.state.memory import Memory
+from fastfeat.live.lower.live_plan import LogOrder
+from fastfeat.live.state.changes import StateChange
+from fastfeat.live.state.lateness import BlockingRow, value_text
+from fastfeat.live.state.memory import StateMemory
 
 FEWEST = 10
 """Number of late rows behind one row from which on the entity counts as held up.
@@ -58,7 +59,7 @@ class HeldUp:
         """Return the entity, number of late rows, row and remedy in one line of text."""
         at = f" at {self.place}" if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
+        late = f"{counted(self.n_late, 'late row')}, held up by the event{at} ({self.row})"
         noun = "entity is" if self.n_more == 1 else "entities are"
         more = f"; {self.n_more:,} more {noun} held up" if self.n_more else ""
         return f"entity {self.entity}: {late}{remedy}{more}"
@@ -75,12 +76,12 @@ class LateCounts:
         self._due: dict[tuple[int, int], None] = {}
         self._lock = Lock()
 
-    def note(self, late: Iterable[LateBehind]) -> None:
+    def note(self, late: Iterable[BlockingRow]) -> None:
         """Count late rows; `late` has the row that makes each of them late."""
         with self._lock:
             self._note(late)
 
-    def _note(self, late: Iterable[LateBehind]) -> None:
+    def _note(self, late: Iterable[BlockingRow]) -> None:
         for one in late:
             key = one.order, one.entity
             latest, n = self._counts.pop(key, (one.latest, 0))
@@ -93,17 +94,17 @@ class LateCounts:
                 del self._counts[oldest]
                 self._due.pop(oldest, None)
 
-    def held(self) -> list[tuple[LateBehind, int]]:
+    def held(self) -> list[tuple[BlockingRow, int]]:
         """Return the rows that hold entities up, and their numbers of late rows, largest first."""
         with self._lock:
             found = [
-                (LateBehind(order, entity, latest), n)
+                (BlockingRow(order, entity, latest), n)
                 for (order, entity), (latest, n) in self._counts.items()
                 if n >= FEWEST
             ]
         return sorted(found, key=lambda one: -one[1])
 
-    def due(self) -> list[tuple[LateBehind, int]]:
+    def due(self) -> list[tuple[BlockingRow, int]]:
         """Return the entities that reached 10, 100, 1,000, ... late rows since the last call.
 
         Each entity comes with the row that makes its rows late, and the number of late rows now.
@@ -111,9 +112,9 @@ class LateCounts:
         with self._lock:
             due, self._due = self._due, {}
             found = [(key, *self._counts[key]) for key in due]
-        return [(LateBehind(*key, latest), n) for key, latest, n in found]
+        return [(BlockingRow(*key, latest), n) for key, latest, n in found]
 
-    def counts(self, late: LateBehind) -> bool:
+    def counts(self, late: BlockingRow) -> bool:
         """Return whether late rows are still counted for the latest row that `late` names.
 
         False if a later row came, or the entity was forgotten.
@@ -126,13 +127,13 @@ def _is_power_of_ten(n: int) -> bool:
     return n == 10 ** (len(str(n)) - 1)
 
 
-def is_held_up(memory: Memory, late: LateBehind) -> bool:
+def is_held_up(memory: StateMemory, late: BlockingRow) -> bool:
     """Return whether the row that holds an entity up is still the latest row of the entity."""
     entities = np.array([late.entity], np.int32)
     return memory.log is not None and memory.log.latest(late.order, entities)[0] == late.latest
 
 
-def row_behind(memory: Memory, late: LateBehind) -> Table | None:
+def find_blocking_row(memory: StateMemory, late: BlockingRow) -> Table | None:
     """Return the row that holds an entity up, with the columns that identify and order it.
 
     None if it is no longer the entity's latest row.
@@ -147,18 +148,20 @@ def row_behind(memory: Memory, late: LateBehind) -> Table | None:
     return rows.slice(int(at[-1]), 1) if len(at) else None
 
 
-def described(order: Order, row_id: str | None, row: Table, n_late: int, place: str) -> HeldUp:
+def describe_held_up(
+    order: LogOrder, row_id: str | None, row: Table, n_late: int, place: str
+) -> HeldUp:
     """Return the report of a held-up entity; `row` is the row that holds it up."""
     entity = ", ".join(value_text(key, row, 0) for key in order.keys) or "all rows"
     nodes = [order.time] if row_id is None else [Column(row_id), order.time]
     remedy = ""
     if row_id is not None:
-        remedy = f"live.remove({row.column(row_id)[0].as_py()!r}) takes it out"
+        remedy = f"live.remove({row.column(row_id)[0].as_py()!r}) removes it"
     told = ", ".join(value_text(node, row, 0) for node in nodes)
     return HeldUp(order.entity, entity, n_late, told, place, remedy)
 
 
-def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
+def find_row_source(row: Table, row_id: str | None, changes: Iterable[StateChange]) -> str:
     """Return the source and offset of a row, such as "events:0:1234", looked up among changes.
 
     "" if no change with a source has the row. Rows are compared by id, or as a whole if `row_id` is
@@ -179,7 +182,7 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
     return found
 
 
-def _offset_text(change: Change, at: int) -> str:
+def _offset_text(change: StateChange, at: int) -> str:
     """Return the source and offset of the row at index `at` of a change, as text.
 
     The offset is the row's own if each row of the change has one, else the range of the change.

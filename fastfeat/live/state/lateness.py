@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import FutureRow, LateRow
@@ -23,19 +24,17 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import show
 from fastfeat.live.log.entities import NEVER
-from fastfeat.live.log.retention import earlier
-from fastfeat.live.lower.live_plan import Order
-from fastfeat.live.state.changes import Late
-from fastfeat.live.state.order_clocks import Clock, TimeLimits
+from fastfeat.live.log.retention import subtract_ticks
+from fastfeat.live.lower.live_plan import LogOrder
+from fastfeat.live.state.changes import LateRule
+from fastfeat.live.state.order_clocks import OrderClock, TimeLimits
 
-Numbers = NDArray[np.int64]
-Codes = NDArray[np.int32]
 _MOST_ALONE = 256
 """Largest number of rows in a run of rows that do not see each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class ArrivingRows:
     """Arriving rows, with everything that tells whether they are late or repeated.
 
     Args:
@@ -50,12 +49,12 @@ class Arriving:
             itself.
     """
 
-    times: Sequence[Numbers]
-    entities: Sequence[Codes]
-    latest: Sequence[Numbers]
+    times: Sequence[Int64Array]
+    entities: Sequence[Int32Array]
+    latest: Sequence[Int64Array]
     ties: Sequence[Callable[[], tuple[Sequence[Any], Mapping[int, Any]]] | None]
-    known: Numbers
-    again: Numbers
+    known: Int64Array
+    again: Int64Array
 
     @property
     def n_rows(self) -> int:
@@ -64,7 +63,7 @@ class Arriving:
 
 
 @dataclass(frozen=True, slots=True)
-class LateBehind:
+class BlockingRow:
     """A row that makes another row late: the latest row of an entity.
 
     Args:
@@ -79,7 +78,7 @@ class LateBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ArrivalRun:
     """Consecutive rows of a call that are computed together.
 
     Args:
@@ -106,10 +105,10 @@ class ArrivalRuns:
         dropped: For each dropped row, the row that makes it late.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[ArrivalRun]
     is_repeated: NDArray[np.bool_]
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    dropped: Sequence[LateBehind] = ()
+    dropped: Sequence[BlockingRow] = ()
 
     @property
     def is_stored(self) -> NDArray[np.bool_]:
@@ -118,12 +117,17 @@ class ArrivalRuns:
         return np.concatenate([*found, np.zeros(0, np.bool_)])
 
 
-Tell = Callable[[int, int], str]
+RowNamer = Callable[[int, int], str]
 """Function that returns a row's number, time and entity in an order as text, for messages."""
 
 
-def arrive(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
+def decide_runs(
+    arriving: ArrivingRows,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
+    *,
+    answers: bool = True,
 ) -> ArrivalRuns:
     """Return the runs into which arriving rows are cut, and the decision for each row.
 
@@ -136,11 +140,11 @@ def arrive(
     if not is_repeated.any() and not any(
         _may_be_late(arriving, k) for k in range(len(arriving.times))
     ):
-        return ArrivalRuns([Run(0, n_rows, True)], is_repeated)
+        return ArrivalRuns([ArrivalRun(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell, answers=answers)
 
 
-def _may_be_late(arriving: Arriving, order: int) -> bool:
+def _may_be_late(arriving: ArrivingRows, order: int) -> bool:
     """Return whether any row may be late in an order, relative to the log or an earlier row."""
     times, entities = arriving.times[order], arriving.entities[order]
     has_tie = arriving.ties[order] is not None
@@ -160,15 +164,20 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 
 
 def _row_by_row(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
+    arriving: ArrivingRows,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
+    *,
+    answers: bool,
 ) -> ArrivalRuns:
     """Return the runs of arriving rows, deciding one row after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
     is_dropped: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
-    runs: list[Run] = []
-    dropped: list[LateBehind] = []
+    runs: list[ArrivalRun] = []
+    dropped: list[BlockingRow] = []
     n_late = 0
     for row in range(arriving.n_rows):
         is_repeated[row] = known[row] >= 0 or (again[row] != row and not is_dropped[again[row]])
@@ -185,11 +194,11 @@ def _row_by_row(
         is_cut = is_stored and any(s.is_late_in_run(row) for s in states)
         is_cut |= not is_stored and last is not None and row - last.begin >= _MOST_ALONE
         if last is None or last.is_stored != is_stored or is_cut:
-            runs.append(Run(row, row + 1, is_stored))
+            runs.append(ArrivalRun(row, row + 1, is_stored))
             for state in states:
                 state.begin_run()
         else:
-            runs[-1] = Run(last.begin, row + 1, is_stored)
+            runs[-1] = ArrivalRun(last.begin, row + 1, is_stored)
         if is_stored:
             for state in states:
                 state.take(row)
@@ -205,9 +214,9 @@ def _check_late(
     row: int,
     late_in: Sequence[int],
     states: Sequence[_Latest],
-    clocks: Sequence[Clock],
-    late: Late,
-    tell: Tell,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
     is_repeated: bool,
 ) -> None:
     """Raise `LateRow` if the rule forbids a late row, or rows that it needs were dropped.
@@ -218,24 +227,24 @@ def _check_late(
         clock, behind = clocks[k], states[k].behind(row)
         which = None if is_repeated else states[k].behind_which(row, k)
         if late == "error" and not is_repeated:
+            by = clock.text_of(behind) if behind else "its tie breaker"
             raise LateRow(
-                f"{tell(row, k)} is earlier than the latest row of its entity"
-                f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
-                "order of time, or take late ones: online(late='insert'), or 'drop'",
+                f"{tell(row, k)} is earlier than the latest row of its entity, by {by}. Pass rows "
+                "in order of time, or accept late rows: online(late='insert'), or 'drop'",
                 which,
             )
         if clock.held.keep is not None and behind > clock.held.keep:
             told = tell(row, k)
-            again = f"{told} has the id of a row that came before, and" if is_repeated else told
+            again = f"{told} has the id of an earlier row, and" if is_repeated else told
             raise LateRow(_too_late(again, clock, behind), which)
 
 
-def _too_late(told: str, clock: Clock, behind: int) -> str:
+def _too_late(told: str, clock: OrderClock, behind: int) -> str:
     keep = clock.held.keep or 0
-    longer = f" for more than keep={clock.text_of(keep)}" if keep else ""
+    limit = f" (keep={clock.text_of(keep)})" if keep else ""
     return (
         f"{told} is {clock.text_of(behind)} earlier than the latest row of its entity, and rows "
-        f"that its windows would see do not stay{longer}. Keep rows longer: online(keep=...)"
+        f"of its windows may have been dropped{limit}. Keep rows longer: online(keep=...)"
     )
 
 
@@ -256,7 +265,7 @@ class _Latest:
         self._in_run: dict[int, tuple[int, Any]] = {}
 
     @staticmethod
-    def of(arriving: Arriving, order: int) -> _Latest:
+    def of(arriving: ArrivingRows, order: int) -> _Latest:
         """Return the latest rows of an order's entities before the first row of the call."""
         times, entities = arriving.times[order].tolist(), arriving.entities[order].tolist()
         asked = arriving.ties[order]
@@ -285,10 +294,10 @@ class _Latest:
         """Return the number of ticks by which a row is earlier than its entity's latest row."""
         return self._latest[self._entities[row]][0] - self._times[row]
 
-    def behind_which(self, row: int, order: int) -> LateBehind:
+    def behind_which(self, row: int, order: int) -> BlockingRow:
         """Return the row that makes a row late."""
         entity = self._entities[row]
-        return LateBehind(order, entity, self._latest[entity][0])
+        return BlockingRow(order, entity, self._latest[entity][0])
 
     def begin_run(self) -> None:
         """Begin a new run, without rows."""
@@ -309,13 +318,13 @@ _FIRST = (False, 0)
 
 
 def check_ahead(
-    times: Sequence[Numbers],
+    times: Sequence[Int64Array],
     is_placed: Sequence[NDArray[np.bool_]],
-    clocks: Sequence[Clock],
+    clocks: Sequence[OrderClock],
     limits: TimeLimits,
     watermarks: Sequence[int],
     now_ns: int,
-    tell: Tell,
+    tell: RowNamer,
 ) -> None:
     """Raise `FutureRow` for the first row with a time further ahead than the limits allow.
 
@@ -339,23 +348,23 @@ def check_ahead(
                 row = int(wrong[0])
                 ahead = clock.text_of(int(times[k][row]) - now_ns // (clock.tick_ns or 1))
                 raise FutureRow(
-                    f"{tell(row, k)} is {ahead} ahead of this machine's clock, and max_ahead= "
-                    f"allows {length_text(limits.ahead_ns or 0, 'time')}. Look at the clock that "
-                    "the time is from"
+                    f"{tell(row, k)} is {ahead} ahead of this machine's clock, but max_ahead= "
+                    f"allows only {length_text(limits.ahead_ns or 0, 'time')}. Check the clock "
+                    "that set this time"
                 )
         jump = limits.jump_of(clock)
         if jump is not None:
             _check_jump(times[k], is_placed[k], clock, jump, watermarks[k], _telling(tell, k))
 
 
-def _telling(tell: Tell, order: int) -> Callable[[int], str]:
+def _telling(tell: RowNamer, order: int) -> Callable[[int], str]:
     return lambda row: tell(row, order)
 
 
 def _check_jump(
-    times: Numbers,
+    times: Int64Array,
     is_placed: NDArray[np.bool_],
-    clock: Clock,
+    clock: OrderClock,
     jump: int,
     watermark: int,
     tell: Callable[[int], str],
@@ -368,23 +377,23 @@ def _check_jump(
     if not len(rows):
         return
     before = np.maximum.accumulate(np.concatenate([[watermark], times[rows]]))[:-1]
-    is_far = (before != NEVER) & (earlier(times[rows], jump) > before)
+    is_far = (before != NEVER) & (subtract_ticks(times[rows], jump) > before)
     if is_far.any():
         first = int(np.argmax(is_far))
         row, by = int(rows[first]), int(times[rows[first]]) - int(before[first])
         raise FutureRow(
-            f"{tell(row)} is {clock.text_of(by)} ahead of the latest row before it, and max_jump= "
-            f"allows {clock.text_of(jump)}. Look at the clock that the time is from; if there were "
-            "no rows for so long, begin again with a longer max_jump="
+            f"{tell(row)} is {clock.text_of(by)} ahead of the latest row before it, but max_jump= "
+            f"allows only {clock.text_of(jump)}. Check the clock that set this time; if there were "
+            "no rows for so long, start again with a longer max_jump="
         )
 
 
 def check_swept(
-    times: Sequence[Numbers],
-    entities: Sequence[Codes],
-    clocks: Sequence[Clock],
+    times: Sequence[Int64Array],
+    entities: Sequence[Int32Array],
+    clocks: Sequence[OrderClock],
     swept: Sequence[int],
-    tell: Tell,
+    tell: RowNamer,
 ) -> None:
     """Raise `LateRow` for the first row with a window that could have seen swept rows.
 
@@ -399,13 +408,13 @@ def check_swept(
     """
     for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
         if last != NEVER:
-            sees = earlier(times[k], clock.held.span or 0)
+            sees = subtract_ticks(times[k], clock.held.span or 0)
             wrong = np.flatnonzero((sees <= last) & (entities[k] != -1))
             if len(wrong):
                 raise LateRow(_swept(tell(int(wrong[0]), k)))
 
 
-def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
+def too_early(told: str, clock: OrderClock, time: int, latest: int) -> LateRow:
     """Return the error for a row so early that rows in its windows may have been dropped.
 
     `told` is the text of the row. `time` and its entity's `latest` time are in ticks; `latest` is
@@ -419,19 +428,19 @@ def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
 
 def _swept(told: str) -> str:
     return (
-        f"{told} is so much earlier than the latest row of all entities that rows which its "
-        "windows would see may have been dropped, since their entity had been silent for long. "
-        "Keep rows longer: online(keep=...)"
+        f"{told} is so much earlier than the latest row of all entities that rows of its windows "
+        "may have been dropped, because its entity had no new rows for a long time. Keep rows "
+        "longer: online(keep=...)"
     )
 
 
-def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
+def row_text(order: LogOrder, log: Table, row: int, first: int = 0) -> str:
     """Return the number, time and entity of a row of a call, for messages.
 
     `first` is the number by which the user knows the first row.
     """
-    time, *keys = (value_text(node, log, row) for node in (order.time, *order.keys))
-    return f"row {first + row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
+    values = (value_text(node, log, row) for node in (order.time, *order.keys))
+    return f"row {first + row} ({', '.join(values)})"
 
 
 def value_text(node: Node, log: Table, row: int) -> str:

@@ -3,7 +3,7 @@
 Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
 time is called lowered if the latest row of an entity was removed or moved, so that its latest row
 is now an earlier one. Rows that were dropped because of the former latest time are then lacking.
-This module neither locks nor journals: `State` does.
+This module neither locks nor journals: `LiveState` does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -36,15 +37,15 @@ from fastfeat.live.ask.features import (
 from fastfeat.live.ask.one_row import AnsweredRow, answer_row
 from fastfeat.live.log.entities import NEVER
 from fastfeat.live.log.log import Log, RowsInReach
-from fastfeat.live.log.retention import earlier
-from fastfeat.live.lower.live_plan import LivePlan, Stage
-from fastfeat.live.lower.row_orders import place, take_kept
+from fastfeat.live.log.retention import subtract_ticks
+from fastfeat.live.lower.live_plan import LivePlan, LiveStage
+from fastfeat.live.lower.row_orders import compute_order_values, load_stored_windows
 from fastfeat.live.lower.row_tables import given_type, typed
-from fastfeat.live.state.call_rows import Here, Sight
+from fastfeat.live.state.call_rows import PlacedRows, WindowRows
 from fastfeat.live.state.changes import ANSWERED
-from fastfeat.live.state.lateness import Arriving, Codes, Numbers, row_text
-from fastfeat.live.state.order_clocks import Clock
-from fastfeat.scalars.zones import using
+from fastfeat.live.state.lateness import ArrivingRows, row_text
+from fastfeat.live.state.order_clocks import OrderClock
+from fastfeat.scalars.zones import use_zone_tables
 
 _MOST_SEEN = 1 << 21
 """Number of visible rows that are gathered at once for rows that do not see each other.
@@ -57,7 +58,7 @@ Tie = tuple[bool, Any]
 """Sort key of a tie: whether a row has a tie value, and that value."""
 
 
-class Memory:
+class StateMemory:
     """The log of the rows that windows can still see, and the lookup tables.
 
     Args:
@@ -67,7 +68,7 @@ class Memory:
     """
 
     def __init__(
-        self, lowered: LivePlan, clocks: Sequence[Clock], tables: Mapping[str, Table]
+        self, lowered: LivePlan, clocks: Sequence[OrderClock], tables: Mapping[str, Table]
     ) -> None:
         self.lowered = lowered
         self.clocks = clocks
@@ -110,7 +111,7 @@ class Memory:
         """A dict of column name to type, for stored window results and flags of answered rows."""
         return {**self.lowered.kept_types, **self.marks}
 
-    def know_ids(self, dtype: DType) -> None:
+    def create_log(self, dtype: DType) -> None:
         """Create the log, with ids of a type."""
         assert self.lowered.row_id is not None
         self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
@@ -132,26 +133,26 @@ class Memory:
         if self.log is None and begins:
             dtype = dtype_of(column.type)
             if dtype.is_list:
-                raise TypeMismatch(f"row_id={row_id!r}: an id is one value, got {dtype}")
+                raise TypeMismatch(f"row_id={row_id!r}: an id must be a single value, got {dtype}")
             if column.null_count < len(column):
-                self.know_ids(dtype)
+                self.create_log(dtype)
         known = self.id_type
         if known is not None:
             try:
                 column = typed(column, row_id, known)
             except (TypeMismatch, InvalidData) as error:
-                told = str(error).replace("which fit saw", "as the ids of the state are")
-                raise type(error)(told.replace("fit saw", "the ids of the state are")) from None
+                told = str(error).replace("which fit saw", "the type of the ids in the state")
+                raise type(error)(told.replace("fit saw", "the ids in the state are")) from None
         keys = column if known is None else key_column(column, row_id, known)
         if keys.null_count:
             row = int(np.argmin(call("is_valid", keys).to_numpy(zero_copy_only=False)))
             raise InvalidData(
-                f"row {row}: {column_text(row_id)} is missing, and row_id= says that it tells rows "
-                "apart. Give each row an id"
+                f"row {row}: {column_text(row_id)} is missing, but it is the row_id= of the plan. "
+                "Give each row an id"
             )
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
-    def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
+    def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> PlacedRows:
         """Return rows with their times and entities in the orders of the first stage.
 
         In most plans these are all orders.
@@ -163,17 +164,17 @@ class Memory:
                 up.
             first: Number of the first row in error messages.
         """
-        nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+        nobody: Int64Array = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
         times, entities = self._placed(log, self.lowered.stages[0], add=add)
         row_id = self.lowered.row_id
         if self.log is None or row_id is None or not has_ids:
-            return Here(rows, log, times, entities, nobody, self.tables, first)
+            return PlacedRows(rows, log, times, entities, nobody, self.tables, first)
         numbers = self.log.find(rows.column(row_id))
-        return Here(rows, log, times, entities, numbers, self.tables, first)
+        return PlacedRows(rows, log, times, entities, numbers, self.tables, first)
 
-    def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
+    def place_stored_rows(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> PlacedRows:
         """Return rows with their times and entities in all orders, from known window results.
 
         `kept` has those results by column name. With `add`, new entities get numbers.
@@ -183,14 +184,16 @@ class Memory:
             here = self._further(here, stage, kept, add=add)
         return here
 
-    def standing_at(self, numbers: Numbers) -> Here:
+    def place_log_rows(self, numbers: Int64Array) -> PlacedRows:
         """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}
-        return self.standing(rows, kept, add=False)
+        return self.place_stored_rows(rows, kept, add=False)
 
-    def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
+    def _further(
+        self, here: PlacedRows, stage: LiveStage, kept: Mapping[str, Any], *, add: bool
+    ) -> PlacedRows:
         """Return rows with their times and entities in the orders of one more stage.
 
         `kept` has the window results from which these orders are computed, by column name.
@@ -203,11 +206,13 @@ class Memory:
         times, entities = [*here.times, *times], [*here.entities, *entities]
         return replace(here, log=log, times=times, entities=entities)
 
-    def _placed(self, log: Table, stage: Stage, *, add: bool) -> tuple[list[Numbers], list[Codes]]:
+    def _placed(
+        self, log: Table, stage: LiveStage, *, add: bool
+    ) -> tuple[list[Int64Array], list[Int32Array]]:
         """Return, per order of a stage, the times and the entities of rows."""
-        times: list[Numbers] = []
-        entities: list[Codes] = []
-        placed = place(self.lowered, log, self.tables, log, stage.orders)
+        times: list[Int64Array] = []
+        entities: list[Int32Array] = []
+        placed = compute_order_values(self.lowered, log, self.tables, log, stage.orders)
         for k, values in zip(stage.orders, placed, strict=True):
             if self.log is None:  # no id was ever seen: each row is alone
                 found = (-2 - np.arange(int(log.num_rows))).astype(np.int32)
@@ -219,19 +224,19 @@ class Memory:
             entities.append(found)
         return times, entities
 
-    def arriving(self, here: Here) -> Arriving:
+    def arriving(self, here: PlacedRows) -> ArrivingRows:
         """Return arriving rows with all that tells whether they are late or repeated."""
         log, row_id = self.log, self.lowered.row_id
         n_rows = here.n_rows
         if log is None:
-            return Arriving([], [], [], [], here.numbers, np.arange(n_rows))
+            return ArrivingRows([], [], [], [], here.numbers, np.arange(n_rows))
         latest = [log.latest(k, entities) for k, entities in enumerate(here.entities)]
         ties = [self._ties(k, here, latest[k]) for k in range(len(latest))]
         again = np.arange(n_rows) if row_id is None else first_of_each(here.rows.column(row_id))
-        return Arriving(here.times, here.entities, latest, ties, here.numbers, again)
+        return ArrivingRows(here.times, here.entities, latest, ties, here.numbers, again)
 
     def _ties(
-        self, order: int, here: Here, latest: Numbers
+        self, order: int, here: PlacedRows, latest: Int64Array
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
         """Return a function that computes the ties of rows, and of the latest row of each entity.
 
@@ -267,18 +272,20 @@ class Memory:
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
         made: dict[Any, Any] = dict(table_values(prepared.fitted.table_columns, self.tables))
         batch = prepared.batch(log, made, "cpu", 0)
-        take_kept(batch, prepared.placing[order])
-        with using(prepared.fitted.zones):
+        load_stored_windows(batch, prepared.placing[order])
+        with use_zone_tables(prepared.fitted.zones):
             make(batch, [tie])
             compute_columns(batch, [tie])
             values = key_values(batch, tie, narrow=False).to_pylist()
         return [(value is not None, 0 if value is None else value) for value in values]
 
-    def times_of(self, order: int, log: Table) -> Numbers:
+    def times_of(self, order: int, log: Table) -> Int64Array:
         """Return the times of log rows in one order, in ticks."""
-        return place(self.lowered, log, self.tables, log, [order])[0].times
+        return compute_order_values(self.lowered, log, self.tables, log, [order])[0].times
 
-    def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
+    def find_window_rows(
+        self, here: PlacedRows, *, alone: bool, check: Callable[[PlacedRows], object]
+    ) -> WindowRows:
         """Return rows with their times and entities in all orders, and the log rows that they see.
 
         Args:
@@ -292,7 +299,7 @@ class Memory:
         first, *further = self.lowered.stages
         seen = self._seen(here, first, alone=alone)
         if not further:
-            return Sight(here, seen)
+            return WindowRows(here, seen)
         begun = begin(self.lowered, here.rows, here.tables, first_number=here.first)
         for before, stage in pairwise(self.lowered.stages):
             make_stage(self.lowered, before, begun, here.log, seen)
@@ -300,9 +307,9 @@ class Memory:
             here = self._further(here, stage, kept, add=not alone)
             check(here)
             seen += self._seen(here, stage, alone=alone)
-        return Sight(here, seen, begun)
+        return WindowRows(here, seen, begun)
 
-    def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
+    def _seen(self, here: PlacedRows, stage: LiveStage, *, alone: bool) -> list[LogView]:
         """Return, per order of a stage, the log rows that the rows see."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
@@ -317,7 +324,7 @@ class Memory:
             found.append(seen)
         return found
 
-    def at_once(self, here: Here) -> list[int]:
+    def at_once(self, here: PlacedRows) -> list[int]:
         """Return the row indices at which a call is cut into parts, with the first and the last.
 
         The log rows that each part sees fit into bounded memory. The rows of the call must not see
@@ -325,13 +332,13 @@ class Memory:
         """
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
-        n_seen: Numbers = np.zeros(here.n_rows, np.int64)
+        n_seen: Int64Array = np.zeros(here.n_rows, np.int64)
         for k, entities in enumerate(here.entities):
             n_seen = np.maximum(n_seen, self.log.n_at_most(k, entities))
         turns = np.cumsum(n_seen) // _MOST_SEEN
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
-    def _nothing(self, order: int, entities: Codes) -> LogView:
+    def _nothing(self, order: int, entities: Int32Array) -> LogView:
         """Return an empty view of the log in one order, for rows that see no log row."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
@@ -339,7 +346,7 @@ class Memory:
         return LogView(rows, np.zeros(0, np.int32), asking.astype(np.int32))
 
     def _without_later(
-        self, order: int, here: Here, gathered: RowsInReach, seen: LogView
+        self, order: int, here: PlacedRows, gathered: RowsInReach, seen: LogView
     ) -> LogView:
         """Return `seen` without the rows at or after an asking row's own place in the log.
 
@@ -347,8 +354,8 @@ class Memory:
         `gathered` has the places and numbers of the rows in `seen`.
         """
         assert self.log is not None
-        own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
-        own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
+        own: Int64Array = np.full(here.n_rows + 1, -1, np.int64)
+        own_times: Int64Array = np.zeros(here.n_rows + 1, np.int64)
         is_asking = seen.asking >= 0
         own[seen.asking[is_asking]] = here.numbers[is_asking]
         own_times[seen.asking[is_asking]] = here.times[order][is_asking]
@@ -365,7 +372,7 @@ class Memory:
         stays = ~hidden
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
-    def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
+    def note_latest(self, before: PlacedRows, latest: Sequence[Int64Array], forgotten: str) -> None:
         """Note entities with a lowered latest time; `is_early` then tells rows that come too early.
 
         Rows of an entity were dropped relative to its latest row; an earlier latest row would have
@@ -400,16 +407,16 @@ class Memory:
                 ):
                     known[entity] = max(time, known.get(entity, time))
 
-    def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
+    def is_early(self, order: int, here: PlacedRows) -> NDArray[np.bool_]:
         """Return flags of rows that would see dropped rows.
 
         Those were dropped before the latest time of their entity was lowered.
         """
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
-        return here.times[order] < earlier(np.array(before, np.int64), keep)
+        return here.times[order] < subtract_ticks(np.array(before, np.int64), keep)
 
-    def answer(self, sight: Sight) -> AnsweredRows:
+    def answer(self, sight: WindowRows) -> AnsweredRows:
         """Return rows with all columns that their features are computed from."""
         here = sight.here
         return answer(
@@ -419,7 +426,7 @@ class Memory:
             begun=sight.begun,
         )
 
-    def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
+    def answer_row(self, row: Mapping[str, Any], sight: WindowRows) -> AnsweredRow:
         """Return one row's features, as one float array per plan."""
         if sight.begun is not None:  # the row is already a batch
             answered = self.answer(sight)
@@ -428,7 +435,7 @@ class Memory:
         return answer_row(self.lowered, row, sight.here.log, sight.seen, sight.here.tables)
 
     def append(
-        self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
+        self, here: PlacedRows, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
     ) -> None:
         """Append rows to the log; `is_answered` tells whether a user was given their features."""
         if self.log is None or not here.n_rows:
@@ -436,13 +443,13 @@ class Memory:
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
 
-    def note_times(self, here: Here) -> None:
+    def note_times(self, here: PlacedRows) -> None:
         """Raise the watermark of each order, which is the latest time of all rows so far."""
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)
 
-    def caught_up(self, here: Here) -> None:
+    def drop_lowered_latest(self, here: PlacedRows) -> None:
         """Forget the lowered latest times of entities that again have a row as late as before."""
         for known, times, entities in zip(
             self.lowered_latest, here.times, here.entities, strict=True
@@ -460,14 +467,14 @@ class Memory:
         for order, known in enumerate(self.lowered_latest):
             if known:
                 there = rows.select(self.placed_by)
-                (values,) = place(self.lowered, there, self.tables, there, [order])
+                (values,) = compute_order_values(self.lowered, there, self.tables, there, [order])
                 assert self.log is not None
                 entities = self.log.entities(order, values.keys, rows.num_rows, add=False)
                 times = [known.get(entity) for entity in entities.tolist()]
                 rows = rows.append_column(lowered_name(order), pa.array(times, pa.int64()))
         return rows
 
-    def load_lowered(self, rows: Table, here: Here) -> None:
+    def load_lowered(self, rows: Table, here: PlacedRows) -> None:
         """Take former latest times over from the columns that `lowered_columns` added."""
         for order, known in enumerate(self.lowered_latest):
             name = lowered_name(order)
@@ -477,17 +484,17 @@ class Memory:
                 )
                 known.update((entity, time) for entity, time in pairs if time is not None)
 
-    def teller(self, here: Here) -> Callable[[int, int], str]:
+    def teller(self, here: PlacedRows) -> Callable[[int, int], str]:
         """Return a function that gives a row's number, time and entity as text, for messages."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
 def lowered_name(order: int) -> str:
-    """Return the name of the column that `Memory.lowered_columns` adds for an order."""
+    """Return the name of the column that `StateMemory.lowered_columns` adds for an order."""
     return f"?lowered{order}"
 
 
-def first_of_each(ids: Any) -> Numbers:
+def first_of_each(ids: Any) -> Int64Array:
     """Return, for each row, the index of the first row with the same id."""
     if pa.types.is_floating(ids.type):
         ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0

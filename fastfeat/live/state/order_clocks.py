@@ -18,7 +18,7 @@ from fastfeat.ir.scope import order_of, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.live.log.entities import NEVER
 from fastfeat.live.log.retention import Retention, retention
-from fastfeat.live.lower.live_plan import LivePlan, Order
+from fastfeat.live.lower.live_plan import LivePlan, LogOrder
 from fastfeat.live.state.changes import Settings
 from fastfeat.operators.durations import resolve_duration
 
@@ -28,7 +28,7 @@ ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class OrderClock:
     """The unit of the times of one order, and how long rows are kept.
 
     Args:
@@ -38,7 +38,7 @@ class Clock:
         dtype: Type of the times.
     """
 
-    order: Order
+    order: LogOrder
     tick_ns: int | None
     held: Retention
     dtype: DType
@@ -63,7 +63,7 @@ class Clock:
         return length_text(ticks * (self.tick_ns or 1), self.unit)
 
 
-def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
+def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[OrderClock, ...]:
     """Return one clock per order.
 
     Raises `InvalidPlan` for a setting that the plans cannot have, or for a window that sees all
@@ -76,12 +76,12 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
     if kept is not None and clocks and all(clock.unit != kept[1] for clock in clocks):
         other = "a duration such as '2d'" if kept[1] == "steps" else "a whole number"
         raise InvalidPlan(
-            f"keep={settings.keep!r}: no window has such a time. Write {other}, as the times are"
+            f"keep={settings.keep!r}: does not fit the times of any window. Write {other}"
         )
     if settings.max_ahead is not None and not any(clock.is_timestamp for clock in clocks):
         raise InvalidPlan(
-            f"max_ahead={settings.max_ahead!r}: no window has a time that can be compared with a "
-            "clock: timestamps or dates. Leave it out"
+            f"max_ahead={settings.max_ahead!r}: no window has timestamps or dates, which could be "
+            "compared with this machine's clock. Leave max_ahead= out"
         )
     return clocks
 
@@ -102,13 +102,13 @@ class TimeLimits:
     jump: int | None = None
     jump_unit: str = "time"
 
-    def jump_of(self, clock: Clock) -> int | None:
+    def jump_of(self, clock: OrderClock) -> int | None:
         """Return the limit `jump` in ticks of a clock; None if the clock has another unit."""
         if self.jump is None or clock.unit != self.jump_unit:
             return None
         return self.jump // (clock.tick_ns or 1)
 
-    def latest(self, clock: Clock, now_ns: int, watermark: int) -> int | None:
+    def latest(self, clock: OrderClock, now_ns: int, watermark: int) -> int | None:
         """Return the latest accepted time, in ticks; None for no limit.
 
         `watermark` is the latest time of rows that came before, in ticks, or `NEVER`.
@@ -123,7 +123,7 @@ class TimeLimits:
 
 
 def time_limits(
-    settings: Settings, clocks: Sequence[Clock], max_jump: str | int | None = None
+    settings: Settings, clocks: Sequence[OrderClock], max_jump: str | int | None = None
 ) -> TimeLimits:
     """Return the limits on the times of rows, from `max_ahead` in the settings and `max_jump`.
 
@@ -138,7 +138,7 @@ def time_limits(
     if all(clock.unit != unit for clock in clocks):
         other = "a duration such as '1d'" if unit == "steps" else "a whole number"
         raise InvalidPlan(
-            f"{told}: no window has such a time. Write {other}, as the times are; or leave it out"
+            f"{told}: does not fit the times of any window. Write {other}, or leave it out"
         )
     return TimeLimits(max_ahead_ns(settings), jump, unit)
 
@@ -166,8 +166,8 @@ def _kept_given(settings: Settings) -> tuple[int, str] | None:
 
 
 def _clock(
-    lowered: LivePlan, order: Order, settings: Settings, kept: tuple[int, str] | None
-) -> Clock:
+    lowered: LivePlan, order: LogOrder, settings: Settings, kept: tuple[int, str] | None
+) -> OrderClock:
     dtype = lowered.plans[order.plan].types[order.time]
     tick = tick_ns(dtype) if dtype.is_temporal else None
     unit = "steps" if tick is None else "time"
@@ -178,7 +178,7 @@ def _clock(
     else:
         keep = 0 if settings.late == "error" else order.reach.span or 0
     held = retention(order.reach, keep, tick or 1, has_tie=order.tie is not None)
-    return Clock(order, tick, held, dtype)
+    return OrderClock(order, tick, held, dtype)
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:
@@ -190,8 +190,8 @@ def _check_reach(lowered: LivePlan, settings: Settings) -> None:
             if function.reach.is_everything:
                 raise InvalidPlan(
                     f"feature {function.features[0]!r}: {show(window_of(function.call))} sees all "
-                    "rows of an entity, however old, so that a live state could never drop one. "
-                    "Give the window a length, such as '90d', or keep all rows: "
+                    "rows of an entity, however old, so a live state could never drop a row. Give "
+                    "the window a length, such as '90d', or keep all rows: "
                     "online(keep='everything')"
                 )
 
@@ -199,7 +199,7 @@ def _check_reach(lowered: LivePlan, settings: Settings) -> None:
 def _check_kept(lowered: LivePlan, settings: Settings) -> None:
     if settings.late == "error" or not lowered.kept:
         return
-    raise InvalidPlan(f"late={settings.late!r}: {of_kept(lowered)}. Leave late= out")
+    raise InvalidPlan(f"late={settings.late!r}: {describe_stored_window(lowered)}. Leave late= out")
 
 
 def check_forgotten(lowered: LivePlan, column: str) -> None:
@@ -210,18 +210,19 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
     for kept in lowered.kept.values():
         keys = query_of(order_of(kept.call))[1:]
         if Column(column) not in keys:
-            shown = ", ".join(map(show, keys)) or "no key"
+            by = f"by {', '.join(map(show, keys))}" if keys else "without a key"
             raise InvalidPlan(
-                f"forget({column!r}): feature {kept.feature!r} has a window over "
-                f"{show(kept.call)}, by {shown}, which stands beside rows that stay, and has seen "
-                "those to be forgotten. Forget by a key of that window, or begin a new state"
+                f"forget({column!r}): feature {kept.feature!r} has a window over the results of "
+                f"{show(kept.call)}, a window {by}. These results are stored with the rows that "
+                "remain, and some were computed from the rows to be forgotten. Forget by a key of "
+                "that window, or create a new state"
             )
 
 
-def of_kept(lowered: LivePlan) -> str:
+def describe_stored_window(lowered: LivePlan) -> str:
     """Return the reason why a plan with windows over windows accepts no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
-        f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "
-        "row as it arrives, and stands: it would not see what changes later"
+        f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed only "
+        "once, when a row arrives, so it would not see later changes"
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
 from fastfeat.execute.row_identity import first_unlike
 from fastfeat.io.arrow import Table, call, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.types import column_text
 from fastfeat.ir.node import Call, Column
@@ -25,11 +25,9 @@ from fastfeat.ir.scope import row_order, window_of
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.steps.windows.rows import function_over
 
-Numbers = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LateColumnWindow:
     """Late columns that window functions of one order read, all in windows of equal parameters.
 
     Args:
@@ -46,9 +44,9 @@ class Reading:
     is_kept: bool
 
 
-def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
+def find_late_windows(lowered: LivePlan) -> tuple[tuple[LateColumnWindow, ...], ...]:
     """Return, per order, the ways in which windows read late columns."""
-    found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
+    found: list[dict[Any, LateColumnWindow]] = [{} for _ in lowered.orders]
     for plan, prepared in lowered.prepared.items():
         kept = {function.call for function in lowered.functions[plan] if function.is_kept}
         for one in prepared.rounds:
@@ -69,13 +67,13 @@ def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
     return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
 
 
-def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
+def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> LateColumnWindow:
     lag = dict(over.params)["n"] if function_over(over).picks == "n-th" else None
-    return Reading(columns, dict(window_of(over).params), lag, is_kept)
+    return LateColumnWindow(columns, dict(window_of(over).params), lag, is_kept)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SortedLogRows:
     """Rows of a log as one order sorts them: an entity's rows are adjacent, and sorted by time.
 
     Args:
@@ -85,29 +83,29 @@ class Standing:
         is_answered: Whether a user was given the features of each row.
     """
 
-    entities: Numbers
-    times: Numbers
+    entities: Int64Array
+    times: Int64Array
     tick: int
     is_answered: NDArray[np.bool_]
 
 
-def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
+def is_read(standing: SortedLogRows, reading: LateColumnWindow) -> NDArray[np.bool_]:
     """Return a flag for each row: whether an answered row could have read it in its window."""
     n_rows = len(standing.times)
     begins, ends = _windows(standing, reading)
     asks = np.ones(n_rows, np.bool_) if reading.is_kept else standing.is_answered
     asks = asks & (begins < ends)
-    turns: Numbers = np.zeros(n_rows + 1, np.int64)
+    turns: Int64Array = np.zeros(n_rows + 1, np.int64)
     np.add.at(turns, begins[asks], 1)
     np.subtract.at(turns, ends[asks], 1)
     return np.cumsum(turns)[:n_rows] > 0
 
 
-def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
+def _windows(standing: SortedLogRows, reading: LateColumnWindow) -> tuple[Int64Array, Int64Array]:
     """Return the begin and the end of each row's window, as indices of rows, shape (n_rows,)."""
     window, tick = reading.window, standing.tick
     offset, last, closed = window["offset"], window["last"], window["closed"]
-    places: Numbers = np.arange(len(standing.times))
+    places: Int64Array = np.arange(len(standing.times))
     firsts = np.searchsorted(standing.entities, standing.entities)
     if closed in ("left", "neither"):
         ends = _places(standing, -(offset // tick), "left")
@@ -130,7 +128,7 @@ def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
     return begins, ends
 
 
-def _places(standing: Standing, shift: int, side: Any) -> Numbers:
+def _places(standing: SortedLogRows, shift: int, side: Any) -> Int64Array:
     """Return, for each row, the index of the first row of its entity at or after a moment.
 
     Args:
@@ -158,10 +156,12 @@ class OutcomeComparison:
     """
 
     is_new: NDArray[np.bool_]
-    columns: Mapping[str, Flags]
+    columns: Mapping[str, BoolArray]
 
 
-def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
+def compare_outcomes(
+    row_id: str, given: Table, there: Table, again: Int64Array
+) -> OutcomeComparison:
     """Return flags of the outcomes that add a value that was unknown.
 
     Args:
@@ -174,7 +174,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
         InvalidData: An outcome has a different value than the state, or than an earlier outcome of
             the same id.
     """
-    columns: dict[str, Flags] = {}
+    columns: dict[str, BoolArray] = {}
     is_new: NDArray[np.bool_] = np.zeros(int(given.num_rows), np.bool_)
     for name in given.column_names:
         if name == row_id:
@@ -185,14 +185,14 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
         news = np.flatnonzero(said & ~known)
         first = _first_said(news, again)
         _check_same(row_id, name, given, news, given, first, "an earlier outcome says")
-        new: Flags = np.zeros(int(given.num_rows), np.bool_)
+        new: BoolArray = np.zeros(int(given.num_rows), np.bool_)
         new[np.unique(first)] = True
         columns[name] = new
         is_new |= new
     return OutcomeComparison(is_new, columns)
 
 
-def _first_said(rows: Numbers, again: Numbers) -> Numbers:
+def _first_said(rows: Int64Array, again: Int64Array) -> Int64Array:
     """Return, for each of the outcomes `rows`, the first of them with the same id.
 
     `again` has the first outcome with each outcome's id.
@@ -203,7 +203,13 @@ def _first_said(rows: Numbers, again: Numbers) -> Numbers:
 
 
 def _check_same(
-    row_id: str, name: str, given: Table, rows: Numbers, other: Table, others: Numbers, told: str
+    row_id: str,
+    name: str,
+    given: Table,
+    rows: Int64Array,
+    other: Table,
+    others: Int64Array,
+    told: str,
 ) -> None:
     if not len(rows) or (given is other and bool((rows == others).all())):
         return
@@ -213,12 +219,14 @@ def _check_same(
         row, value = int(rows[at]), other.column(name)[int(others[at])].as_py()
         raise InvalidData(
             f"row {row}: the outcome {column_text(name)} of {row_id} = "
-            f"{given.column(row_id)[row].as_py()!r} is {given.column(name)[row].as_py()!r}, and "
-            f"{told} {value!r}. What is wrong is changed by live.correct(rows)"
+            f"{given.column(row_id)[row].as_py()!r} is {given.column(name)[row].as_py()!r}, but "
+            f"{told} {value!r}. To change a wrong value, call live.correct(rows)"
         )
 
 
-def filled(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
+def fill_outcomes(
+    there: Table, given: Table, row_id: str, rows: Sequence[int] | Int64Array
+) -> Table:
     """Return late columns of state rows, with the values of some outcomes filled in.
 
     `there` has the state row of each of the outcomes `rows`, which are indices into `given`.

@@ -1,8 +1,8 @@
 """Fast path for calls with a few new rows that are in time: each row is computed by itself.
 
 It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
-`Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
-path computes all rows of the call; until then nothing has changed.
+`StateMemory.append` would add them. If any row or the state is unusual, or an error occurs, the
+general path computes all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from fastfeat.live.ask.prepared import (
     UNREADABLE,
     PreparedAnswer,
     PreparedAsk,
-    SeenRow,
+    RowWithHistory,
     prepared_ask,
 )
 from fastfeat.live.ask.prepared_windows import CannotBePrepared
 from fastfeat.live.ask.results import Results
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.row_tables import array_of_stored, given_type, table_of_stored
-from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
-from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
-from fastfeat.live.state.memory import Memory
+from fastfeat.live.row.prepared import InputReaders, prepare_readers, read_stored_values
+from fastfeat.live.state.changes import ChangeResults, StateChange, StoredRow
+from fastfeat.live.state.memory import StateMemory
 from fastfeat.live.state.order_clocks import TimeLimits
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS
 
 FEW = 32
 """Maximum number of rows of a call that are computed one by one; for more, a table costs less."""
-Arrived = tuple[SeenRow, PreparedAnswer]
+ArrivalAnswer = tuple[RowWithHistory, PreparedAnswer]
 """An arriving row, and its features."""
 
 
@@ -72,7 +72,7 @@ class PreparedAsks:
             self._can_be = False
             return None
 
-    def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
+    def row_of(self, memory: StateMemory) -> tuple[dict[str, DType], Schema]:
         """Return the columns that plans read from rows: a dict of name to type, and a schema.
 
         The objects are the same at each call, so that callers can cache by identity.
@@ -103,15 +103,15 @@ class PreparedAsks:
         self._free.append(ask)
 
 
-def seen_on_arrival(
-    memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
-) -> SeenRow | None:
+def gather_arrival(
+    memory: StateMemory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
+) -> RowWithHistory | None:
     """Return an arriving row in stored form with the rows that it sees, if it is new and in time.
 
     None if the general path is needed. `limits` and the current time `now_ns` bound how far its
     times may be ahead.
     """
-    found = seen_in(memory, ask, row)
+    found = gather_row(memory, ask, row)
     if found is None or memory.log is None:
         return None
     for time, one in zip(found.times, found.seen, strict=True):
@@ -126,12 +126,14 @@ def seen_on_arrival(
     if row_id is None:
         return found
     value = _id_of(row, row_id, memory.log.types[row_id])
-    if value is None or not memory.log.has_not(value):
+    if value is None or not memory.log.lacks_id(value):
         return None
     return found._replace(values={**found.values, row_id: value})
 
 
-def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
+def gather_row(
+    memory: StateMemory, ask: PreparedAsk, row: Mapping[str, Any]
+) -> RowWithHistory | None:
     """Return a row in stored form with the log rows that it sees.
 
     None if the general path is needed.
@@ -148,17 +150,17 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
     return found
 
 
-def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
+def asked_id_is_new(memory: StateMemory, row: Mapping[str, Any]) -> bool:
     """Return whether a row certainly has no id that is in the log."""
     row_id = memory.lowered.row_id
     if row_id is None or row_id not in row:
         return True
     assert memory.log is not None
     value = _id_of(row, row_id, memory.log.types[row_id])
-    return value is not None and memory.log.has_not(value)
+    return value is not None and memory.log.lacks_id(value)
 
 
-def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
+def store_arrival(memory: StateMemory, row: RowWithHistory, answered: PreparedAnswer) -> None:
     """Append a row and its window results to the log."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
@@ -166,9 +168,13 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
     memory.watermarks = list(map(max, memory.watermarks, row.times))
 
 
-def written(
-    asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
-) -> tuple[Change, ChangeResults]:
+def encode_arrivals(
+    asks: PreparedAsks,
+    memory: StateMemory,
+    arrived: Sequence[ArrivalAnswer],
+    change: StateChange | None,
+    now: int,
+) -> tuple[StateChange, ChangeResults]:
     """Return arriving rows and their features as a change with its results, for the journal.
 
     `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
@@ -178,7 +184,7 @@ def written(
     types, schema = asks.row_of(memory)
     lines = [[row.values[name] for name in types] for row, _ in arrived]
     if change is None:
-        change = Change("process", table_of_stored(lines, types, schema), time_ns=now)
+        change = StateChange("process", table_of_stored(lines, types, schema), time_ns=now)
     kept = {
         name: array_of_stored([answer.kept[name] for answer in answers], dtype)
         for name, dtype in memory.lowered.kept_types.items()
@@ -201,15 +207,15 @@ def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
         return None
     reading = _reading_of_id(name, dtype)
     try:
-        return values_as_stored(reading, row)[0]
+        return read_stored_values(reading, row)[0]
     except UNREADABLE:
         return None
 
 
 @lru_cache(maxsize=64)
-def _reading_of_id(name: str, dtype: DType) -> Reading:
+def _reading_of_id(name: str, dtype: DType) -> InputReaders:
     node = Column(name)
-    return reading_of([node], {node: dtype}, [node])
+    return prepare_readers([node], {node: dtype}, [node])
 
 
 def _is_of_numbers(fitted: Fitted) -> bool:

@@ -10,45 +10,44 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, LateOutcome
 from fastfeat.execute.row_identity import first_unlike
 from fastfeat.io.arrow import Table, call, index_in, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.keys import key_column
 from fastfeat.live.log.log import Log
-from fastfeat.live.state.call_rows import Here
-from fastfeat.live.state.changes import ANSWERED, Change
-from fastfeat.live.state.lateness import Numbers
-from fastfeat.live.state.memory import Memory, first_of_each
+from fastfeat.live.state.call_rows import PlacedRows
+from fastfeat.live.state.changes import ANSWERED, StateChange
+from fastfeat.live.state.memory import StateMemory, first_of_each
 from fastfeat.live.state.outcomes import (
+    LateColumnWindow,
     OutcomeComparison,
-    Reading,
-    Standing,
-    compared,
-    filled,
+    SortedLogRows,
+    compare_outcomes,
+    fill_outcomes,
     is_read,
 )
 
-Readings = Sequence[Sequence[Reading]]
+LateColumnWindows = Sequence[Sequence[LateColumnWindow]]
 
 
-def row_id_of(memory: Memory) -> str:
+def row_id_of(memory: StateMemory) -> str:
     """Return the name of the id column; `Live` has checked that there is one."""
     assert memory.lowered.row_id is not None
     return memory.lowered.row_id
 
 
-def log_of(memory: Memory) -> Log:
+def log_of(memory: StateMemory) -> Log:
     """Return the log; call it only after rows have come, since there is no log before."""
     assert memory.log is not None
     return memory.log
 
 
 def check_repeated(
-    memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
+    memory: StateMemory, here: PlacedRows, again: Int64Array, is_repeated: NDArray[np.bool_]
 ) -> None:
     """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
@@ -63,7 +62,7 @@ def check_repeated(
     in_log = here.numbers[rows] >= 0
     names = [name for name in memory.columns if name != row_id]
     there = log.take(here.numbers[rows[in_log]], names)
-    others: Numbers = np.empty(len(rows), np.int64)
+    others: Int64Array = np.empty(len(rows), np.int64)
     others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
     others[~in_log] = again[rows[~in_log]]
     for name in names:
@@ -77,14 +76,14 @@ def check_repeated(
         if at is not None:
             row = int(left[at])
             raise InvalidData(
-                f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
-                f"row that came before, and {name} is {column[row].as_py()!r} here and "
-                f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
-                "live.correct(rows); another row has an id of its own"
+                f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is the id of "
+                f"an earlier row, but {name} is {column[row].as_py()!r} here and "
+                f"{column[int(right[at])].as_py()!r} there. To change a wrong value, call "
+                "live.correct(rows); a different row needs an id of its own"
             )
 
 
-def each_once(rows: Table, row_id: str) -> Table:
+def drop_repeated_ids(rows: Table, row_id: str) -> Table:
     """Return the rows of a history, with the first row of each id only.
 
     Raises `InvalidData` if rows with one id differ.
@@ -99,48 +98,52 @@ def each_once(rows: Table, row_id: str) -> Table:
         if at is not None:
             row, other = int(again[at]), int(first[again[at]])
             raise InvalidData(
-                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
-                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
-                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
+                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is also the "
+                f"id of row {other}, but {name} is {values[row].as_py()!r} here and "
+                f"{values[other].as_py()!r} there. Ids must be unique: leave one of the rows out"
             )
     return rows.take(pa.array(np.setdiff1d(np.arange(int(rows.num_rows)), again)))
 
 
-def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
+def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Int64Array:
     """Return, for each row of a table, the number of the log row with its id.
 
     Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
     """
     row_id = row_id_of(memory)
     if memory.log is None:
-        numbers: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+        numbers: Int64Array = np.full(int(rows.num_rows), -1, np.int64)
     else:
         numbers = memory.log.find(rows.column(row_id))
     if (numbers < 0).any():
         row = int(np.argmax(numbers < 0))
         raise InvalidData(
-            f"row {row}: no row of the state has {row_id} = "
+            f"row {row}: the state has no row with {row_id} = "
             f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
             f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
         )
     return numbers
 
 
-def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
-    """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
+def compare_with_log(memory: StateMemory, rows: Table, numbers: Int64Array) -> OutcomeComparison:
+    """Return flags of the outcomes that add an unknown value, as `outcomes.compare_outcomes` does.
 
     `numbers` has the number of each outcome's log row.
     """
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     if not len(numbers):
-        return compared(row_id, rows, rows, again)
+        return compare_outcomes(row_id, rows, rows, again)
     there = log_of(memory).take(numbers, [n for n in rows.column_names if n != row_id])
-    return compared(row_id, rows, there, again)
+    return compare_outcomes(row_id, rows, there, again)
 
 
 def late_outcomes(
-    memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
+    memory: StateMemory,
+    readings: LateColumnWindows,
+    rows: Table,
+    numbers: Int64Array,
+    new: Mapping[str, BoolArray],
 ) -> NDArray[np.bool_]:
     """Return flags of outcomes that come too late: an answered row would have read them.
 
@@ -169,20 +172,22 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
     """Return the error for the first outcome that comes too late."""
     row = int(np.argmax(is_late))
     return LateOutcome(
-        f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes after a "
-        "row was answered whose window would have read it. Bring outcomes before such rows; say "
-        "how late they are, Plan(label_delay=...), so that windows wait for them; or take them as "
-        "they come: online(late='insert')"
+        f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes too "
+        "late: the window of an answered row should have read it. Pass outcomes before such rows; "
+        "say how late they are, Plan(label_delay=...), so that windows wait for them; or accept "
+        "late outcomes: online(late='insert')"
     )
 
 
-def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
+def _standing(
+    memory: StateMemory, order: int, numbers: Int64Array
+) -> tuple[SortedLogRows, Int64Array]:
     """Return log rows as one order sorts them, and their row numbers.
 
     They are the rows `numbers`, and all later rows of their entities.
     """
     log = log_of(memory)
-    own = memory.standing_at(numbers)
+    own = memory.place_log_rows(numbers)
     is_placed = own.entities[order] >= 0
     asked, begins = own.entities[order][is_placed], own.times[order][is_placed]
     ends = np.full(len(asked), np.iinfo(np.int64).max)
@@ -199,23 +204,25 @@ def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, N
     by = np.lexsort(keys)
     is_answered = there.column(ANSWERED).to_numpy()[by].astype(np.bool_)
     tick = memory.clocks[order].tick_ns or 1
-    return Standing(seen.codes[by].astype(np.int64), times[by], tick, is_answered), seen.rows[by]
+    return SortedLogRows(seen.codes[by].astype(np.int64), times[by], tick, is_answered), seen.rows[
+        by
+    ]
 
 
-def put_outcomes(memory: Memory, rows: Table) -> None:
+def put_outcomes(memory: StateMemory, rows: Table) -> None:
     """Fill outcomes into rows of the log; several outcomes of one id are filled in one by one."""
     log, row_id = log_of(memory), row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     names = [name for name in rows.column_names if name != row_id]
-    left: Numbers = np.arange(int(rows.num_rows))
+    left: Int64Array = np.arange(int(rows.num_rows))
     while len(left):
-        now: Numbers = left[np.unique(again[left], return_index=True)[1]]
+        now: Int64Array = left[np.unique(again[left], return_index=True)[1]]
         numbers = log.find(rows.column(row_id).take(pa.array(now)))
-        log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
+        log.put(numbers, fill_outcomes(log.take(numbers, names), rows, row_id, now))
         left = np.setdiff1d(left, now)
 
 
-def corrected(memory: Memory, rows: Table) -> Here:
+def correct_rows(memory: StateMemory, rows: Table) -> PlacedRows:
     """Return log rows with corrected columns, and their new times and entities; the log stays.
 
     Each id occurs once in `rows`, beside the columns that change.
@@ -228,8 +235,8 @@ def corrected(memory: Memory, rows: Table) -> Here:
     return memory.here(whole, add=True, has_ids=False)
 
 
-def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
-    """Overwrite columns of log rows; `here` has their new times and entities, from `corrected`."""
+def put_corrections(memory: StateMemory, rows: Table, here: PlacedRows) -> None:
+    """Overwrite columns of log rows; `here` has new times and entities, from `correct_rows`."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
     log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
@@ -242,7 +249,7 @@ def last_of_each(ids: Any) -> NDArray[np.bool_]:
     return (first == np.arange(len(ids)))[::-1]
 
 
-def rows_with(memory: Memory, change: Change) -> Numbers:
+def find_rows_to_forget(memory: StateMemory, change: StateChange) -> Int64Array:
     """Return the numbers of the log rows to forget: those with the change's value in its column.
 
     Rows out of reach are dropped from memory first, so that no copy of them stays.

@@ -30,20 +30,21 @@ from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.row_tables import as_dicts
 from fastfeat.live.state.arrivals import (
     NOTHING,
+    ArrivalRequest,
     ArrivalResults,
-    Wanted,
-    check_arrived,
     check_early,
-    results_of_arrival,
+    compute_arrival,
+    decide_arrivals,
 )
-from fastfeat.live.state.call_rows import Here, Sight
+from fastfeat.live.state.bases import copy_to_base, load, load_history
+from fastfeat.live.state.call_rows import PlacedRows, WindowRows
 from fastfeat.live.state.changes import (
     Base,
-    Change,
+    ChangeRecorder,
     ChangeResults,
     Entry,
     Settings,
-    Writing,
+    StateChange,
     check_offsets,
 )
 from fastfeat.live.state.forking import wait_before_forks
@@ -51,42 +52,41 @@ from fastfeat.live.state.held_up import (
     MOST_TOLD,
     HeldUp,
     LateCounts,
-    described,
+    describe_held_up,
+    find_blocking_row,
+    find_row_source,
     is_held_up,
-    place_of,
-    row_behind,
 )
-from fastfeat.live.state.known_rows import (
-    FoundChange,
-    found_corrections,
-    found_forgotten,
-    found_outcomes,
-    found_removed,
-    found_table,
-    put_again,
-)
-from fastfeat.live.state.lateness import ArrivalRuns, LateBehind, Run
-from fastfeat.live.state.memory import Memory
-from fastfeat.live.state.order_clocks import Clock, clocks_of, time_limits
-from fastfeat.live.state.outcomes import readings_of
+from fastfeat.live.state.lateness import ArrivalRun, ArrivalRuns, BlockingRow
+from fastfeat.live.state.memory import StateMemory
+from fastfeat.live.state.order_clocks import OrderClock, clocks_of, time_limits
+from fastfeat.live.state.outcomes import find_late_windows
 from fastfeat.live.state.prepared_arrival import (
     FEW,
-    Arrived,
+    ArrivalAnswer,
     PreparedAsks,
     asked_id_is_new,
-    put,
-    seen_in,
-    seen_on_arrival,
-    written,
+    encode_arrivals,
+    gather_arrival,
+    gather_row,
+    store_arrival,
 )
-from fastfeat.live.state.whole_states import base_of, begin_with, load
+from fastfeat.live.state.stored_row_changes import (
+    CheckedChange,
+    apply_checked,
+    check_corrections,
+    check_forgetting,
+    check_outcomes,
+    check_removal,
+    check_table_update,
+)
 
 if TYPE_CHECKING:
     from fastfeat.live.state.explanation import Explained
 
 _HALF_CHANGED = (
-    "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
-    "that it had, or open its file"
+    "the state was interrupted during a change and cannot be used any more. Create it again from "
+    "its rows, or open its file again"
 )
 SWEPT_AT = 1 << 16
 """Number of rows in memory below which no rows of silent entities are dropped."""
@@ -100,7 +100,7 @@ class Sizes:
     entities: Mapping[str, int]
 
 
-class State:
+class LiveState:
     """The log and the lookup tables of live plans, and the only way to change them.
 
     Args:
@@ -115,7 +115,7 @@ class State:
         lowered: LivePlan,
         settings: Settings,
         base: Base,
-        journal: Writing | None = None,
+        journal: ChangeRecorder | None = None,
     ) -> None:
         self.lowered = lowered
         self.settings = settings
@@ -123,13 +123,13 @@ class State:
         self.offsets: Mapping[str, int] = dict(base.offsets)
         self.counts: Mapping[str, int] = {}
         self.late_counts = LateCounts()
-        self.kept_changes: Callable[[], Iterable[Change]] = tuple
+        self.kept_changes: Callable[[], Iterable[StateChange]] = tuple
         """Function that returns the changes in the file; nothing may be written meanwhile."""
-        self._places: dict[LateBehind, str] = {}
+        self._places: dict[BlockingRow, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
-        self._memory = Memory(lowered, clocks, base.tables)
-        self._readings = readings_of(lowered)
+        self._memory = StateMemory(lowered, clocks, base.tables)
+        self._readings = find_late_windows(lowered)
         self.sweeps = True
         """Whether the state drops rows of silent entities by itself."""
         self.takes_few = True
@@ -165,7 +165,7 @@ class State:
         return self._memory.columns
 
     @property
-    def clocks(self) -> Sequence[Clock]:
+    def clocks(self) -> Sequence[OrderClock]:
         """The unit of times and the retention of each order."""
         return self._memory.clocks
 
@@ -204,19 +204,19 @@ class State:
             with self.reading:
                 counts = self.late_counts
                 known = iter(counts.due() if is_due else counts.held())
-                rows = ((late, n, row_behind(self._memory, late)) for late, n in known)
+                rows = ((late, n, find_blocking_row(self._memory, late)) for late, n in known)
                 # without a row nothing is held up any more
                 holding = ((late, n, row) for late, n, row in rows if row is not None)
                 found = list(islice(holding, MOST_TOLD))
                 n_more = sum(is_held_up(self._memory, late) for late, _ in known)
             orders, row_id = self.lowered.orders, self.lowered.row_id
             held = [
-                described(orders[of.order], row_id, row, n, self._place_of(of, row, places))
+                describe_held_up(orders[of.order], row_id, row, n, self._place_of(of, row, places))
                 for of, n, row in found
             ]
             return [*held[:-1], replace(held[-1], n_more=n_more)] if n_more else held
 
-    def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
+    def _place_of(self, late: BlockingRow, row: Table, looks: bool) -> str:
         """Return the source and offset of a row that holds an entity up; "" if unknown.
 
         `looks` tells whether to search the file for it.
@@ -224,7 +224,7 @@ class State:
         if late not in self._places and looks and self.offsets:
             counted = self.late_counts.counts
             self._places = {of: place for of, place in self._places.items() if counted(of)}
-            self._places[late] = place_of(row, self.lowered.row_id, self.kept_changes())
+            self._places[late] = find_row_source(row, self.lowered.row_id, self.kept_changes())
         return self._places.get(late, "")
 
     def history(self) -> Table | None:
@@ -237,12 +237,12 @@ class State:
     def base(self) -> Base:
         """Return a copy of the state's content, from which an equal state can begin."""
         with self.reading:
-            return base_of(self._memory, self.offsets)
+            return copy_to_base(self._memory, self.offsets)
 
     def begin(self, history: Table) -> None:
-        """Fill an empty state with earlier rows, all at once; see `whole_states.begin_with`."""
+        """Fill an empty state with earlier rows, all at once; see `bases.load_history`."""
         with self._writing, self.reading:
-            begin_with(self._memory, history)
+            load_history(self._memory, history)
 
     @property
     def head(self) -> bytes:
@@ -267,8 +267,8 @@ class State:
             raise StateError(_HALF_CHANGED)
         if self.journal is not None and os.getpid() != self._process:
             raise StateError(
-                f"the state was opened in process {self._process}, and this is a child of it: open "
-                "it after the fork"
+                f"the state was opened in process {self._process}, before this process was forked "
+                "from it. Open it after the fork"
             )
 
     def close(self, *, discards: bool = False) -> None:
@@ -287,7 +287,7 @@ class State:
                         with suppress(StateError):
                             self.journal.settle(self.base)
                     self.journal.close()  # closes an interrupted state with whole calls only
-            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
+            self._unusable = self._unusable or "the state is closed. Open it again with path="
 
     def flush(self) -> None:
         """Write all applied changes to disk."""
@@ -311,7 +311,9 @@ class State:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
-    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
+    def apply(
+        self, change: StateChange, wanted: ArrivalRequest = NOTHING
+    ) -> tuple[ChangeResults, Results]:
         """Apply a change; return its results, and a dict of plan name to features.
 
         The features have the wanted form. After any error the state is as it was.
@@ -335,7 +337,7 @@ class State:
                 self._restore(entry.change, entry.applied)
                 self._finish(entry.change, replace(entry.applied, counts={}))
 
-    def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
+    def features(self, rows: Table, wanted: ArrivalRequest, *, has_ids: bool) -> Results:
         """Return a dict of plan name to features, for rows that do not see each other.
 
         The state does not change. If the rows have an id column (`has_ids`), a row with the id of a
@@ -345,12 +347,12 @@ class State:
         found = self._features_of_few(rows, wanted)
         return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
 
-    def _features_of_few(self, rows: Table, wanted: Wanted) -> Results | None:
+    def _features_of_few(self, rows: Table, wanted: ArrivalRequest) -> Results | None:
         given = self._as_few(rows, wanted)
         answers = None if given is None else self.features_of_rows(given)
         return None if answers is None else self._asks.results_of(answers, wanted.to)
 
-    def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
+    def _as_few(self, rows: Table, wanted: ArrivalRequest) -> list[dict[str, Any]] | None:
         """Return rows as one dict per row, for the fast path.
 
         None if there are too many rows, or they need the general path.
@@ -359,7 +361,9 @@ class State:
             return None
         return as_dicts(rows)
 
-    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+    def _features(
+        self, rows: Table, wanted: ArrivalRequest, *, has_ids: bool, first: int
+    ) -> Results:
         """Return a dict of plan name to features, by the general path.
 
         `first` is the index of the first row within the call. A large call is cut into parts,
@@ -373,7 +377,7 @@ class State:
             here = memory.here(rows, add=False, has_ids=has_ids, first=first)
             check_early(memory, here)
             cuts = memory.at_once(here)
-            sight = None if len(cuts) > 2 else self._sight_alone(here)
+            sight = None if len(cuts) > 2 else self._find_window_rows(here)
         if sight is None:  # between the parts, other threads may take their turns
             parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
             return joined(
@@ -395,7 +399,7 @@ class State:
         with self.reading:
             memory = self._memory
             for row in rows if self.is_usable else ():
-                seen = seen_in(memory, ask, row)
+                seen = gather_row(memory, ask, row)
                 if seen is None or not asked_id_is_new(memory, row):
                     break
                 answer = ask.answer(row, seen, memory.tables)
@@ -426,7 +430,7 @@ class State:
             self._sweep()
 
     def _arrive_few(
-        self, rows: Sequence[Mapping[str, Any]], change: Change | None, now: int
+        self, rows: Sequence[Mapping[str, Any]], change: StateChange | None, now: int
     ) -> tuple[ChangeResults, list[PreparedAnswer]] | None:
         """Store a few arriving rows by the fast path; return results and features.
 
@@ -448,29 +452,29 @@ class State:
             return None
         committing: AbstractContextManager[Any] = self._changing()
         if self.journal is not None:
-            change, applied = written(self._asks, memory, arrived, change, now)
+            change, applied = encode_arrivals(self._asks, memory, arrived, change, now)
         if change is not None:
             committing = self._commit(change, applied)
         with committing:
             for row, answer in arrived:
-                put(memory, row, answer)
+                store_arrival(memory, row, answer)
         return applied, [answer for _, answer in arrived]
 
     def _seen_few(
         self, ask: PreparedAsk, rows: Sequence[Mapping[str, Any]], now: int
-    ) -> list[Arrived] | None:
+    ) -> list[ArrivalAnswer] | None:
         """Return a few arriving rows with their features; None if one needs the general path.
 
         If a row must see earlier rows of the same call, those are put into the log for the moment,
         under the lock, and taken back at the end.
         """
-        memory, arrived, entities = self._memory, list[Arrived](), set[Any]()
+        memory, arrived, entities = self._memory, list[ArrivalAnswer](), set[Any]()
         log, n_rows, n_there = memory.log, 0 if memory.log is None else memory.log.n_rows, 0
         watermarks, row_id = memory.watermarks, self.lowered.row_id
         with self.reading:
             try:
                 for row in rows:
-                    seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                    seen = gather_arrival(memory, ask, row, self._limits, now)
                     if seen is None:
                         return None
                     own: set[Any] = {*enumerate(seen.keys)}
@@ -479,10 +483,10 @@ class State:
                     if not own.isdisjoint(entities):
                         with self._changing():
                             for before in arrived[n_there:]:
-                                put(memory, *before)
+                                store_arrival(memory, *before)
                         n_there = len(arrived)
                         entities.clear()
-                        seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                        seen = gather_arrival(memory, ask, row, self._limits, now)
                     answer = None if seen is None else ask.answer(row, seen, memory.tables)
                     if seen is None or answer is None:
                         return None
@@ -510,14 +514,16 @@ class State:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
             check_early(memory, here)
-            return explain_in_memory(memory, self._sight_alone(here).here)
+            return explain_in_memory(memory, self._find_window_rows(here).here)
 
-    def _sight_alone(self, here: Here) -> Sight:
+    def _find_window_rows(self, here: PlacedRows) -> WindowRows:
         """Return rows that do not see each other, with the log rows that they see."""
         memory = self._memory
-        return memory.sight(here, alone=True, check=partial(check_early, memory))
+        return memory.find_window_rows(here, alone=True, check=partial(check_early, memory))
 
-    def _applied(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+    def _applied(
+        self, change: StateChange, wanted: ArrivalRequest
+    ) -> tuple[ChangeResults, Results]:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
@@ -533,22 +539,22 @@ class State:
                         self._swept(log, change.rows)
                 return applied, {}
 
-    def _found(self, change: Change) -> FoundChange:
+    def _found(self, change: StateChange) -> CheckedChange:
         """Check a change of stored rows or tables, and return it ready to be put into memory."""
         memory = self._memory
         match change.kind:
             case "outcomes":
-                return found_outcomes(memory, change, self.settings.late, self._readings)
+                return check_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
-                return found_corrections(memory, change, self._limits, self.reading)
+                return check_corrections(memory, change, self._limits, self.reading)
             case "remove":
-                return found_removed(memory, change)
+                return check_removal(memory, change)
             case "forget":
-                return found_forgotten(memory, change, self.reading)
+                return check_forgetting(memory, change, self.reading)
             case _:
-                return found_table(memory, change)
+                return check_table_update(memory, change)
 
-    def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+    def _arrive(self, change: StateChange, wanted: ArrivalRequest) -> tuple[ChangeResults, Results]:
         """Store arriving rows by the fast or general path.
 
         Return their results, and a dict of plan name to features.
@@ -569,19 +575,21 @@ class State:
                 memory.log = None if memory.log is None or not memory.log.n_rows else memory.log
             raise
 
-    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+    def _arrive_whole(
+        self, change: StateChange, wanted: ArrivalRequest
+    ) -> tuple[ChangeResults, Results]:
         memory = self._memory
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
         late, asks = self.settings.late, change.kind == "process"
-        arrived = check_arrived(memory, here, late, self._limits, change.time_ns, asks=asks)
+        arrived = decide_arrivals(memory, here, late, self._limits, change.time_ns, asks=asks)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
 
     def _arrive_at_once(
-        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+        self, change: StateChange, here: PlacedRows, arrived: ArrivalRuns, wanted: ArrivalRequest
     ) -> tuple[ChangeResults, Results]:
         """Store arriving rows that are all new, and not late relative to each other.
 
@@ -595,30 +603,28 @@ class State:
         with self._commit(change, applied):
             memory.append(given.here, given.kept, is_answered=asks)
             memory.note_times(given.here)
-            memory.caught_up(given.here)
+            memory.drop_lowered_latest(given.here)
         return applied, given.results
 
     def _arrival_results(
-        self, change: Change, here: Here, wanted: Wanted, *, alone: bool
+        self, change: StateChange, here: PlacedRows, wanted: ArrivalRequest, *, alone: bool
     ) -> ArrivalResults:
         """Return the features and window results of arriving rows, which are not stored yet.
 
-        See `arrivals.results_of_arrival`.
+        See `arrivals.compute_arrival`.
         """
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
-        def check(placed: Here) -> None:
+        def check(placed: PlacedRows) -> None:
             late, limits = self.settings.late, self._limits
-            check_arrived(memory, placed, late, limits, change.time_ns, asks=asks)
+            decide_arrivals(memory, placed, late, limits, change.time_ns, asks=asks)
 
         has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
         with self.reading if has_stages else nullcontext():
-            return results_of_arrival(
-                memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps
-            )
+            return compute_arrival(memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps)
 
     def _arrive_in_runs(
-        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+        self, change: StateChange, here: PlacedRows, arrived: ArrivalRuns, wanted: ArrivalRequest
     ) -> tuple[ChangeResults, Results]:
         """Store arriving rows, some of them late or repeated, run by run.
 
@@ -648,7 +654,7 @@ class State:
                 with self._commit(change, applied):
                     for run, given in zip(arrived.runs, pieces, strict=True):
                         if run.is_stored:
-                            memory.caught_up(given.here)
+                            memory.drop_lowered_latest(given.here)
                     self.late_counts.note(arrived.dropped)
             except BaseException:
                 if not self._is_changing:
@@ -658,7 +664,7 @@ class State:
                 raise
         return applied, joined([piece.results for piece in pieces])
 
-    def _part(self, here: Here, run: Run) -> Here:
+    def _part(self, here: PlacedRows, run: ArrivalRun) -> PlacedRows:
         """Return the rows of a run; if they are repeated, with the numbers of their log rows."""
         part = here.part(run.begin, run.end)
         if run.is_stored or self.lowered.row_id is None:
@@ -680,7 +686,7 @@ class State:
             return
         marks = [None if last == NEVER else last for last in self._memory.watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
-        self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
+        self._applied(StateChange("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
     def _swept(self, log: Any, rows: Table) -> None:
         """Apply a sweep: drop rows of entities that are silent at the given watermarks.
@@ -697,7 +703,7 @@ class State:
         self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
 
     @contextmanager
-    def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
+    def _commit(self, change: StateChange, applied: ChangeResults) -> Generator[Any]:
         """Record a change in the journal, then let the `with` block put it into memory.
 
         The block runs under the lock. If it fails after the change is recorded, memory no longer
@@ -714,8 +720,8 @@ class State:
         except BaseException as error:
             if self.journal is not None and (is_written or not isinstance(error, Exception)):
                 self._unusable = (
-                    f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
-                    "it again: what was written is on disk"
+                    f"the state was interrupted by {type(error).__name__} during a change. Open it "
+                    "again: all written changes are on disk"
                 )
             raise
 
@@ -730,14 +736,14 @@ class State:
             yield
             self._is_changing = False
 
-    def _finish(self, change: Change, applied: ChangeResults) -> None:
+    def _finish(self, change: StateChange, applied: ChangeResults) -> None:
         if change.source:
             self.offsets = {**self.offsets, change.source: change.end}
         if applied.counts:
             more = {name: self.counts.get(name, 0) + n for name, n in applied.counts.items()}
             self.counts = {**self.counts, **more}
 
-    def _restore(self, change: Change, applied: ChangeResults) -> None:
+    def _restore(self, change: StateChange, applied: ChangeResults) -> None:
         """Put a change with its recorded results into memory."""
         memory = self._memory
         match change.kind:
@@ -745,12 +751,12 @@ class State:
                 rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
-                here = memory.standing(rows.filter(is_stored), kept, add=True)
+                here = memory.place_stored_rows(rows.filter(is_stored), kept, add=True)
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
-                memory.caught_up(here)
+                memory.drop_lowered_latest(here)
             case "outcomes" | "correct" | "remove" | "forget" | "table":
-                put_again(memory, change, applied)
+                apply_checked(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)
             case "plans":

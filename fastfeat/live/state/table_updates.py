@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import ChunkedArray, Table, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Node, TableColumn, postorder
@@ -48,7 +48,7 @@ def _nodes(lowered: LivePlan) -> Iterable[Node]:
     return postorder(roots)
 
 
-def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) -> Table:
+def update_lookup_table(lowered: LivePlan, name: str, known: Table | None, rows: Table) -> Table:
     """Return a lookup table with new rows added; `known` are its rows so far, or None.
 
     If the table is looked up by key, the last row of each key replaces earlier ones; otherwise the
@@ -57,7 +57,7 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
     joined = rows if known is None else pa.concat_tables([known, rows])
     types = table_types(lowered.plans)[name]
     for keys in key_columns(lowered, name):
-        parts = [decoded(key_column(joined.column(k), k, types[k])) for k in keys]
+        parts = [decode_column(key_column(joined.column(k), k, types[k])) for k in keys]
         joined = joined.take(pa.array(_last_of_each(parts, joined.num_rows)))
     return joined.combine_chunks()
 

@@ -22,10 +22,10 @@ from fastfeat.operators import calendar, lookup, windows
 from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.declare.late_columns import DelayText, GivenDelay, check_label
 
-Features = Mapping[str, Expr] | Sequence[Expr]
+UserFeatures = Mapping[str, Expr] | Sequence[Expr]
 
 
-def named_features(features: Features) -> dict[str, Expr]:
+def named_features(features: UserFeatures) -> dict[str, Expr]:
     """Return the user's features as a dict of expressions by name; a list gets default names."""
     if isinstance(features, Mapping):
         items = list(features.items())
@@ -38,9 +38,9 @@ def named_features(features: Features) -> dict[str, Expr]:
     named: dict[str, Expr] = {}
     for name, expression in items:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
+            raise InvalidPlan(f"a feature name must be non-empty text, got {name!r}")
         if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise no_expression(f"feature {name!r} must be an expression, got", expression)
+            raise make_expression_error(f"feature {name!r} must be an expression, got", expression)
         if name in named:
             raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
         named[name] = expression
@@ -49,13 +49,15 @@ def named_features(features: Features) -> dict[str, Expr]:
 
 def _default_name(expression: object) -> str:
     if not isinstance(expression, Expr):
-        raise no_expression("a list of features holds expressions, got", expression)
+        raise make_expression_error("a list of features must contain expressions, got", expression)
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
         if isinstance(node, Column | TableColumn):
             return node.name
-    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+    raise InvalidPlan(
+        f"{expression!r} has no name, because it reads no column. Name it: .alias('name')"
+    )
 
 
 def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
@@ -67,8 +69,9 @@ def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
     delay = resolve_delay(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
-            f"{told}: says when late columns are known, and the plan declares none. Name them, "
-            "label='y' or outcomes=['y'], or leave label_delay out"
+            f"{told}: says how long after its row a label is known, but the plan declares neither "
+            "a label nor outcomes. Declare them, label='y' or outcomes=['y'], or leave out "
+            "label_delay="
         )
     return delay
 
@@ -98,15 +101,22 @@ def resolve_delay(told: str, given: Any) -> GivenDelay:
         return _delay_text(told, given)
     if not given:
         raise InvalidPlan(
-            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
+            f"{told}: the mapping is empty. Name a time column and the delay, such as "
+            "{'ts': '30d'}"
         )
     by_clock: dict[str, DelayText] = {}
     for clock, length in given.items():
         if not isinstance(clock, str):
-            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
+            raise TypeMismatch(
+                f"{told}: {clock!r} is not the name of a time column. Write its name and the "
+                "delay, such as {'ts': '30d'}"
+            )
         text = _delay_text(told, length)
         if text is None:
-            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
+            raise InvalidPlan(
+                f"{told}: the delay for the time column {clock!r} is None. Write a delay, or leave "
+                "out the time column"
+            )
         by_clock[clock] = text
     return by_clock
 
@@ -141,34 +151,36 @@ def resolve_label(label: Any) -> dict[str, Expr]:
     """Return the user's label expression as a dict with its name."""
     wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
-        raise InvalidPlan(f"{wanted}got {_no_label(label)}")
+        raise InvalidPlan(f"{wanted}got {describe_wrong_label(label)}")
     ((name, expression),) = label.items()
     if not isinstance(name, str):
         raise InvalidPlan(f"{wanted}got the name {name!r}")
     if not isinstance(expression, Expr):
-        raise InvalidPlan(str(no_expression(f"{wanted}and {name!r} is", expression)))
+        raise InvalidPlan(str(make_expression_error(f"{wanted}but {name!r} is", expression)))
     learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
-            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
-            "computed from its own row. Compute the number first, and write it there"
+            f"the label {name!r} contains {show(learnt[0])}, which fit would learn from all rows: "
+            "a label cannot contain learnt values. Compute the number first, and write it as a "
+            "constant"
         )
     check_label(name, expression.node)
     return {name: expression}
 
 
-def _no_label(given: Any) -> str:
+def describe_wrong_label(given: Any) -> str:
     """Return a text that says what was given instead of a label, with a suggested replacement."""
     match given:
         case Expr():
             return f"{given!r}. Give it a name: label={{'y': ...}}"
         case Mapping() | list() | tuple() if len(cast("Sequence[Any]", given)) > 1:
             return (
-                f"{len(cast('Sequence[Any]', given))} of them. A plan has one label: name the "
+                f"{len(cast('Sequence[Any]', given))} labels. A plan has one label: list the "
                 "columns of the others in outcomes="
             )
         case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__"):
-            return f"a {type(given).__name__}. The label is a column of the data: name it"
+            kind = type(given).__name__
+            return f"a {kind}. Put it in the data as a column, and pass the column's name"
         case _:
             return repr(given)
 
@@ -187,8 +199,8 @@ def check_row_id(name: Any, late: Sequence[str]) -> None:
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
     if name in late:
         raise InvalidPlan(
-            f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
-            "when they come. Name a column that is known then"
+            f"row_id={name!r} is known only after the prediction (see label= and outcomes=), but a "
+            "row needs its id when it arrives. Name a column that is known then"
         )
 
 
@@ -215,10 +227,10 @@ def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
 
 _CONSTANTS = (bool, int, float, datetime.date, datetime.time, datetime.timedelta)
 
-_VALUES = "It holds values. Name the column of the data that has them: col('name')"
+_VALUES = "Its values cannot be part of a plan. Name their column in the data: col('name')"
 
 
-def no_expression(subject: str, given: Any) -> TypeMismatch:
+def make_expression_error(subject: str, given: Any) -> TypeMismatch:
     """Return the error for an argument that is not an expression.
 
     `subject` is the beginning of the message; the description of `given` is appended to it.
@@ -236,7 +248,7 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
         case lookup.Lookup():
             got, hint = "a row of a lookup table", "Take a column of it: .col('name')"
         case windows.Window():
-            got, hint = "a window", "Write what of its rows: col('x').mean(over=...)"
+            got, hint = "a window", "Aggregate its rows: col('x').mean(over=...)"
         case calendar.DatetimeParts(expr):
             got, hint = f"{expr!r}.dt", f"Take a part: {expr!r}.dt.hour()"
         case _ if callable(given):
@@ -244,9 +256,9 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
         case _ if isinstance(given, _CONSTANTS):
             got, hint = f"{_short(given)} of type {kind}", "Write lit(...) around it for a constant"
         case _ if type(given).__module__.partition(".")[0] == "polars" and "Expr" in kind:
-            got, hint = "a Polars expression", "Write it with fastfeat.col in place of polars.col"
+            got, hint = "a Polars expression", "Write it with fastfeat.col instead of polars.col"
         case _ if isinstance(given, Sequence):
-            got, hint = f"a {kind}", "Give each expression a name of its own"
+            got, hint = f"a {kind}", "Give each expression its own name"
         case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_array__"):
             got, hint = f"a {kind}", _VALUES
         case _:
@@ -262,7 +274,7 @@ def _of_function(subject: str, given: Any) -> TypeMismatch:
         shown = repr(owner) if isinstance(owner, Expr) else f"{owner.expr!r}.dt"
         return TypeMismatch(f"{subject} the method {name}. Add () to call it: {shown}.{name}()")
     return TypeMismatch(
-        f"{subject} the function {name}. A plan runs no Python function: write an expression"
+        f"{subject} the function {name}. A plan cannot run Python functions: write an expression"
     )
 
 
@@ -278,8 +290,8 @@ def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise InvalidPlan(
-                f"{text!r} holds a lone surrogate, which is no character: no table can have it. "
-                "Decode the text again, with its right encoding"
+                f"{text!r} contains a lone surrogate, which is not a character, so no table can "
+                "contain it. Decode the text again, with the right encoding"
             ) from None
 
 

@@ -33,7 +33,7 @@ _UTC: Final = ZoneTable((), (0,))
 _FIRST_CHANGE: Final = 86_400
 """Seconds since 1970 before which changes of a zone's offset are ignored in `turns_back`."""
 
-Unit = str | None
+WindowUnit = str | None
 """Unit of a window's lengths: "time", "steps" (whole numbers), or None if unknown."""
 
 
@@ -58,7 +58,7 @@ class Clock:
 
     column: str
     base: Node
-    unit: Unit = None
+    unit: WindowUnit = None
     step: int | None = None
     slack: int = 0
     grid: int = 0
@@ -109,7 +109,7 @@ def _path_to_column(time: Node, since: Node | None) -> tuple[Node, list[Call]] |
     return node, calls[::-1]
 
 
-def _unit_of(dtype: DType) -> Unit:
+def _unit_of(dtype: DType) -> WindowUnit:
     return "time" if dtype.is_temporal else "steps"
 
 
@@ -300,7 +300,7 @@ def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> b
     return clock is not None and seen is not None and clock.base is seen.base
 
 
-def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
+def determines_time(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
     """Return whether rows with equal `time` are sure to have equal `other` times."""
     if clock_of(other, types, time) is not None:
         return True

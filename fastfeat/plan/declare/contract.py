@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Final, TypeGuard
 
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
@@ -22,15 +22,15 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over, row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.arguments import check_text, no_expression
-from fastfeat.plan.declare.columns_read import columns_of, past_columns, table_columns_of
+from fastfeat.plan.declare.arguments import check_text, make_expression_error
 from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.source_columns import columns_of, past_columns, table_columns_of
 
 ON_VIOLATION: Final = ("reject", "quarantine", "warn")
 """The possible treatments of rows that break a rule: an error, a separate table, or a warning."""
 
 
-@explaining_methods(lambda rule: "rule.")
+@with_method_errors(lambda rule: "rule.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A rule of a contract with its options; a bare expression has the default options.
@@ -63,18 +63,22 @@ class Rule:
         """Check the user's arguments."""
         given: Any = self.expression
         if not isinstance(given, Expr):
-            raise no_expression("a rule is a bool expression, got", given)
+            raise make_expression_error("a rule must be a bool expression, got", given)
         read = postorder([given.node])
         if not any(isinstance(node, Column | TableColumn) for node in read):
-            raise InvalidPlan(f"the rule {given!r} reads no column, and says nothing of the data")
+            raise InvalidPlan(
+                f"the rule {given!r} reads no column, so it cannot check data. Write a condition "
+                "on a column, such as col('x') > 0"
+            )
         if self.on_violation not in ON_VIOLATION:
             hint = did_you_mean(str(self.on_violation), ON_VIOLATION)
             raise InvalidPlan(
-                f"on_violation={self.on_violation!r}: is one of {', '.join(ON_VIOLATION)}.{hint}"
+                f"on_violation={self.on_violation!r}: must be one of "
+                f"{', '.join(map(repr, ON_VIOLATION))}.{hint}"
             )
         share: Any = self.at_most
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise InvalidPlan(f"at_most={share!r}: is a share of the rows, from 0 to below 1")
+            raise InvalidPlan(f"at_most={share!r}: must be a share of the rows, from 0 to below 1")
         object.__setattr__(self, "at_most", float(share))
 
     @property
@@ -99,7 +103,7 @@ class Rule:
 
     def __repr__(self) -> str:
         """Return the rule as Python source."""
-        options = [says(self.expression.node)]
+        options = [rule_text(self.expression.node)]
         if self.on_violation != "reject":
             options.append(f"on_violation={self.on_violation!r}")
         if self.at_most:
@@ -109,7 +113,7 @@ class Rule:
 
 Rules = Mapping[str, Expr | Rule]
 """Rules by name, as users pass them."""
-Types = Mapping[str, Any]
+ContractTypes = Mapping[str, Any]
 """The type of each column, as users pass it: "int64"."""
 
 
@@ -156,28 +160,34 @@ class ContractDeclaration:
         return self.clock is not None and self.clock in columns_of([self.nodes[name]])
 
 
-def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> ContractDeclaration:
+def declare_contract(
+    rules: Rules, types: ContractTypes | None, clock: str | None
+) -> ContractDeclaration:
     """Return the checked contract for a user's arguments, which `Contract` documents."""
     if not _is_mapping(rules):
-        raise InvalidPlan(f"a contract is a dict of rules by name, got {rules!r}")
+        raise InvalidPlan(f"a contract must be a dict of rules by name, got {rules!r}")
     if types is not None and not _is_mapping(types):
         raise InvalidPlan(
-            f"types={types!r}: is a dict of types by column, such as {{'x': 'int64'}}"
+            f"types={types!r}: must be a dict of column name to type, such as {{'x': 'int64'}}"
         )
     named = {_name(name): _rule(name, rule) for name, rule in rules.items()}
     typed = {_name(name, "column"): as_dtype(written) for name, written in (types or {}).items()}
     if not named and not typed:
         raise InvalidPlan("a contract needs at least one rule: Contract({'name': col('x') > 0})")
     if clock is not None and not (isinstance(clock, str) and clock):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        raise TypeMismatch(f"clock={clock!r}: is the name by which rules read the time of a check")
+        raise TypeMismatch(
+            f"clock={clock!r}: must be the name that rules use for the time of a check, such as "
+            "'now'"
+        )
     for column, dtype in typed.items():
         if (name := type_rule_name(column, dtype)) in named:
             raise InvalidPlan(
-                f"the rule {name!r} is called as the type of {column!r} is. Rename it"
+                f"the rule {name!r} has the same name as the type check of the column {column!r}. "
+                "Rename the rule"
             )
     contract = ContractDeclaration(named, typed, clock)
     if clock is not None and not any(map(contract.reads_clock, named)):
-        raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r})")
+        raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r}). Leave out clock=")
     for name, rule in named.items():
         _check_of_data(name, rule, clock)
     check_text([*named, *typed], postorder(list(contract.nodes.values())))
@@ -198,16 +208,19 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
     node = rule.expression.node
     read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
     if all(of == Column(clock or "") for of in read):
-        raise InvalidPlan(f"the rule {name!r} reads the clock alone, and says nothing of the data")
+        raise InvalidPlan(
+            f"the rule {name!r} reads only the clock, so it cannot check data. Compare the clock "
+            "with a column"
+        )
     if rule.at_most and _is_of_table(node, clock):
         raise InvalidPlan(
-            f"at_most={rule.at_most:g}: is a share of the rows, and the rule {name!r} is one "
-            f"statement of all of them, {says(node)}. Leave it out, or say less"
+            f"at_most={rule.at_most:g}: is a share of the rows, but the rule {name!r} is one "
+            f"statement about all rows, {rule_text(node)}. Leave out at_most=, or weaken the rule"
         )
 
 
 @lru_cache(maxsize=1024)
-def says(node: Node) -> str:
+def rule_text(node: Node) -> str:
     """Return a rule's expression as text, without parentheses around the whole."""
     text = show(node)
     plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
@@ -229,7 +242,7 @@ def _rule(name: object, given: object) -> Rule:
     if isinstance(given, Rule):
         return given
     if not isinstance(given, Expr):
-        raise no_expression(f"rule {name!r} must be a bool expression, got", given)
+        raise make_expression_error(f"rule {name!r} must be a bool expression, got", given)
     try:
         return Rule(given)
     except InvalidPlan as error:
@@ -238,7 +251,7 @@ def _rule(name: object, given: object) -> Rule:
 
 def _name(name: object, of: str = "rule") -> str:
     if not isinstance(name, str) or not name:
-        raise InvalidPlan(f"the name of a {of} must be a text, got {name!r}")
+        raise InvalidPlan(f"the name of a {of} must be non-empty text, got {name!r}")
     return name
 
 

@@ -17,10 +17,10 @@ from fastfeat.calls.checks import choice
 from fastfeat.calls.named_values import plain_value
 from fastfeat.calls.recording import (
     Recipe,
-    hold_params,
-    made_by_recipes,
+    contain_params,
     params_of,
     recipe_of,
+    register_recipe_function,
     value_of,
 )
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
@@ -29,7 +29,7 @@ from fastfeat.ir.node import Column, Node, TableColumn, postorder
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare import leakage, rows_ahead
 from fastfeat.plan.declare.arguments import (
-    Features,
+    UserFeatures,
     check_row_id,
     check_text,
     float_name,
@@ -40,23 +40,23 @@ from fastfeat.plan.declare.arguments import (
     resolve_names,
     resolve_outcomes,
 )
-from fastfeat.plan.declare.columns_read import (
+from fastfeat.plan.declare.late_columns import (
+    GivenDelay,
+    LateColumns,
+    add_label_column,
+    check_features,
+    resolve_late_columns,
+    windows_ahead,
+    without_targets,
+)
+from fastfeat.plan.declare.source_columns import (
     columns_of,
     own_columns,
     past_columns,
     table_columns_of,
 )
-from fastfeat.plan.declare.late_columns import (
-    GivenDelay,
-    Late,
-    check_features,
-    late_of,
-    late_with,
-    over_ahead,
-    without_targets,
-)
 
-Label = str | Mapping[str, Expr] | None
+UserLabel = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 PLAN = "ff.Plan"
 """The name of `Plan` in recipes, which record calls that contain parameters."""
@@ -85,7 +85,7 @@ class Declaration:
     """
 
     features: Mapping[str, Expr]
-    label: Label = None
+    label: UserLabel = None
     outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
@@ -100,9 +100,9 @@ class Declaration:
     fold_id: str | None = None
 
     @cached_property
-    def known_late(self) -> Late:
+    def known_late(self) -> LateColumns:
         """The columns that are known too late, and their delays after the row."""
-        late = late_of(
+        late = resolve_late_columns(
             self.label_nodes,
             self.outcomes,
             self.label_delay,
@@ -110,7 +110,7 @@ class Declaration:
             self.known_tables,
             self.known_clocks,
         )
-        return late_with(late, self.label_column)
+        return add_label_column(late, self.label_column)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -140,8 +140,8 @@ class Declaration:
         if not self.known_late.columns:
             return written
         of_label = leakage.with_label(list(written.values()), self.label_nodes, self.known_late)
-        targets = leakage.learnt_from(of_label, self.label_nodes, self.label_column)
-        return dict(zip(written, leakage.folded_by_id(targets, self.fold_id), strict=True))
+        targets = leakage.learn_from_column(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, leakage.fold_by_id(targets, self.fold_id), strict=True))
 
     @property
     def label_nodes(self) -> dict[str, Node]:
@@ -206,7 +206,7 @@ class Declaration:
     @property
     def looks_ahead(self) -> bool:
         """Whether the label is computed from later rows, so that some rows may have no label."""
-        return len(over_ahead(self.label_nodes.values())) > 0
+        return len(windows_ahead(self.label_nodes.values())) > 0
 
     @property
     def label_columns(self) -> list[str]:
@@ -238,11 +238,11 @@ class Declaration:
         return Declaration(dict(self.label), row_id=self.row_id)
 
 
-@made_by_recipes(PLAN)
+@register_recipe_function(PLAN)
 def declare(
-    features: Features,
+    features: UserFeatures,
     *,
-    label: Label = None,
+    label: UserLabel = None,
     outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
     dtype: str | None = None,
     keep: Sequence[str] = (),
@@ -255,7 +255,7 @@ def declare(
 ) -> Declaration:
     """Return the checked declaration for a user's arguments, which `Plan` documents."""
     given = dict(locals())
-    if has_params := hold_params(given.values()):
+    if has_params := contain_params(given.values()):
         values = list(map(value_of, given.values()))
         features, label, outcomes, dtype, keep, label_delay, known, known_tables = values[:8]
         known_clocks, row_id, codes = values[8:]
@@ -297,7 +297,7 @@ def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
     Options without a parameter are taken from the declaration.
     """
     options = {
-        name: value if hold_params((value,)) else getattr(declared, name)
+        name: value if contain_params((value,)) else getattr(declared, name)
         for name, value in given.items()
     }
     said = {name: value for name, value in options.items() if value not in (None, (), {})}
@@ -325,8 +325,8 @@ def _check_names(declared: Declaration) -> None:
     for name in declared.keep:
         if name in declared.late:
             raise Leakage(
-                f"keep={name!r} would put beside the features what is known only after the "
-                "moment of prediction. Take it from the data; fitted.label(data) is the label"
+                f"keep={name!r} is known only after the moment of prediction, so it cannot be an "
+                "output. Read it from the data; for the label, use fitted.label(data)"
             )
 
 
@@ -335,7 +335,7 @@ def _check_tables(declared: Declaration) -> None:
     for table in declared.known_tables:
         if table not in read:
             raise InvalidPlan(
-                f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                f"known_tables={{{table!r}: ...}}: no feature reads a table with that name."
                 f"{did_you_mean(table, read)}"
             )
 
@@ -343,11 +343,12 @@ def _check_tables(declared: Declaration) -> None:
 def _check_known_clocks(declared: Declaration) -> None:
     if not declared.known_clocks:
         return
-    clocks = rows_ahead.clocks_read(declared.nodes.values())
+    clocks = rows_ahead.window_time_columns(declared.nodes.values())
     for name in declared.known_clocks:
         if name not in clocks:
             raise InvalidPlan(
-                f"known_clocks=[{name!r}]: no feature sees rows by a time of that name."
+                f"known_clocks=[{name!r}]: no window, as-of join or time= of a feature reads a "
+                "time column with that name."
                 f"{did_you_mean(name, clocks) or ' Leave it out'}"
             )
 

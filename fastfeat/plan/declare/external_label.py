@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Column, Node
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.leakage import check_leakage, learnt_from
+from fastfeat.plan.declare.leakage import check_leakage, learn_from_column
+from fastfeat.plan.declare.source_columns import columns_of
 
 
-def with_given_label(plan: Declaration) -> Declaration:
+def with_separate_label(plan: Declaration) -> Declaration:
     """Return the plan for a label passed beside the data: encoders learn from `label_column`.
 
     The column has the name of the label, unless something else reads a column of that name.
@@ -25,13 +25,16 @@ def with_given_label(plan: Declaration) -> Declaration:
             not every row has one.
     """
     if not plan.label_nodes:
-        raise InvalidPlan("a label is given, and the plan has none. Name it: Plan(..., label='y')")
+        raise InvalidPlan(
+            "a label was passed, but the plan has none. Declare it: Plan(..., label='y')"
+        )
     ((name, label),) = plan.label_nodes.items()
     if plan.looks_ahead:
         raise InvalidPlan(
-            f"the label {name!r} looks ahead: it is computed from later rows, of which some have "
-            "none, so that it is not given beside the data. plan.fit_transform(data) and "
-            "fitted.label(data) are what a model takes, and plan.cross_fit(data, cv) validates it"
+            f"the label {name!r} looks ahead: it is computed from later rows, and some rows have "
+            "none, so it cannot be passed separately. To train a model, use "
+            "plan.fit_transform(data) and fitted.label(data); to validate it, "
+            "plan.cross_fit(data, cv)"
         )
     column = _free_name(plan, name, label)
     return with_label_column(plan, column)
@@ -46,8 +49,13 @@ def with_label_column(plan: Declaration, column: str | None) -> Declaration:
     """
     if column is None:
         return plan
-    if not plan.label_nodes or column in (*plan.keep, plan.row_id):
-        raise InvalidPlan(f"label_column={column!r} is no column of a label alone")
+    if not plan.label_nodes:
+        raise InvalidPlan(f"label_column={column!r}: the plan has no label")
+    if column in (*plan.keep, plan.row_id):
+        option = "keep=" if column in plan.keep else "row_id="
+        raise InvalidPlan(
+            f"label_column={column!r}: a passed label cannot be in a column that {option} names"
+        )
     given = replace(plan, label_column=column)
     check_leakage(given.nodes, given.known_late)
     return given
@@ -69,5 +77,5 @@ def _free_name(plan: Declaration, name: str, label: Node) -> str:
 
 def _others(plan: Declaration, column: str) -> list[str]:
     """Return the columns that features read if encoders learn the label from `column` instead."""
-    nodes = learnt_from(list(plan.nodes.values()), plan.label_nodes, column)
+    nodes = learn_from_column(list(plan.nodes.values()), plan.label_nodes, column)
     return columns_of(nodes)

@@ -28,16 +28,16 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import resolve_duration
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.steps.windows import rows as window_rows
 
 
-def over_ahead(roots: Iterable[Node]) -> list[Call]:
+def windows_ahead(roots: Iterable[Node]) -> list[Call]:
     """Return the functions over later rows that expressions contain."""
     return [node for node in postorder(list(roots)) if is_over_ahead(node)]
 
 
-def of_own_row(roots: Iterable[Node]) -> list[Node]:
+def own_row_nodes(roots: Iterable[Node]) -> list[Node]:
     """Return the nodes that expressions read from their own row, arguments first.
 
     Nodes below functions over later rows are left out: such a function reads the row's own time and
@@ -72,24 +72,25 @@ def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -
 
 def late_columns(label: Iterable[Node]) -> list[str]:
     """Return the columns that a label reads from its own row: they are late."""
-    names = [node.name for node in of_own_row(label) if isinstance(node, Column)]
+    names = [node.name for node in own_row_nodes(label) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 def check_label(name: str, label: Node) -> None:
     """Raise InvalidPlan if a label nests windows over later rows, or looks up rows of a table."""
     for node in postorder([label]):
-        inner = over_ahead(node.args) if is_over(node) else []
+        inner = windows_ahead(node.args) if is_over(node) else []
         if inner:
             raise InvalidPlan(
-                f"the label {name!r}: {show(node)} is over a window, and reads {show(inner[0])}, "
-                "which looks ahead itself. Take the value that it sees there"
+                f"the label {name!r}: the window {show(node)} reads {show(inner[0])}, a window "
+                "over later rows, and a label cannot nest these. Use the values that the inner "
+                "window reads"
             )
-    looked_up = [node for node in of_own_row([label]) if isinstance(node, TableColumn)]
+    looked_up = [node for node in own_row_nodes([label]) if isinstance(node, TableColumn)]
     if looked_up:
         raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}, but a label "
+            "may only read the data. Join the table to the data first"
         )
 
 
@@ -98,9 +99,9 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
 
     In `features`, targets that name the label must already be replaced by its expression.
     """
-    if not over_ahead(features.values()):
+    if not windows_ahead(features.values()):
         return
-    of_label = set(over_ahead(label))
+    of_label = set(windows_ahead(label))
     for name, root in features.items():
         for node in postorder([root]):
             if is_over_ahead(node) and node not in of_label:
@@ -113,7 +114,7 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
 def _sees_ahead(name: str, node: Call) -> Leakage:
     return Leakage(
         f"feature {name!r} reads {show(node)}, which is known only after the prediction: "
-        "aggregates over ff.ahead stand in label= only. A feature looks back: ff.window(...)"
+        "aggregates over ff.ahead are for label= only. Features look back: use ff.window(...)"
     )
 
 
@@ -133,14 +134,14 @@ class Delay:
     """How long after its row a late column is known.
 
     Args:
-        everywhere: The length by any clock; None if not given.
+        default_length: The length by any clock; None if not given.
         by_clock: The length by each named clock (time column).
         said_by: The option that gives the delay, for messages: "label_delay=".
         time: If a window over later rows implies the delay, the time of that window.
         seen: Outcomes inside such a window, with their own delays.
     """
 
-    everywhere: Length | None = None
+    default_length: Length | None = None
     by_clock: Mapping[str, Length] = field(default_factory=dict[str, Length])
     said_by: str = "label_delay="
     time: Node | None = None
@@ -148,7 +149,7 @@ class Delay:
 
     def __bool__(self) -> bool:
         """Return whether any delay is given."""
-        return self.everywhere is not None or bool(self.by_clock)
+        return self.default_length is not None or bool(self.by_clock)
 
     @property
     def texts_by_clock(self) -> list[str]:
@@ -186,7 +187,7 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class LateColumns:
     """The columns that a plan declares to be known only after their row, with their delays.
 
     Args:
@@ -227,14 +228,14 @@ class Late:
         return name in self.columns
 
 
-def late_of(
+def resolve_late_columns(
     label: Mapping[str, Node],
     outcomes: Iterable[str] | Mapping[str, GivenDelay],
     label_delay: GivenDelay,
     known: Sequence[str],
     known_tables: Mapping[str, Sequence[str]],
     known_clocks: Sequence[str],
-) -> Late:
+) -> LateColumns:
     """Return a plan's late columns and delays, from its checked arguments.
 
     Raises:
@@ -266,7 +267,7 @@ def late_of(
         # a label is known only once everything that it reads is known
         found = delays.setdefault(name, [])
         found += [delay for delay in [*later[name], *read] if delay not in found]
-    late = Late(
+    late = LateColumns(
         frozenset(of_label),
         frozenset(own),
         frozenset(label.values()),
@@ -303,7 +304,7 @@ def _length(text: DelayText) -> Length:
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
     """Return a record of the later rows that a label sees; None if it does not look ahead."""
-    calls = over_ahead(label)
+    calls = windows_ahead(label)
     if not calls:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
@@ -331,7 +332,7 @@ def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[D
     `outcomes` gives the delays of outcomes; such a window may contain them.
     """
     found: list[Delay] = []
-    for call in over_ahead([label]):
+    for call in windows_ahead([label]):
         params, (time, *_) = dict(window_of(call).params), query_of(order_of(call))
         values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
         seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
@@ -354,24 +355,30 @@ def _check_known(
     for name in known:
         told = f"Plan(known=[{name!r}])"
         if name in label:
-            raise InvalidPlan(f"{told}: is the label itself, which is never known. Leave it out")
+            raise InvalidPlan(
+                f"{told}: is the label itself, which is not known at the moment of prediction. "
+                "Leave it out"
+            )
         if name in outcomes:
             raise InvalidPlan(
-                f"{told}: stands in outcomes= too, as known only afterwards. Leave it out of one"
+                f"{told}: {name!r} is in outcomes= too, which says that it is known only after the "
+                "prediction. Remove it from known= or from outcomes="
             )
         if name not in of_own_row:
             hint = did_you_mean(name, of_own_row - set(label))
             raise InvalidPlan(
-                f"{told}: is known anyway, since no expression of the label reads it.{hint}"
+                f"{told}: known= is only for columns that the label is computed from. {name!r} is "
+                f"not one of them, so it counts as known anyway.{hint or ' Leave it out'}"
             )
     if known and not has_ahead and of_own_row <= set(known):
         raise InvalidPlan(
             f"Plan(known={list(known)!r}): names every column that the label is computed from, so "
-            "that it would be known at the moment of prediction. Leave out what is known later"
+            "the label would be known at the moment of prediction. Leave out the columns that are "
+            "known only later"
         )
 
 
-def _check_known_tables(late: Late) -> None:
+def _check_known_tables(late: LateColumns) -> None:
     """Raise if `known_tables` names a column and no late column has its name.
 
     A table in which the label looks ahead is exempt: any of its rows may be a later one.
@@ -383,8 +390,9 @@ def _check_known_tables(late: Late) -> None:
             if name not in late.columns:
                 hint = did_you_mean(name, late.columns)
                 raise InvalidPlan(
-                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
-                    f"so that it is known anyway.{hint}"
+                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no column known only after the "
+                    "prediction has that name, so it counts as known anyway."
+                    f"{hint or ' Leave it out'}"
                 )
 
 
@@ -394,13 +402,17 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
         told = f"Plan(known_clocks=[{name!r}])"
         if ahead is None:
             raise InvalidPlan(
-                f"{told}: no label looks ahead, so that rows may be seen by any clock. Leave it out"
+                f"{told}: no label is computed from later rows (ff.ahead), so windows may use any "
+                "time column. Leave out known_clocks="
             )
         if Column(name) in ahead.times:
-            raise InvalidPlan(f"{told}: is the clock of the label, which is known anyway")
+            raise InvalidPlan(
+                f"{told}: {name!r} is the time column by which the label reads later rows, and "
+                "windows may use it anyway. Leave it out"
+            )
 
 
-def late_with(late: Late, column: str | None) -> Late:
+def add_label_column(late: LateColumns, column: str | None) -> LateColumns:
     """Return `late` with the column in which the label is supplied added; unchanged without one."""
     if column is None:
         return late

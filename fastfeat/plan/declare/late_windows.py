@@ -29,14 +29,14 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks as window_clocks
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import reads_own
-from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late, Length
+from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, LateColumns, Length
+from fastfeat.plan.declare.source_columns import reads_own_row
 
 if TYPE_CHECKING:
     from fastfeat.plan.declare.clocks import Clock
 
 
-class Way(IntFlag):
+class LatePath(IntFlag):
     """The ways in which late columns enter an expression, as flags."""
 
     NONE = 0
@@ -51,7 +51,7 @@ class Way(IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LateSight:
     """The late columns that an expression sees, and how it sees them.
 
     Args:
@@ -60,30 +60,30 @@ class Sight:
         clocks: Times of the windows through which it sees earlier rows.
     """
 
-    ways: Way = Way.NONE
+    ways: LatePath = LatePath.NONE
     late: frozenset[str] = NO_NAMES
     clocks: frozenset[Node] = frozenset()
 
 
-NOTHING = Sight()
+NOTHING = LateSight()
 
 
-def together(sights: Sequence[Sight]) -> Sight:
+def merge_sights(sights: Sequence[LateSight]) -> LateSight:
     """Return the sight of an expression: the sights of its arguments, merged."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
-    ways = Way.NONE
+    ways = LatePath.NONE
     for sight in seeing:
         ways |= sight.ways
-    return Sight(
+    return LateSight(
         ways,
         NO_NAMES.union(*(sight.late for sight in seeing)),
         frozenset[Node]().union(*(sight.clocks for sight in seeing)),
     )
 
 
-Types = Mapping[Node, DType]
+BoundTypes = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
@@ -109,7 +109,9 @@ class KnownAfter(NamedTuple):
         return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
 
 
-def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
+def sight_over(
+    over: Call, args: Sequence[LateSight], late: LateColumns, types: BoundTypes | None
+) -> LateSight:
     """Return the sight of a window function: the ways by which it sees late columns.
 
     `args` are the sights of its value and of its window; `types` is None before binding. Raises
@@ -118,32 +120,35 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
     """
     seen, ordered = args
     if ordered.ways:
+        is_encoded = ordered.ways == LatePath.ENCODED
+        read = "a target encoding" if is_encoded else "a column known only after the prediction"
         raise Leakage(
-            f"{show(over)}: its time, key or tie reads what is known only after the prediction, or "
-            "an encoding of it. Order rows by what is known at their moment"
+            f"{show(over)}: time=, by= or tie= of the window reads {read}. Use columns that are "
+            "known at the row's moment"
         )
-    if seen.ways & Way.ENCODED:
+    if seen.ways & LatePath.ENCODED:
         raise Leakage(
-            f"{show(over)}: an encoding of the target is out of fold for its own row only: it may "
-            "not come into a window of other rows"
+            f"{show(over)}: the window reads a target encoding of other rows. The encoding of a "
+            "row leaves out the targets of that row's fold only, so those of other rows may "
+            "include this row's target. Leave the encoding out of the window"
         )
-    if seen.ways & Way.LEARNT:
+    if seen.ways & LatePath.LEARNT:
         raise Leakage(
-            f"{show(over)}: reads what fit learns from late values of all rows, so that each "
-            "training row would see its own. Take the value itself: "
-            "col('y').mean(over=...)"
+            f"{show(over)}: reads a value that fit learns from all rows of a column known only "
+            "after the prediction, so each training row would see its own value. Use the column "
+            "itself: col('y').mean(over=...)"
         )
     if not seen.ways:
         return seen
     time = order_of(over).args[0]
     _check_one_clock(over, time, seen.clocks)
-    if seen.ways & Way.LATE:
+    if seen.ways & LatePath.LATE:
         _check_own_row(over)
         _check_clock(over, seen.late, late, types)
-    return Sight(Way.PAST, clocks=frozenset({time}))
+    return LateSight(LatePath.PAST, clocks=frozenset({time}))
 
 
-def holds_own(over: Call) -> bool:
+def includes_own_row(over: Call) -> bool:
     """Return whether a window includes the row itself, or for a table the rows at its moment."""
     params = dict(window_of(over).params)
     return params["closed"] in ("right", "both") and not params["offset"]
@@ -151,7 +156,7 @@ def holds_own(over: Call) -> bool:
 
 def takes_rows_in_order(over: Call) -> bool:
     """Return whether a window's result depends on the order of rows that share the row's time."""
-    return holds_own(over) and not (_is_of_sessions(over) or _is_own_time(over))
+    return includes_own_row(over) and not (_is_of_sessions(over) or _is_own_time(over))
 
 
 def _is_own_time(over: Call) -> bool:
@@ -173,16 +178,17 @@ def _is_of_sessions(over: Call) -> bool:
 
 
 def _check_own_row(over: Call) -> None:
-    if reads_own(over):
+    if reads_own_row(over):
         raise Leakage(
             f"{show(over)}: compares the row's own {show(over.args[0])}, which is known only after "
-            "the prediction. Compare that of an earlier row: x.lag(1, over=...).rank(over=...)"
+            "the prediction. Compare the value of an earlier row: "
+            "x.lag(1, over=...).rank(over=...)"
         )
-    if holds_own(over):
-        held = "the moment of the row itself" if is_over_table(over) else "the row itself"
+    if includes_own_row(over):
+        held = "rows at the moment of the row" if is_over_table(over) else "the row itself"
         raise Leakage(
-            f"{show(over)}: the window holds {held}, whose {show(over.args[0])} is known "
-            "only after the prediction. Leave closed= out, or give the window an offset="
+            f"{show(over)}: the window includes {held}, where {show(over.args[0])} is known only "
+            "after the prediction. Leave out closed=, or give the window an offset="
             f"{_or_known(over)}"
         )
 
@@ -193,7 +199,7 @@ def _or_known(over: Call) -> str:
         return ""
     names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
     told = f"known_tables={{{table_of(order_of(over))!r}: {names!r}}}"
-    return f". Or, if what the table holds is known at that moment, say so: Plan(..., {told})"
+    return f". Or, if the table is known at that moment, declare it: Plan(..., {told})"
 
 
 def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
@@ -205,13 +211,16 @@ def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
     for other in clocks:
         if other is not time:
             raise Leakage(
-                f"{show(over)}: its time is {show(time)}, and the window inside of it, which reads "
-                f"late columns, has the time {show(other)}. By two clocks a row may see its own "
-                f"label: give both windows one time, time={show(other)}"
+                f"{show(over)}: the time of the window is {show(time)}, but the window inside it, "
+                "which reads columns known only after the prediction, has the time "
+                f"{show(other)}. With two different times a row may see its own label. Give both "
+                f"windows the same time, time={show(other)}"
             )
 
 
-def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | None) -> None:
+def _check_clock(
+    over: Call, columns: Iterable[str], late: LateColumns, types: BoundTypes | None
+) -> None:
     """Raise if a window sees late columns by an untrusted clock, or before they are known."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     clock = trusted_clock(over, time, types)
@@ -221,26 +230,25 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     if clock.turns and window_clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(window_clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
-            "the start of an interval, so that the window may see rows later than its own. "
-            f"Give it offset={needed}, or cut the time in UTC"
+            f"{show(over)}: the time of the window, {show(time)}, is rounded in a time zone. When "
+            "clocks are set back, a later row may have an earlier time, so the window may see rows "
+            f"later than its own. Set offset={needed}, or truncate the time in UTC"
         )
     for known in known_after(over, time, clock, columns, late, types):
         if window["unit"] not in (None, known.unit):
-            raise _other_kind(over, known, "the lengths of the window")
+            raise _other_kind(over, known, "the length of the window is")
         age = window_clocks.youngest(clock, window["offset"], holds_end=holds_end)
         if age < known.length:
             needed = window_clocks.offset_for(clock, known.length, holds_end=holds_end)
             rounded = f", whose time is {show(time)}," if clock.slack else ""
             seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
             raise Leakage(
-                f"{show(over)}: {known.told}, and the window{rounded} sees rows "
-                f"{seen} the row's own moment. Give it offset={length_text(needed, known.unit)} or "
-                "more"
+                f"{show(over)}: {known.told}, but the window{rounded} sees rows "
+                f"{seen} the row's own moment. Set offset={length_text(needed, known.unit)} or more"
             )
 
 
-def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
+def trusted_clock(told_of: Node, time: Node, types: BoundTypes | None) -> Clock:
     """Return the clock of a time that decides which late values are seen.
 
     Raises Leakage, which names the expression `told_of`, if the time may run ahead of the row or
@@ -249,37 +257,43 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
     clock = window_clocks.clock_of(time, types)
     if clock is None:
         raise Leakage(
-            f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, and an "
-            "expression may run ahead of the row or back. Take a column: time='t', or of one "
-            ".dt.truncate(), .dt.date(), .dt.epoch(), a cast to a timestamp, "
-            ".str.to_datetime(), or a constant more or less"
+            f"{show(told_of)}: the time {show(time)} decides which labels and outcomes are already "
+            "known, but this expression may be later than the row, or run backwards. Use a column, "
+            "time='t', or one with .dt.truncate(), .dt.date(), .dt.epoch(), .str.to_datetime(), a "
+            "cast to a timestamp, or a constant added or subtracted"
         )
     return clock
 
 
-def _check_clock_of_table(over: Call, types: Types | None) -> None:
+def _check_clock_of_table(over: Call, types: BoundTypes | None) -> None:
     """Raise if late columns of a table are ordered by another time than the data."""
     order = order_of(over)
     left, right = order.args[0], table_columns_of(order)[0]
     table = table_of(order)
     if not isinstance(left, Column) or left.name != right.name:
         raise Leakage(
-            f"{show(over)}: reads a late column of the table {table!r}, of rows that are earlier "
-            f"by {right.name!r} than the row's {show(left)}. By two clocks a row may see its own "
-            f"label: let time= and right_time= be one column that both have{_or_known(over)}"
+            f"{show(over)}: reads values of the table {table!r} that are known only after the "
+            f"prediction, and compares the table's {right.name!r} with {show(left)} of the data. "
+            "With two different times a row may see its own label. Let time= and right_time= be "
+            f"one column that both have{_or_known(over)}"
         )
     if types is not None and types[left].is_temporal and types[right].is_temporal:
         data, other = types[left], types[right]
         if conversions.tick_ns(other) > conversions.tick_ns(data):
             raise Leakage(
-                f"{show(over)}: reads a late column of the table {table!r}, whose {right.name!r} "
-                f"is {other} and so earlier than the {data} of the data at the same moment. Give "
-                "both one type"
+                f"{show(over)}: reads values of the table {table!r} that are known only after the "
+                f"prediction. There {right.name!r} is {other}, coarser than {data} in the data, so "
+                "later rows of the table would seem earlier. Give both the same type"
             )
 
 
 def known_after(
-    told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
+    told_of: Node,
+    time: Node,
+    clock: Clock,
+    columns: Iterable[str],
+    late: LateColumns,
+    types: BoundTypes | None,
 ) -> list[KnownAfter]:
     """Return how long after its row each late column is known by one clock, the longest first.
 
@@ -295,7 +309,7 @@ def known_after(
 
 
 def _known_after(
-    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: BoundTypes | None
 ) -> KnownAfter:
     if delay.time is None:
         length, unit = _length_by(told_of, clock, column, delay)
@@ -304,31 +318,31 @@ def _known_after(
     told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
     if clock.step is None:
         if clock.unit not in (None, unit):
-            raise _other_kind(told_of, told, "its time")
+            raise _other_kind(told_of, told, "its time needs")
         return told
     if unit == "steps":
         raise Leakage(
-            f"{show(told_of)}: {told.told}, and a step of the time is "
-            f"{duration_text(clock.step)!r} of the instants in {clock.column!r}. Write a duration: "
+            f"{show(told_of)}: {told.told}, but one step of the time here is "
+            f"{duration_text(clock.step)!r} of {clock.column!r}. Write the delay as a duration: "
             f"{delay.said_by}{duration_text(length * clock.step)!r}"
         )
     return told._replace(length=-(-length // clock.step), unit="steps")
 
 
 def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length:
-    found = delay.by_clock.get(clock.column, delay.everywhere)
+    found = delay.by_clock.get(clock.column, delay.default_length)
     if found is None:
         known = ", ".join(map(repr, delay.by_clock))
         raise Leakage(
-            f"{show(told_of)}: {delay.said_by} says when {column!r} is known by {known}, and the "
-            f"time here is made of {clock.column!r}. Say it by that clock too: "
+            f"{show(told_of)}: {delay.said_by} has the delay of {column!r} for {known}, but the "
+            f"time here is computed from {clock.column!r}. Add its delay for that column: "
             f"{delay.said_by}{{..., {clock.column!r}: ...}}"
         )
     return found
 
 
 def _length_ahead(
-    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: BoundTypes | None
 ) -> Length:
     """Return how long after its row a label that sees later rows is known, by one clock.
 
@@ -336,18 +350,19 @@ def _length_ahead(
     by another clock, at most by the rounding. Outcomes of the last row in it are known even later.
     """
     assert delay.time is not None
-    assert delay.everywhere is not None
+    assert delay.default_length is not None
     seen = window_clocks.clock_of(delay.time)
     if seen is not None and seen.column == clock.column and types is not None:
         column_type = {seen.column: types[Column(seen.column)]}
         seen = window_clocks.clock_of(delay.time, bind([delay.time], column_type))
     if seen is None or seen.column != clock.column:
         raise Leakage(
-            f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
-            f"when it is known by {show(time)}, the time here. Let both be one column, or one of "
-            "them the other cut by .dt.truncate() or .dt.date()"
+            f"{show(told_of)}: {column!r} is computed from later rows by the time "
+            f"{show(delay.time)}, so it is unclear when it is known by {show(time)}, the time "
+            "here. Use one column for both, or let one of them be the other after .dt.truncate() "
+            "or .dt.date()"
         )
-    length, unit = delay.everywhere
+    length, unit = delay.default_length
     if seen.step is not None:
         length, unit = length * seen.step, "time"
     if delay.time is not time:
@@ -358,7 +373,7 @@ def _length_ahead(
     for wait, kind in waits:
         if kind != unit:
             known = KnownAfter(wait, kind, column, length_text(wait, kind), "outcomes=")
-            raise _other_kind(told_of, known, "the lengths of ff.ahead")
+            raise _other_kind(told_of, known, "the length of ff.ahead is")
     return length + max((wait for wait, _ in waits), default=0), unit
 
 
@@ -366,13 +381,13 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     kinds = ("a duration", "a whole number")
     given, other = kinds if known.unit == "time" else kinds[::-1]
     return Leakage(
-        f"{show(told_of)}: {known.said_by}{known.given} is {given}, and {what} {other}. "
-        "Write both in the kind of the time; for clocks of both kinds, by the clock: "
-        f"{known.said_by}{{'ts': '30d', 'day': 30}}"
+        f"{show(told_of)}: {known.said_by}{known.given} is {given}, but {what} {other}. "
+        "Write both in the unit of the time. If there are times of both kinds, write one delay "
+        f"for each: {known.said_by}{{'ts': '30d', 'day': 30}}"
     )
 
 
-def age_text(seeing: Call, types: Types | None = None) -> str:
+def age_text(seeing: Call, types: BoundTypes | None = None) -> str:
     """Return the clock by which earlier rows are seen, and their least age, as text.
 
     `seeing` is a function over a window of the data or of a table, or an as-of join.
@@ -393,7 +408,7 @@ def age_text(seeing: Call, types: Types | None = None) -> str:
         if lead > 0:
             return f"{by}, up to {length_text(lead, unit or clock.unit)} after the row's own moment"
     elif clock is None and (is_of_table or not (holds_end and not wait)):
-        return f"{by}, of which it is not known how old they are"
+        return f"{by}, of unknown age"
     if holds_end and not wait:
         return f"{by}, up to the row's own moment"
     assert clock is not None

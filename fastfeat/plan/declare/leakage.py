@@ -24,7 +24,7 @@ from fastfeat.ir.node import (
     fold,
     params_of,
     postorder,
-    rewritten,
+    rewrite_nodes,
     with_args,
 )
 from fastfeat.ir.scope import (
@@ -35,16 +35,18 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows, rows_ahead
-from fastfeat.plan.declare.columns_read import columns_of, own_columns
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of, own_columns
 from fastfeat.steps.registry import STEPS
 
 if TYPE_CHECKING:
     from fastfeat.plan.declare.clocks import Clock
-    from fastfeat.plan.declare.late_windows import KnownAfter, Sight, Types
+    from fastfeat.plan.declare.late_windows import BoundTypes, KnownAfter, LateSight
 
 
-def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
+def check_leakage(
+    features: Mapping[str, Node], late: LateColumns, types: BoundTypes | None = None
+) -> None:
     """Raise Leakage if a late column reaches a feature in a way that is not allowed.
 
     Before binding, `types` is None. With the bound types, the zones of columns count too, and the
@@ -55,40 +57,43 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
             key, a window or another encoder; or the target of an encoder is not declared.
     """
 
-    def visit(node: Node, args: list[Sight]) -> Sight:
+    def visit(node: Node, args: list[LateSight]) -> LateSight:
         match node:
             case Column() | TableColumn():
                 return (
-                    late_windows.Sight(late_windows.Way.LATE, frozenset({node.name}))
+                    late_windows.LateSight(late_windows.LatePath.LATE, frozenset({node.name}))
                     if late.holds(node)
                     else late_windows.NOTHING
                 )
             case Aggregate() if is_target(node):
                 _check_target_of(node, args, late)
                 _check_folds_of(node, late, types)
-                return late_windows.Sight(late_windows.Way.ENCODED)
+                return late_windows.LateSight(late_windows.LatePath.ENCODED)
             case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-                rows_ahead.refuse_rows_ahead(node, late)
+                if late.ahead is not None:
+                    rows_ahead.refuse_rows_ahead(node, late.ahead)
             case Call() if is_over_ahead(node):
-                return late_windows.Sight(late_windows.Way.LATE)
+                return late_windows.LateSight(late_windows.LatePath.LATE)
             case Call() if is_over_table(node) or is_over_window(node):
                 return late_windows.sight_over(node, args, late, types)
             case Call("lookup_value" | "lookup_row" | "asof_row"):
                 _refuse_late_of_tables(node, args, late)
                 _refuse_keys(node, args)
             case Call("category_count" | "category_share"):
-                rows_ahead.refuse_rows_ahead(node, late)
+                if late.ahead is not None:
+                    rows_ahead.refuse_rows_ahead(node, late.ahead)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
                 pass
-        sight = late_windows.together(args)
-        if isinstance(node, Aggregate) and sight.ways & late_windows.Way.LATE:
-            return late_windows.Sight(
-                sight.ways ^ late_windows.Way.LATE | late_windows.Way.LEARNT, clocks=sight.clocks
+        sight = late_windows.merge_sights(args)
+        if isinstance(node, Aggregate) and sight.ways & late_windows.LatePath.LATE:
+            return late_windows.LateSight(
+                sight.ways ^ late_windows.LatePath.LATE | late_windows.LatePath.LEARNT,
+                clocks=sight.clocks,
             )
         return sight
 
@@ -96,13 +101,13 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
         rows_ahead.refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        if seen[root].ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
-            raise _late(name, root, late)
+        if seen[root].ways & (late_windows.LatePath.LATE | late_windows.LatePath.LEARNT):
+            raise _late_column_error(name, root, late)
     if late.ahead is not None:
         rows_ahead.check_clocks_ahead(features, late, late.ahead, types)
 
 
-def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
+def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: LateColumns) -> list[Node]:
     """Return the features with encoder targets replaced by the label's expression.
 
     Only targets that name the label are replaced. Encoders with folds by time also get an argument
@@ -117,14 +122,14 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
             return node
         target, codes, folds, *_ = node.args
         if named:
-            (target,) = rewritten([target], lambda part: named.get(part, part))
+            (target,) = rewrite_nodes([target], lambda part: named.get(part, part))
         known = _folds_when_known(node, target, late)
         return with_args(node, (target, codes, folds, *known))
 
-    return rewritten(roots, rule)
+    return rewrite_nodes(roots, rule)
 
 
-def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
+def _check_target_of(node: Aggregate, args: Sequence[LateSight], late: LateColumns) -> None:
     """Raise Leakage if a target is not late, or if it or its encoding is used as a key."""
     target, codes, folds = args[:3]
     if codes.ways or folds.ways:
@@ -134,27 +139,29 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
     learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
     if any(map(is_target, learnt)):
         raise Leakage(
-            f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
-            "only. Take the label, or a column of outcomes="
+            f"{show(node)}: the target contains a target encoding. The encoding of a row leaves "
+            "out the targets of that row's fold only, so those of other rows may include this "
+            "row's target. Use the label as the target, or a column of outcomes="
         )
     if window_nodes([node.args[0]]):
         raise Leakage(
-            f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
+            f"{show(node)}: the target reads a window of other rows, which may be in other folds. "
+            "Use the label, or a column of outcomes="
         )
-    if learnt and target.ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
+    if learnt and target.ways & (late_windows.LatePath.LATE | late_windows.LatePath.LEARNT):
         raise Leakage(
-            f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
-            "that each training row would see its own value. Write the number itself"
+            f"{show(node)}: the target contains {show(learnt[0])}, which is learnt from all rows, "
+            "so each training row would see its own value. Write that number as a constant"
         )
     if undeclared:
         raise Leakage(
-            f"{show(node)}: its target reads {undeclared[0]!r}, which is not declared as known "
+            f"{show(node)}: the target reads {undeclared[0]!r}, which is not declared as known "
             f"only after the prediction. Declare it: Plan(..., label={undeclared[0]!r}), or "
             f"outcomes=[{undeclared[0]!r}].{did_you_mean(undeclared[0], late.names)}"
         )
 
 
-def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
+def _check_folds_of(node: Aggregate, late: LateColumns, types: BoundTypes | None) -> None:
     """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
     Folds by time learn from rows with a target that is known when the fold begins, by a trusted
@@ -182,12 +189,12 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         keys = ", ".join(sorted(ahead.entity_columns))
         by = f"fold_by={sorted(ahead.entity_columns)!r}, or " if keys else ""
         raise Leakage(
-            f"{show(node)}: the label sees later rows of its entity, so that rows of one entity "
-            f"share what other folds learn. Write {by}time="
+            f"{show(node)}: the label of a row is computed from later rows of the same entity, "
+            f"which may be in the folds that the encoder learns from. Set {by}time="
         )
 
 
-def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
+def _tells_rows_ahead(node: Aggregate, late: LateColumns) -> bool:
     """Return whether an encoder's target or key reveals the later rows that the label sees."""
     ahead = late.ahead
     if ahead is None:
@@ -209,9 +216,10 @@ def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAf
     length = _length_of_folds(clock, known)
     if waits < length:
         raise Leakage(
-            f"{show(node)}: {known[0].told}, and its time is cut in the zone of the column, whose "
-            "days are not all as long, so that folds would learn from it too early. Say the zone "
-            "where it is cut, .dt.truncate('1d', tz='Europe/Berlin'), or take the column"
+            f"{show(node)}: {known[0].told}, but time= of the folds is truncated in the column's "
+            "time zone, where days differ in length, so folds would learn from rows too early. "
+            "Name the zone, .dt.truncate('1d', tz='Europe/Berlin'), or use the column without "
+            "truncating"
         )
 
 
@@ -225,7 +233,7 @@ def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
     return max(lengths, default=0)
 
 
-def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
+def _folds_when_known(node: Aggregate, target: Node, late: LateColumns) -> list[Node]:
     """Return the expression for the first fold that may learn from a row, as a list.
 
     The list is empty unless folds are by time and the target has a delay.
@@ -246,7 +254,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     return [Call("time_fold_known", (time,), params)]
 
 
-def _late_of_target(target: Node, late: Late) -> frozenset[str]:
+def _late_of_target(target: Node, late: LateColumns) -> frozenset[str]:
     """Return the columns that a target reads, and the label's name if it contains the label."""
     names, pending = set[str](), [target]
     while pending:
@@ -260,68 +268,72 @@ def _late_of_target(target: Node, late: Late) -> frozenset[str]:
     return frozenset(names)
 
 
-def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
+def _refuse_keys(node: Node, args: Sequence[LateSight]) -> None:
     """Raise Leakage if late columns or encodings enter a key, or an aggregate per key."""
-    ways = late_windows.together(args).ways
-    if ways & late_windows.Way.PAST:
+    ways = late_windows.merge_sights(args).ways
+    if ways & late_windows.LatePath.PAST:
         raise Leakage(
-            f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
-            "through functions of the row and aggregates of all rows, but not into a key, an "
-            "aggregate with by=, or an encoder"
+            f"{show(node)}: reads, through a window of earlier rows, a column known only after the "
+            "prediction. Use such a window in functions of a single row or in aggregates over all "
+            "rows, but not as a key, in an aggregate with by=, or in an encoder"
         )
-    if ways & late_windows.Way.ENCODED:
+    if ways & late_windows.LatePath.ENCODED:
         raise Leakage(
-            f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
-            "pass through functions of the row and aggregates of all rows, but not into a key, an "
-            "aggregate with by=, or another encoder"
+            f"{show(node)}: reads a target encoding in a way that leaks the target. The encoding "
+            "of a row leaves out the targets of that row's fold, but those of other rows include "
+            "them. Use it in functions of a single row or in aggregates over all rows, but not as "
+            "a key, in an aggregate with by=, or in another encoder"
         )
     if ways and isinstance(node, Aggregate) and node.function != "vocabulary":
         raise Leakage(
             f"{show(node)} learns per key from a column that is known only after the prediction: "
-            "each training row would see its own value. Write x.target_encode(target), which is "
-            "out of fold"
+            "each training row would see its own value. Use x.target_encode(target), which leaves "
+            "out the fold of each training row"
         )
 
 
-def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
+def _refuse_late_of_tables(node: Call, args: Sequence[LateSight], late: LateColumns) -> None:
     """Raise Leakage if a lookup or as-of join reads a table column with the name of a late one."""
     pairs = [*zip(node.args, args, strict=True)]
     if any(
-        seen.ways & late_windows.Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)
+        seen.ways & late_windows.LatePath.LATE
+        for arg, seen in pairs
+        if not isinstance(arg, TableColumn)
     ):
         return  # the feature is refused because of the row's own late columns
     for column, _ in pairs:
         if isinstance(column, TableColumn) and late.holds(column):
             raise Leakage(
-                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and a late "
-                "column has that name: a table of the training rows would give each row its own. "
-                "If what the table holds is known at the moment of prediction, say so: Plan(..., "
-                f"known_tables={{{column.table!r}: [{column.name!r}]}})"
+                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and the "
+                "column with that name in the data is known only after the prediction. If the "
+                "table holds the training rows, each row would see its own value. If the values "
+                "are known at the moment of prediction, declare them: Plan(..., known_tables="
+                f"{{{column.table!r}: [{column.name!r}]}})"
             )
 
 
-def _late(name: str, root: Node, late: Late) -> Leakage:
+def _late_column_error(name: str, root: Node, late: LateColumns) -> Leakage:
     """Return the error for a feature that sees a late column."""
     column = _first_late(root, late)
     own = column in own_columns([root])
-    how = "in its own row" if own else "through what fit learns from all rows"
+    how = "in its own row" if own else "through a value that fit learns from all rows"
     if column not in late.of_label:
-        option, instead = "outcomes=", ", or the column from outcomes="
+        option, instead = "outcomes=", ", or remove the column from outcomes="
     elif column in late.may_be_known:
         option = "label=: the label is computed from it"
         instead = (
-            f", or, if {column!r} is known at the moment of prediction, say so: "
+            f". Or, if {column!r} is known at the moment of prediction, declare it: "
             f"Plan(..., known=[{column!r}])"
         )
     else:
         option, instead = "label=", ""
     return Leakage(
-        f"feature {name!r} reads {column!r} {how}, which is known only after the prediction "
-        f"({option}): {show(root)}. Take the feature out{instead}"
+        f"feature {name!r} reads {column!r} {how}, but {column!r} is known only after the "
+        f"prediction ({option}): {show(root)}. Remove the feature{instead}"
     )
 
 
-def _first_late(root: Node, late: Late) -> str:
+def _first_late(root: Node, late: LateColumns) -> str:
     """Return the first late column that a feature reads, except as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
@@ -336,7 +348,7 @@ def _first_late(root: Node, late: Late) -> str:
     raise AssertionError("no late column")
 
 
-def learnt_from(
+def learn_from_column(
     roots: Sequence[Node], label: Mapping[str, Node], column: str | None
 ) -> Sequence[Node]:
     """Return the features with encoders that learn the label from `column`; unchanged if None.
@@ -352,13 +364,13 @@ def learnt_from(
         if not is_target(node):
             return node
         target, *others = node.args
-        (target,) = rewritten([target], lambda part: named.get(part, part))
+        (target,) = rewrite_nodes([target], lambda part: named.get(part, part))
         return with_args(node, (target, *others))
 
-    return rewritten(roots, rule)
+    return rewrite_nodes(roots, rule)
 
 
-def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
+def fold_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
     """Return the features with default folds computed from the id column; unchanged if it is None.
 
     Otherwise default folds are computed from row numbers. By id, duplicates of a row are in one
@@ -367,6 +379,6 @@ def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
     if column is None or not any(map(is_fold_by_number, postorder(roots))):
         return roots
     by_id = (Column(column),)
-    return rewritten(
+    return rewrite_nodes(
         roots, lambda node: with_args(node, by_id) if is_fold_by_number(node) else node
     )

@@ -27,18 +27,18 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import Ahead, Late, without_targets
+from fastfeat.plan.declare.late_columns import Ahead, LateColumns, without_targets
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 
 if TYPE_CHECKING:
-    from fastfeat.plan.declare.late_windows import Types
+    from fastfeat.plan.declare.late_windows import BoundTypes
 
-MAY_TURN = "an expression may run ahead of the row or back"
+MAY_TURN = "this expression may be later than the row, or run backwards"
 
 
 def check_clocks_ahead(
-    features: Mapping[str, Node], late: Late, ahead: Ahead, types: Types | None
+    features: Mapping[str, Node], late: LateColumns, ahead: Ahead, types: BoundTypes | None
 ) -> None:
     """Raise Leakage if a feature sees rows by a clock that may be later than the label's clock."""
     for node in without_targets(features.values()):
@@ -64,7 +64,7 @@ def check_clocks_ahead(
                 pass
 
 
-def clocks_read(features: Iterable[Node]) -> set[str]:
+def window_time_columns(features: Iterable[Node]) -> set[str]:
     """Return the time columns by which features see other rows, in the data and in tables."""
     names = set[str]()
     for node in postorder(list(features)):
@@ -90,7 +90,9 @@ def _time_of_table(asof: Call) -> TableColumn:
     return right
 
 
-def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:
+def _has_clock(
+    node: Node, time: Node, late: LateColumns, ahead: Ahead, types: BoundTypes | None
+) -> bool:
     """Return True if rows of the data are ordered by the label's clock, False if by a known clock.
 
     Raises Leakage if they are ordered by neither.
@@ -103,25 +105,26 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     return True
 
 
-def is_known(time: Node, late: Late, types: Types | None) -> bool:
+def is_known(time: Node, late: LateColumns, types: BoundTypes | None) -> bool:
     """Return whether the user has declared a time's column in `known_clocks=`."""
     clock = clocks.clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
 
 
-def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Leakage:
+def _other_clock(node: Node, time: Node, other: Node, types: BoundTypes | None) -> Leakage:
     clock = clocks.clock_of(time, types)
     if clock is None:
         why, known = f", and {MAY_TURN}", ""
     else:
-        why = f". A row that is earlier by one clock may be later by {show(other)}"
+        why = f". A row that is earlier by one time may be later by {show(other)}"
         known = (
-            f". Or, if the rows that it sees are known by then, say so: "
+            ". Or, if the rows that it sees are known at the moment of prediction, declare that: "
             f"Plan(..., known_clocks=[{clock.column!r}])"
         )
     return Leakage(
-        f"{show(node)}: its time is {show(time)}, and the label looks ahead by {show(other)}{why}. "
-        f"Take time={_written(other)}, or that rounded down: .dt.truncate(), .dt.date(){known}"
+        f"{show(node)}: the time here is {show(time)}, but the label reads later rows by the time "
+        f"{show(other)}{why}. Use time={_written(other)}, or round that down: .dt.truncate(), "
+        f".dt.date(){known}"
     )
 
 
@@ -130,7 +133,7 @@ def _written(time: Node) -> str:
     return repr(time.name) if isinstance(time, Column) else show(time)
 
 
-def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
+def _check_same_moment(over: Call, ahead: Ahead, types: BoundTypes | None) -> None:
     """Raise if a window with a rounded time may include later rows with the same rounded time."""
     order = order_of(over)
     time = order.args[0]
@@ -138,18 +141,18 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
         return
     ties = order.args[len(query_of(order)) :]
     for other in ahead.times:
-        if not clocks.tells(time, other, types) and not any(
-            clocks.tells(tie, other, types) for tie in ties
+        if not clocks.determines_time(time, other, types) and not any(
+            clocks.determines_time(tie, other, types) for tie in ties
         ):
             raise Leakage(
-                f"{show(over)}: its time, {show(time)}, is the same for rows that the label, which "
-                f"looks ahead by {show(other)}, tells apart, and the window takes those of its "
-                "row's own as they stand, later ones among them. Say what orders them, "
-                f"tie={_written(other)}, or leave them out: closed='left'"
+                f"{show(over)}: the label reads later rows by the time {show(other)}, but rows "
+                f"with different values of it may have the same time here, {show(time)}, so the "
+                f"window may include later rows. Order rows of equal time, tie={_written(other)}, "
+                "or leave them out: closed='left'"
             )
 
 
-def _check_turning(over: Call, time: Node, types: Types | None) -> None:
+def _check_turning(over: Call, time: Node, types: BoundTypes | None) -> None:
     """Raise if clocks that are set back let a window see later rows of the data."""
     clock, window = clocks.clock_of(time, types), dict(window_of(over).params)
     holds_end = window["closed"] in ("right", "both")
@@ -158,9 +161,9 @@ def _check_turning(over: Call, time: Node, types: Types | None) -> None:
     if clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
-            "the start of an interval, so that the window may see later rows, which the label "
-            f"sees. Give it offset={needed}, or cut the time in UTC"
+            f"{show(over)}: the time of the window, {show(time)}, is rounded in a time zone. When "
+            "clocks are set back, a later row may have an earlier time, so the window may see "
+            f"later rows, which the label reads. Set offset={needed}, or truncate the time in UTC"
         )
 
 
@@ -169,8 +172,8 @@ def _check_table(
     time: Node,
     right: TableColumn,
     wait: tuple[str, int, str | None],
-    late: Late,
-    types: Types | None,
+    late: LateColumns,
+    types: BoundTypes | None,
 ) -> None:
     """Raise Leakage if `node` sees rows of a table that may come after the moment of the row.
 
@@ -189,9 +192,10 @@ def _check_table(
     seen = ahead.tables.get(right.table)
     if seen is not None and right.name not in seen and right.name not in late.known_clocks:
         raise Leakage(
-            f"{show(node)}: sees rows of {right.table!r} by {right.name!r}, and the label looks "
-            f"ahead in that table by {min(seen)!r}. Take right_time={min(seen)!r}. Or, if they are "
-            f"known by then, say so: Plan(..., known_clocks=[{right.name!r}])"
+            f"{show(node)}: selects rows of the table {right.table!r} by the time {right.name!r}, "
+            f"but the label reads later rows of that table by the time {min(seen)!r}. Use "
+            f"right_time={min(seen)!r}. Or, if the selected rows are known at the moment of "
+            f"prediction, declare that: Plan(..., known_clocks=[{right.name!r}])"
         )
     known = is_known(time, late, types)
     for other in ahead.times:
@@ -202,9 +206,10 @@ def _check_table(
         if lead > length * (clock.step or 1):
             needed = length_text(-(-lead // (clock.step or 1)), _unit(unit, clock.unit))
             raise Leakage(
-                f"{show(node)}: its time, {show(time)}, is up to {needed} after {show(other)}, by "
-                f"which the label looks ahead: rows of {right.table!r} are seen before they are "
-                f"there. Take time={_written(other)}, or give it {option}{needed}"
+                f"{show(node)}: the time here, {show(time)}, is up to {needed} after "
+                f"{show(other)}, the time by which the label reads later rows, so rows of the "
+                f"table {right.table!r} are seen before they exist. Use time={_written(other)}, or "
+                f"set {option}{needed}"
             )
 
 
@@ -212,36 +217,35 @@ def _unit(given: str | None, of_clock: str | None) -> str:
     return of_clock or given or "time"
 
 
-def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) -> None:
+def _refuse_lookup(node: Call, column: TableColumn, late: LateColumns, ahead: Ahead) -> None:
     """Raise if a lookup reads a table with rows that the label sees: the row may be a later one."""
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
         raise Leakage(
-            f"{show(node)}: looks up a row of {table!r}, in which the label looks ahead: it may be "
-            f"of a later moment. Take the latest row before, ff.asof({table!r}, time=..., by=...). "
-            "Or, if what it holds is known at the moment of prediction, say so: Plan(..., "
-            f"known_tables={{{table!r}: [{name!r}]}})"
+            f"{show(node)}: looks up a row of the table {table!r}. The label is computed from "
+            "later rows of that table, so the row found may be from after the moment of "
+            "prediction. Look up the latest earlier row instead: "
+            f"ff.asof({table!r}, time=..., by=...). Or, if the values of {name!r} are known at the "
+            "moment of prediction, declare that: "
+            f"Plan(..., known_tables={{{table!r}: [{name!r}]}})"
         )
 
 
-def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
+def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
     """Raise Leakage if a statistic is learned per key and the label sees later rows of that key.
 
     The statistic has seen these rows too; with such features, models predict labels of pure noise.
     `node` is an aggregate per key, the keys themselves, or the frequency of a key.
     """
-    ahead = late.ahead
-    if ahead is None:
-        return
     match node:
         case Aggregate(
             function, (argument, Call("encode", (*keys, vocabulary)), *_), _, GroupFrame()
         ):
             read = ahead.arguments.intersection(columns_of([argument]))
-            counts = AGGREGATES[function].grows or not _keeps_all(vocabulary)
+            counts = AGGREGATES[function].grows_with_rows or not _keeps_all(vocabulary)
         case Aggregate(function, (argument, *keys), _, GroupFrame()):
             read = ahead.arguments.intersection(columns_of([argument]))
-            counts = AGGREGATES[function].grows
+            counts = AGGREGATES[function].grows_with_rows
         case Call(_, (Call("encode", keys), *_)):
             read, counts = frozenset[str](), True
         case _:
@@ -249,24 +253,27 @@ def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
     of_entity = ahead.entity_columns.intersection(columns_of(keys))
     for column in sorted(read | of_entity):
         is_key = column in of_entity
-        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
+        of_value = "which the label reads in later rows"
+        seen = "whose later rows the label reads" if is_key else of_value
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
-            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
+            f"{show(node)}: learns per key from {column!r}, {seen}, so what it learns depends on "
+            "the same rows as the label. Use a window of earlier rows: "
+            "over=ff.window(by=..., time=...)"
         )
     column = clock_in(keys, ahead, counts=counts)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, by which the label looks ahead, and "
-            f"has seen the later rows of each key. {_instead_of_clock(counts=counts)}, or take a "
-            "window of earlier rows: over=ff.window(by=..., time=...)"
+            f"{show(node)}: learns per key from {column!r}, the time by which the label reads "
+            "later rows, so what it learns depends on the same rows as the label. "
+            f"{_instead_of_clock(counts=counts)}, or use a window of earlier rows: "
+            "over=ff.window(by=..., time=...)"
         )
 
 
 def _instead_of_clock(*, counts: bool) -> str:
     parts = ".dt.hour(), .dt.minute(), .dt.weekday()"
     more = "" if counts else ", .dt.month(), .dt.quarter()"
-    return f"Take a part of it that comes again, {parts}{more}"
+    return f"Use a part of it that recurs, {parts}{more}"
 
 
 def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
@@ -286,7 +293,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
         match node:
             case Column(name) if name in ahead.time_columns:
                 return name
-            case Call(function) if function in SCALARS and _comes_again(function, counts=counts):
+            case Call(function) if function in SCALARS and _recurs(function, counts=counts):
                 pass
             case Call() if is_over(node):
                 pending.append(node.args[0])  # its time only selects the rows that it sees
@@ -295,7 +302,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
     return None
 
 
-def _comes_again(function: str, *, counts: bool) -> bool:
+def _recurs(function: str, *, counts: bool) -> bool:
     row = SCALARS[function]
     return bool(row.repeats_s or (row.repeats_yearly and not counts))
 
@@ -330,7 +337,7 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
         match node:
             case Aggregate(function, (argument, codes, *_), _, GroupFrame()):
                 pending.append(argument)
-                if AGGREGATES[function].grows and isinstance(codes, Call):
+                if AGGREGATES[function].grows_with_rows and isinstance(codes, Call):
                     found[node] = codes.args[:-1]
             case Call("category_count" | "category_share", (Call("encode", (*keys, _)), *_)):
                 found[node] = tuple(keys)
@@ -360,19 +367,20 @@ def repeats_s(keys: Iterable[Node], column: str) -> int:
 
 def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:
     instead = (
-        "Give the values in an order of your own, .ordinal_encode(vocabulary=[...]), or take "
+        "List the values in your own order, .ordinal_encode(vocabulary=[...]), or use "
         ".hash(n_buckets=...)"
     )
     for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
         raise Leakage(
-            f"{show(node)}: numbers the values of {column!r} by how often they come, "
-            f"and the label counts their later rows, which are among them. {instead}"
+            f"{show(node)}: numbers the values of {column!r} by how often they occur, "
+            f"including in the later rows that the label counts. {instead}"
         )
     column = clock_in(keys, ahead, counts=True)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: numbers what is made of {column!r} by how often it comes, and the "
-            f"label, which looks ahead by that, counts the later rows among them. {instead}"
+            f"{show(node)}: numbers values computed from {column!r}, the time by which the label "
+            "reads later rows, by how often they occur, including in the later rows that the "
+            f"label counts. {instead}"
         )
 
 

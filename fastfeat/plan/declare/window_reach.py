@@ -59,7 +59,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class LiveFunction:
     """A window function in the schedule of a live state.
 
     Args:
@@ -107,7 +107,7 @@ def entity_text(order: Call) -> str:
     return ", ".join(shown) or "all rows"
 
 
-def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
+def live_functions(named: Iterable[tuple[str, Node]]) -> list[LiveFunction]:
     """Return the window functions that features read, each after the functions that it reads."""
     features: dict[Call, dict[str, None]] = {}
     for name, root in named:
@@ -125,7 +125,7 @@ def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
         stage[over] = max([placed[over], *(stage[inner] for inner in of_value)])
     ordered = sorted(features, key=at.__getitem__)
     return [
-        Function(
+        LiveFunction(
             *(over, live_reach(over), at[over], placed[over], stage[over]),
             is_kept=over in kept,
             features=tuple(features[over]),
@@ -159,7 +159,7 @@ def live_reach(over: Call) -> Reach:
     return Reach(None, None, unit) if n_rows == math.inf else Reach(span, int(n_rows), unit)
 
 
-def together(reaches: Sequence[Reach]) -> Reach:
+def merge_reaches(reaches: Sequence[Reach]) -> Reach:
     """Return the smallest reach that covers all of the given ones, for functions of one order."""
     spans = [reach.span for reach in reaches if reach.span is not None]
     n_rows = [math.inf if reach.n_rows is None else reach.n_rows for reach in reaches]

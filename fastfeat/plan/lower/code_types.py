@@ -15,7 +15,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.ir.dtypes import INT16, INT32, UINT8, DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, fold
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
@@ -25,7 +25,7 @@ _TYPES = ((255, UINT8), (32_767, INT16), (2_147_483_647, INT32))
 
 
 def code_types(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant] | None
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant] | None
 ) -> dict[str, DType]:
     """Return the smallest type for each feature that is a code, by feature name.
 
@@ -41,13 +41,13 @@ def code_types(
         elif learnt is None and _is_code(node):
             raise InvalidPlan(
                 f"feature {name!r}: the smallest type of {show(node)} is known once the plan is "
-                "fitted. Take fitted.schema"
+                "fitted. Use fitted.schema"
             )
     return types
 
 
 def _largest_codes(
-    roots: Sequence[Node], learnt: Mapping[Node, Constant] | None
+    roots: Sequence[Node], learnt: Mapping[Node, LearntConstant] | None
 ) -> dict[Node, int | None]:
     """Return the largest code of each node; None if it is not a code or unknown."""
 

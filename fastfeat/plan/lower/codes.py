@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
@@ -21,7 +22,7 @@ from fastfeat.io.columns import row_values
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.keys import rows as key_rows
 
@@ -52,7 +53,7 @@ def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
     return frozenset(found - read)
 
 
-def shown_codes(roots: Iterable[Node]) -> list[Call]:
+def visible_codes(roots: Iterable[Node]) -> list[Call]:
     """Return the encoding steps whose code values affect features, arguments first.
 
     Codes that only group rows are left out: features do not depend on their values.
@@ -91,26 +92,26 @@ def _numbers_groups(node: Node) -> bool:
     )
 
 
-def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant]:
+def in_order_of_codes(learnt: Mapping[Node, LearntConstant]) -> Mapping[Node, LearntConstant]:
     """Return the learned values with the keys of vocabularies and groups in the order of codes."""
     orders = {
         node: value.order()
         for node, value in learnt.items()
-        if isinstance(value, learnt_keys.Vocabulary) and value.order is not None
+        if is_vocabulary(value) and value.order is not None
     }
     if not orders:
         return learnt
     found = dict(learnt)
     for node, value in learnt.items():
-        if isinstance(value, learnt_keys.Vocabulary) and node in orders:
-            found[node] = learnt_keys.in_order_of(orders[node], value)
+        if is_vocabulary(value) and node in orders:
+            found[node] = learnt_keys.reorder_keys(orders[node], value)
         elif isinstance(value, learnt_keys.Groups):
             places = orders.get(node.args[1].args[-1])
-            found[node] = value if places is None else learnt_keys.in_order_of(places, value)
+            found[node] = value if places is None else learnt_keys.reorder_keys(places, value)
     return found
 
 
-def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
+def n_codes(codes: Node, learnt: Mapping[Node, LearntConstant]) -> int:
     """Return the number of codes of an encoding step: for missing, unseen and known keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
@@ -118,24 +119,26 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
     return 1 + int(dict(codes.params)["n_unseen"]) + n_keys
 
 
-def _n_keys(found: Constant) -> int:
-    assert isinstance(found, learnt_keys.Vocabulary)
+def _n_keys(found: LearntConstant) -> int:
+    assert is_vocabulary(found)
     return len(found)
 
 
-def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
+def vocabulary_of_codes(
+    codes: Node, learnt: Mapping[Node, LearntConstant], types: NodeTypes
+) -> Vocabulary:
     """Return the vocabulary of an encoding step, learned or listed by the user."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     if isinstance(known, Literal):
-        return given_vocabulary(known, types[codes.args[0]])
+        return listed_vocabulary(known, types[codes.args[0]])
     found = learnt[known]
-    assert isinstance(found, learnt_keys.Vocabulary)
+    assert is_vocabulary(found)
     return found
 
 
 def categories_of(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> dict[str, Array]:
     """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
 
@@ -149,7 +152,7 @@ def categories_of(
     }
 
 
-def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
+def _texts(codes: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> list[str]:
     """Return the text of each code from 1 on; a repeated text gets another "_" at its end."""
     n_unseen = int(dict(codes.params)["n_unseen"])
     others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
@@ -163,7 +166,7 @@ def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[s
 
 
 @lru_cache(maxsize=128)
-def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
+def listed_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     """Return the vocabulary of categories that a user has listed, in the order of their codes.
 
     Raises:
@@ -173,24 +176,25 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     values = [row_values.stored_literal(value, dtype) for value in listed.value]
     keys = column_keys.key_array(values, dtype)
     if not are_keys([keys], "key"):
+        odd = "one category is missing" if keys.null_count else "two categories are equal"
         raise InvalidPlan(
-            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
-            "the same, or one is missing. List each once"
+            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, {odd}. List each "
+            "category once, and leave out missing values"
         )
     return learnt_keys.Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
 
 
-def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
+def check_given_vocabularies(roots: Sequence[Node], types: NodeTypes) -> None:
     """Raise TypeMismatch if a listed category is not a value of its column's type."""
     for node in postorder(roots):
         if isinstance(node, Call) and node.function == "encode":
             known = node.args[-1]
             if isinstance(known, Literal):
                 try:
-                    given_vocabulary(known, types[node.args[0]])
+                    listed_vocabulary(known, types[node.args[0]])
                 except TypeMismatch as error:
                     told = str(error).partition(": ")[2]
-                    raise TypeMismatch(f"{show(node)}: a category: {told}") from None
+                    raise TypeMismatch(f"{show(node)}: a listed category: {told}") from None
 
 
 def are_keys(parts: Sequence[Array], missing: str) -> bool:

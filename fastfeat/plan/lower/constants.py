@@ -5,6 +5,7 @@ The reference interpreter computes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
@@ -15,12 +16,19 @@ from fastfeat.errors import FastfeatWarning, InvalidData, warn
 from fastfeat.ir.dtypes import NEVER_COLUMNS
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Constant, Types, constant_nodes, parameter_value
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes, constant_nodes, parameter_value
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.value import LARGE_ARGUMENT, Value
 
-Learnt = dict[Node, Constant]
+LearntValues = dict[Node, LearntConstant]
+
+
+def is_infinite(value: LearntConstant) -> bool:
+    """Return whether a learned value, or an element of a learned table, is infinite or NaN."""
+    if isinstance(value, tuple):
+        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def constant_roots(roots: Sequence[Node]) -> list[Node]:
@@ -40,14 +48,14 @@ class ConstantCalls(NamedTuple):
     program: Program
 
 
-def constant_calls(roots: Iterable[Node], types: Types) -> ConstantCalls:
+def constant_calls(roots: Iterable[Node], types: NodeTypes) -> ConstantCalls:
     """Return the program that computes the constant expressions `roots`, without learned values."""
     calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
     outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
     return ConstantCalls(tuple(calls), program_of(outputs))
 
 
-def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Learnt:
+def evaluate_calls(constants: ConstantCalls, learnt: Mapping[Node, LearntConstant]) -> LearntValues:
     """Return the learned values together with the values of the constant expressions.
 
     `learnt` holds the value of each aggregate; None is missing, a tuple is a table.
@@ -55,7 +63,7 @@ def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Lear
     Raises:
         Overflow: A constant does not fit its type.
     """
-    values: Learnt = dict(learnt)
+    values: LearntValues = dict(learnt)
     program = constants.program
     if not constants.calls:
         return values
@@ -68,10 +76,10 @@ def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Lear
 
 
 def evaluate_constants(
-    roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
-) -> Learnt:
+    roots: Iterable[Node], types: NodeTypes, learnt: Mapping[Node, LearntConstant]
+) -> LearntValues:
     """Return the learned values together with the values of the constant expressions in `roots`."""
-    return evaluated(constant_calls(roots, types), learnt)
+    return evaluate_calls(constant_calls(roots, types), learnt)
 
 
 def _output(name: str, value: Value) -> Output:
@@ -79,7 +87,7 @@ def _output(name: str, value: Value) -> Output:
     return Output(name, value.dtype, value.op, value.ok, value.status)
 
 
-def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
+def bind(program: Program, values: Mapping[Node, LearntConstant]) -> Constants:
     """Return the constants that a program reads, taken from `values` by expression."""
     parameters: dict[Any, float | int | bool] = {}
     for key, physical in program.parameters:
@@ -90,7 +98,7 @@ def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
     return Constants(parameters, {key: _elements(key.node, values) for key in program.tables})
 
 
-def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
+def _elements(node: Node, values: Mapping[Node, LearntConstant]) -> Sequence[Any]:
     elements = node.value if isinstance(node, Literal) else values[node]
     return () if elements is None else cast("Sequence[Any]", elements)  # of type table
 
@@ -107,7 +115,7 @@ class ConstantWarnings(NamedTuple):
     unknown: ConstantCalls
 
 
-def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
+def constant_warnings(roots: Sequence[Node], types: NodeTypes) -> ConstantWarnings:
     """Return the functions in some expressions that may warn about learned values."""
     calls = [node for node in postorder(list(roots)) if _warns(node)]
     parts = list(dict.fromkeys(part for node in calls for part in node.args))
@@ -120,20 +128,24 @@ def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
     )
 
 
-def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, Constant]) -> None:
+def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, LearntConstant]) -> None:
     """Warn about notable learned values, such as the scale of a constant column."""
-    values = evaluated(warnings.unknown, learnt)
+    values = evaluate_calls(warnings.unknown, learnt)
     for node, parts in warnings.calls:
         if not parts:  # values learned per key are not constants
             continue
-        subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
-        shown = show(subject.args[0]) if subject.args else show(node)
         try:
             warning = _warning(node, [_known(part, values) for part in parts])
         except InvalidData as error:
-            raise InvalidData(f"{shown} {error}") from None
+            raise InvalidData(f"{_subject_text(node)} {error}") from None
         if warning is not None:
-            warn(f"{shown} {warning}", type(warning))
+            warn(f"{_subject_text(node)} {warning}", type(warning))
+
+
+def _subject_text(node: Call) -> str:
+    """Return the expression that a value was learned from, as text, which takes 10 us."""
+    subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+    return show(subject.args[0]) if subject.args else show(node)
 
 
 def _warns(node: Node) -> TypeGuard[Call]:
@@ -141,11 +153,11 @@ def _warns(node: Node) -> TypeGuard[Call]:
     return row is not None and row.warning is not None
 
 
-def _warning(node: Call, known: Sequence[Constant]) -> FastfeatWarning | None:
+def _warning(node: Call, known: Sequence[LearntConstant]) -> FastfeatWarning | None:
     warning = SCALARS[node.function].warning
     assert warning is not None
     return warning(known, dict(node.params))
 
 
-def _known(node: Node, values: Mapping[Node, Constant]) -> Constant:
+def _known(node: Node, values: Mapping[Node, LearntConstant]) -> LearntConstant:
     return node.value if isinstance(node, Literal) else values[node]

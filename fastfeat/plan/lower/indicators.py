@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.aggregates import keys as learnt_keys
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.keys import rows as key_rows
 
 
@@ -22,8 +22,8 @@ def is_one_hot(node: Node) -> bool:
     return isinstance(node, Call) and node.function == "one_hot"
 
 
-def expanded(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+def expand_one_hot(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> dict[str, Node]:
     """Return the expression of each output column of a fitted plan.
 
@@ -41,9 +41,9 @@ def expanded(
         for suffix, column in made:
             if name + suffix in own:
                 raise InvalidPlan(
-                    f"feature {name!r}, {show(node)}, gives the column {name + suffix!r} twice: "
-                    "two of its categories, or one and what stands for rare or missing ones, are "
-                    "written alike. Make them differ, or use .ordinal_encode()"
+                    f"feature {name!r}, {show(node)}, has two columns named {name + suffix!r}: two "
+                    "categories have the same text, or a category is named like the column of "
+                    "rare or missing values. Rename a category, or use .ordinal_encode()"
                 )
             if name + suffix in columns:
                 raise InvalidPlan(
@@ -54,7 +54,7 @@ def expanded(
     return columns
 
 
-def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
+def n_indicators(node: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> int:
     """Return the number of output columns of a one-hot encoding."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
@@ -67,13 +67,13 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
     for name in columns:
         if name in others:
             raise InvalidPlan(
-                f"the features give the column {name!r}, which is the name of {others[name]}. "
+                f"a feature has the column {name!r}, which is also the name of {others[name]}. "
                 "Rename the feature"
             )
 
 
 def _indicators(
-    node: Call, learnt: Mapping[Node, Constant], types: Types
+    node: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> Iterator[tuple[str, Node]]:
     """Yield the name suffix and the expression of each output column of a one-hot encoding."""
     codes, params = node.args[0], dict(node.params)
@@ -84,7 +84,7 @@ def _indicators(
     keys = codes.args[-1].args
     texts = key_rows.category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
-    n_columns = vocabulary.n_columns_at_first
+    n_columns = vocabulary.n_initial_columns
     n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
     for k, text in list(enumerate(texts))[n_dropped:]:
         yield f"_{text}", column(codes, first + k)
@@ -103,7 +103,7 @@ def _has_code(codes: Node, code: int | None) -> Node:
 
 
 def check_width(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes, n_rows: int
 ) -> None:
     """Raise InvalidData if one-hot columns of the training rows exceed the allowed memory."""
     for name, node in nodes.items():
@@ -111,16 +111,19 @@ def check_width(
             continue
         assert isinstance(node, Call)
         vocabulary = vocabulary_of_codes(node.args[0], learnt, types)
-        room = _room(node)
+        room = _max_memory(node)
         if room is not None and len(vocabulary) * n_rows > room:
             raise InvalidData(
                 f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
-                f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
-                "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+                f"take {len(vocabulary) * n_rows:,} bytes, more than max_memory={room:,}. Limit "
+                "the columns with max_categories= or min_frequency=, use .ordinal_encode(), or "
+                "increase max_memory="
             )
 
 
-def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
+def warn_empty(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
+) -> None:
     """Warn about one-hot encodings without columns, and about keys that are all too rare."""
     told: set[Node] = set()
     for name, node in nodes.items():
@@ -129,23 +132,23 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
         told.update(node.args[0].args)  # there, rare categories differ from unseen ones
         if not any(_indicators(cast("Call", node), learnt, types)):
             warn(
-                f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
-                "categories",
+                f"feature {name!r}, {show(node)}, has no columns, because the training rows have "
+                "too few categories",
                 NoCategories,
             )
     for node, value in learnt.items():
-        if isinstance(value, learnt_keys.Vocabulary) and not len(value) and node not in told:
+        if is_vocabulary(value) and not len(value) and node not in told:
             least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None
             if least is not None:
                 keys = ", ".join(map(show, node.args))
                 warn(
-                    f"no key of {keys} comes in {least} training rows or more, so that every key "
-                    "is as an unseen one. Lower min_rows= or min_frequency=",
+                    f"no key of {keys} occurs in {least} training rows or more, so every key "
+                    "counts as unseen. Lower min_rows= or min_frequency=",
                     NoCategories,
                 )
 
 
-def _room(node: Call) -> int | None:
+def _max_memory(node: Call) -> int | None:
     codes = node.args[0]
     assert isinstance(codes, Call)
     learnt: Any = codes.args[-1]

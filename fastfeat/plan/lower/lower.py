@@ -36,8 +36,8 @@ from fastfeat.scalars.value import (
     TableKey,
     Value,
     as_f64,
-    beyond,
     column_slot,
+    is_out_of_range,
     missing,
     raise_status,
     raise_where,
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from fastfeat.aggregates.keys import Groups, Vocabulary
     from fastfeat.steps.targets.time_folds import TimeFolds
 
-Types = Mapping[Node, DType]
-Constant: TypeAlias = (
+NodeTypes = Mapping[Node, DType]
+LearntConstant: TypeAlias = (
     "float | int | bool | str | tuple[Any, ...] | Vocabulary | Groups | TimeFolds | None"
 )
 _NOTHING = op.literal(0, "i64")
@@ -82,7 +82,7 @@ def _of_mode(node: Call) -> bool:
 
 
 def lower(
-    roots: Sequence[Node], types: Types, hoisted: set[Node], *, training: bool = False
+    roots: Sequence[Node], types: NodeTypes, hoisted: set[Node], *, training: bool = False
 ) -> dict[Node, Value]:
     """Return the primitive operations of every node that features read for a row.
 
@@ -102,7 +102,7 @@ def lower(
             case Column(name):
                 return _column(node, name, dtype)
             case Call() if is_step(node, types):
-                return _made(node, dtype, always_present=step_function(node).always_present)
+                return _step_column(node, dtype, always_present=step_function(node).always_present)
             case Aggregate(_, _, _, GroupFrame()):
                 return _of_group(node, dtype, parts)
             case Call(function, _, params):
@@ -115,7 +115,7 @@ def lower(
     return row_fold(roots, visit, training=training)
 
 
-def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
+def _step_column(node: Node, dtype: DType, *, always_present: bool) -> Value:
     """Return a step's column as an input of the program."""
     slot = InputSlot("column", (node,), dtype)
     value = op.input_value(slot, dtype.physical)
@@ -161,7 +161,7 @@ def _parameter(node: Node, dtype: DType) -> Value:
 
 
 def parameter_value(
-    key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
+    key: tuple[str, Node], physical: str, constants: Mapping[Node, LearntConstant]
 ) -> Any:
     """Return the value that a program's parameter has in this run, from the learned constants."""
     part, node = key
@@ -197,7 +197,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     if value.op.physical != "f64":
         return Output(name, stored, value.op, value.ok, value.status)
     kept = _within(value, dtype or stored)
-    rounded = op.rounded(kept.op, BFLOAT16) if dtype == BFLOAT16 else kept.op
+    rounded = op.round_to_type(kept.op, BFLOAT16) if dtype == BFLOAT16 else kept.op
     return Output(name, stored, rounded, kept.ok, kept.status)
 
 
@@ -205,7 +205,7 @@ def _within(value: Value, dtype: DType) -> Value:
     """Return the value, with a status bit set if it is finite but beyond the range of `dtype`."""
     if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
-    return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
+    return raise_where(value, is_out_of_range(value.op, dtype), FLOAT_RANGE)
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
@@ -217,10 +217,10 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
         kept = _within(value, dtype)
         return Output(name, dtype, kept.op, kept.ok, kept.status)
     number = as_f64(value)
-    held = op.rounded(number, dtype)
+    held = op.round_to_type(number, dtype)
     inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
     if FLOAT_FORMATS[dtype.name].largest < _TWO_64:
-        inexact |= beyond(number, dtype)
+        inexact |= is_out_of_range(number, dtype)
     checked = raise_status(value, inexact, FLOAT_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
 

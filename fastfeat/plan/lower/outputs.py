@@ -31,11 +31,11 @@ from fastfeat.ir.dtypes import (
 )
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower import code_types as types_of_codes
 from fastfeat.plan.lower.lower import (
-    Types,
+    NodeTypes,
     array_output,
     code_output,
     matrix_output,
@@ -47,7 +47,7 @@ from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.scalars.op import TRUE
 
 
-class Form(NamedTuple):
+class ResultForm(NamedTuple):
     """A form in which features are returned: a value of `to=`.
 
     Args:
@@ -64,19 +64,19 @@ class Form(NamedTuple):
 
 
 FORMS = {
-    "arrow": Form("arrow"),
-    "pandas": Form("columns", "pandas"),
-    "polars": Form("arrow", "polars"),
-    "numpy": Form("numpy", takes_out=True),
-    "torch": Form("rows", "torch", takes_out=True),
-    "cupy": Form("cupy", takes_out=True),
-    "cupy_columns": Form("cupy_columns"),
+    "arrow": ResultForm("arrow"),
+    "pandas": ResultForm("columns", "pandas"),
+    "polars": ResultForm("arrow", "polars"),
+    "numpy": ResultForm("numpy", takes_out=True),
+    "torch": ResultForm("rows", "torch", takes_out=True),
+    "cupy": ResultForm("cupy", takes_out=True),
+    "cupy_columns": ResultForm("cupy_columns"),
 }
 """The forms of the result, by the value of `to=`."""
 TABLES = ("arrow", "columns")
-"""Values of `Form.computed` that are tables, which include the kept columns."""
+"""Values of `ResultForm.computed` that are tables, which include the kept columns."""
 MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
-"""Values of `Form.computed` that are matrices in host memory, with their memory order."""
+"""Values of `ResultForm.computed` that are matrices in host memory, with their memory order."""
 _FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
@@ -94,29 +94,33 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
     if out is not None and not form.takes_out:
         taking = [name for name, other in FORMS.items() if other.takes_out]
         raise InvalidPlan(
-            f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, whose "
-            "columns own their memory"
+            f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, which "
+            "cannot be written into a given array. Leave out the parameter out="
         )
     if to.startswith("cupy") and backend not in DEVICE_NAMES:
         raise InvalidPlan(
-            f"to={to!r} is memory of a device, which backend={backend!r} does not write. Use "
+            f"to={to!r} is in device memory, but backend={backend!r} writes host memory. Use "
             "backend='gpu', or to='numpy'"
         )
     if categories and form.computed not in TABLES:
         raise InvalidPlan(
             f"categories=True is for to='arrow', to='pandas' and to='polars', got to={to!r}, which "
-            "holds numbers: the codes themselves"
+            "has the codes as numbers. Leave out categories="
         )
     if form.library is not None:
         library(form.library)
 
 
-Features = Mapping[str, Node]
+FeatureNodes = Mapping[str, Node]
 """The expression of each output column."""
 
 
 def arrow_program(
-    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan,
+    features: FeatureNodes,
+    types: NodeTypes,
+    *,
+    training: bool = False,
 ) -> Program:
     """Return the program that computes the features as Arrow columns.
 
@@ -156,7 +160,7 @@ def _dtype_of_codes(plan: TypedPlan) -> DType:
 
 
 def matrix_program(
-    plan: TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: TypedPlan, features: FeatureNodes, types: NodeTypes, *, training: bool = False
 ) -> Program:
     """Return the program that computes the features as columns of a matrix, all of one type.
 
@@ -170,32 +174,36 @@ def matrix_program(
 
 
 def arrays_program(
-    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan,
+    features: FeatureNodes,
+    types: NodeTypes,
+    *,
+    training: bool = False,
 ) -> Program:
     """Return the program that computes the features as arrays, each of its own type.
 
     Raises:
         TypeMismatch: A feature is neither a number nor a bool.
     """
-    named = _numbers(features, types, "an array of a device")
+    named = _numbers(features, types, "a device array")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
     outputs = outputs_of(named, types, make, hoist=True, training=training)
     return program_of(_of_code_types(plan, outputs))
 
 
-def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
+def _numbers(features: FeatureNodes, types: NodeTypes, place: str) -> list[tuple[str, Node]]:
     """Return the features as name and expression; raise TypeMismatch unless all are numbers."""
     for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(
-                f"feature {name!r} is {types[node]}, which {place} cannot hold. Use to='arrow', "
-                "or make a number of it: .dt.epoch('s'), .dt.total_seconds()"
+                f"feature {name!r} is {types[node]}, which {place} cannot hold. Use "
+                "to='arrow', or convert it to a number: .dt.epoch('s'), .dt.total_seconds()"
             )
     return list(features.items())
 
 
 def output_types(
-    plan: Declaration | TypedPlan, features: Features, types: Types
+    plan: Declaration | TypedPlan, features: FeatureNodes, types: NodeTypes
 ) -> dict[str, DType]:
     """Return the type of each feature's Arrow column, by name.
 
@@ -209,30 +217,32 @@ def output_types(
         if dtype == ONE_HOT:
             raise InvalidPlan(
                 f"feature {name!r}: the columns of {show(node)} are known once the plan is fitted. "
-                "Take fitted.schema"
+                "Use fitted.schema"
             )
         if dtype == CROSS:
             raise TypeMismatch(
-                f"feature {name!r} is a cross, {show(node)}. An encoder makes a number of it: "
+                f"feature {name!r} is a cross, {show(node)}: features must be numbers. Encode it: "
                 ".ordinal_encode(), .count_encode()"
             )
         if dtype.is_list:
             raise TypeMismatch(
-                f"feature {name!r} is a list, {show(node)}: features are numbers. Make numbers of "
-                "it: .list.len(), .list.mean(), .list.get(0), .list.pad(width)"
+                f"feature {name!r} is a list, {show(node)}: features must be numbers. Convert it: "
+                ".list.len(), .list.mean(), .list.get(0), .list.pad(width)"
             )
         if dtype.holds_bytes or dtype in NEVER_COLUMNS:
             raise TypeMismatch(
-                f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
-                "through with Plan(keep=[...]), or make a number of it: .ordinal_encode(), "
-                ".hash(), == 'text', is_in, replace_strict"
+                f"feature {name!r} is text, {show(node)}: features must be numbers. Pass the "
+                "column through with Plan(keep=[...]), or convert it to numbers: "
+                ".ordinal_encode(), .hash(), == 'text', .is_in(), .replace_strict()"
             )
         found[name] = stored_type(dtype, _FLOATS[plan.dtype])
     codes = plan.codes if isinstance(plan, TypedPlan) else None
     return {name: (codes or {}).get(name, dtype) for name, dtype in found.items()}
 
 
-def output_schema(plan: Declaration | TypedPlan, features: Features, types: Types) -> Schema:
+def output_schema(
+    plan: Declaration | TypedPlan, features: FeatureNodes, types: NodeTypes
+) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
     found = output_types(plan, features, types)
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])
@@ -241,8 +251,8 @@ def output_schema(plan: Declaration | TypedPlan, features: Features, types: Type
 def schema_before_fit(
     plan: Declaration,
     inputs: Mapping[str, DType | UnsupportedType],
-    tables: Schemas,
-    types: Types,
+    tables: TableTypes,
+    types: NodeTypes,
 ) -> Schema:
     """Return the Arrow schema of the features of a plan before it is fitted.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
+from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, ScheduledTask
 from fastfeat.plan.lower.task_graph import heights_of, in_order, is_of_table, levels_of, readers_of
 
 Pass = Callable[[Schedule], Schedule]
@@ -25,7 +25,7 @@ _ALIKE = ("program", "windows over a table", "ahead")
 def share_vocabularies(schedule: Schedule) -> Schedule:
     """Return the schedule with tasks merged that count the same key in the same round."""
 
-    def key(_: int, task: Task) -> Hashable:
+    def key(_: int, task: ScheduledTask) -> Hashable:
         first = task.nodes[0]
         if task.kind != "keys" or not isinstance(first, Aggregate):
             return None
@@ -41,7 +41,7 @@ def learn_together(schedule: Schedule) -> Schedule:
     pass are known sooner, and their columns need not be read again.
     """
 
-    def key(_: int, task: Task) -> Hashable:
+    def key(_: int, task: ScheduledTask) -> Hashable:
         match task.kind:
             case "statistics":
                 return task.kind, task.round, task.n_rounds
@@ -85,7 +85,7 @@ def merge_windows(schedule: Schedule) -> Schedule:
     """
     heights = heights_of(schedule)
 
-    def key(place: int, task: Task) -> Hashable:
+    def key(place: int, task: ScheduledTask) -> Hashable:
         if task.kind != "windows":
             return None
         space = schedule.columns[task.gives[0]].space
@@ -102,7 +102,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
     """
     levels = levels_of(schedule)
 
-    def key(place: int, task: Task) -> Hashable:
+    def key(place: int, task: ScheduledTask) -> Hashable:
         if task.kind not in _ALIKE:
             return None
         space = schedule.columns[task.gives[0]].space
@@ -112,7 +112,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Return the schedule with `Task.free` set for tasks that count keys.
+    """Return the schedule with `ScheduledTask.free` set for tasks that count keys.
 
     `free` lists the code columns of encoding steps that counting the keys can make as a by-product.
     """
@@ -162,7 +162,7 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Return the schedule with `Task.frees` set: the columns that no later task reads.
+    """Return the schedule with `ScheduledTask.frees` set: the columns that no later task reads.
 
     A column of visible rows may share memory with a column of the rows: both are freed together.
     """
@@ -214,13 +214,13 @@ def key_of(aggregate: Aggregate) -> KeyOf:
     return tuple(aggregate.args), params.get("missing", "key"), room
 
 
-def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:
+def _joined(schedule: Schedule, key: Callable[[int, ScheduledTask], Hashable]) -> Schedule:
     """Return the schedule with tasks combined for which `key` returns the same value.
 
     `key` gets a task's index and the task, and returns None for a task that stays alone. Combined
     tasks stand in the place of the first of them.
     """
-    groups: dict[Hashable, list[Task]] = {}
+    groups: dict[Hashable, list[ScheduledTask]] = {}
     for place, task in enumerate(schedule.tasks):
         own = key(place, task)
         groups.setdefault(("alone", place) if own is None else own, []).append(task)
@@ -229,7 +229,7 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
     return in_order(replace(schedule, tasks=tuple(map(_as_one, groups.values()))))
 
 
-def _as_one(tasks: Sequence[Task]) -> Task:
+def _as_one(tasks: Sequence[ScheduledTask]) -> ScheduledTask:
     """Return one task that does the work of all given ones, with learned values in their order."""
     if len(tasks) == 1:
         return tasks[0]

@@ -21,7 +21,7 @@ from fastfeat.ir.node import (
     identity_key,
     postorder,
 )
-from fastfeat.plan.lower.lower import Types, constant_nodes, lower
+from fastfeat.plan.lower.lower import NodeTypes, constant_nodes, lower
 from fastfeat.scalars.value import InputSlot, TableKey, Value
 
 FEWEST_FEATURES = 4
@@ -33,7 +33,7 @@ Copy = Callable[[Sequence[Node]], Leaf]
 
 def outputs_of(
     features: Sequence[tuple[str, Node]],
-    types: Types,
+    types: NodeTypes,
     make: Callable[[str, Value], Output],
     *,
     hoist: bool,
@@ -67,7 +67,7 @@ def outputs_of(
     return outputs
 
 
-def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
+def _copied(roots: Iterable[Node], types: NodeTypes) -> dict[Node, tuple[Node, list[Node]]]:
     """Return each expression that repeats an earlier pattern, with the pattern's first expression.
 
     The list has the nodes of the repeating expression, in the order of `postorder`: nodes at the
@@ -84,7 +84,7 @@ def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[
     return copied
 
 
-def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
+def _pattern(nodes: Sequence[Node], types: NodeTypes) -> tuple[Any, ...]:
     """Return a key that is equal for expressions that differ only in the names of columns."""
     place: dict[Node, int] = {}
     parts: list[Any] = []

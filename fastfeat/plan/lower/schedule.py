@@ -62,7 +62,7 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ScheduledColumn:
     """A column in a space.
 
     Args:
@@ -79,7 +79,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class ScheduledValue:
     """A learned value: a number, a vocabulary, the statistics of groups, or folds by time.
 
     Args:
@@ -93,7 +93,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ScheduledTask:
     """A part of a schedule that runs as a unit.
 
     Args:
@@ -146,9 +146,9 @@ class Schedule:
 
     purpose: Purpose
     spaces: tuple[Space, ...]
-    columns: tuple[Column, ...]
-    values: tuple[Value, ...]
-    tasks: tuple[Task, ...]
+    columns: tuple[ScheduledColumn, ...]
+    values: tuple[ScheduledValue, ...]
+    tasks: tuple[ScheduledTask, ...]
     outputs: tuple[ColumnOf, ...]
     kept: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
@@ -159,7 +159,7 @@ class Schedule:
         return max(ends, default=0)
 
 
-def digest_of(schedule: Schedule, task: Task) -> bytes:
+def digest_of(schedule: Schedule, task: ScheduledTask) -> bytes:
     """Return the SHA-256 hash of a task (32 bytes), made from its expressions and column types.
 
     Tasks of two schedules have equal hashes if they make or learn the same from the same columns,

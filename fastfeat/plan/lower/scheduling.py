@@ -18,45 +18,47 @@ from fastfeat.ir.node import (
     Node,
     fold,
 )
-from fastfeat.plan.lower.drafting import (
+from fastfeat.plan.lower.draft import (
     Draft,
     columns_of,
     is_vocabulary,
     leaves_of,
     new_draft,
-    once,
     place_of,
     value_of,
     visit,
+    without_repeats,
 )
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import (
     ROWS,
     SEEN,
-    Column,
     ColumnOf,
     Purpose,
     Schedule,
+    ScheduledColumn,
+    ScheduledTask,
+    ScheduledValue,
     Space,
-    Task,
-    Value,
     ValueOf,
 )
 from fastfeat.plan.lower.task_graph import in_order
 from fastfeat.steps.registry import is_step
 
 
-def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
+def schedule_of(features: Mapping[str, Node], types: NodeTypes, purpose: Purpose) -> Schedule:
     """Return the schedule of a plan's features for a purpose, such as "fit"; not for "columns"."""
-    schedule = drafted(features, types, purpose)
+    schedule = draft_schedule(features, types, purpose)
     for improve in PASSES:
         schedule = improve(schedule)
     return schedule
 
 
-def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool = False) -> Schedule:
+def schedule_of_columns(
+    nodes: Sequence[Node], types: NodeTypes, *, training: bool = False
+) -> Schedule:
     """Return the schedule that runs all steps that the expressions read.
 
     The columns of these steps are its outputs. `training` tells whether the rows are the training
@@ -74,7 +76,7 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     return schedule
 
 
-def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
+def draft_schedule(features: Mapping[str, Node], types: NodeTypes, purpose: Purpose) -> Schedule:
     """Return the schedule of features before `PASSES` rewrite it; see `schedule_of`."""
     in_parts = purpose == "fit in parts"
     learns = in_parts or purpose in ("fit", "fit_transform")
@@ -129,11 +131,11 @@ def _schedule(draft: Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Sc
     return in_order(Schedule(purpose, spaces, columns, values, tasks, kept))
 
 
-def _kept(origin: Aggregate | Call) -> Value:
+def _kept(origin: Aggregate | Call) -> ScheduledValue:
     """Return a learned value's record in the schedule, with the place where the value is saved."""
     if not isinstance(origin, Aggregate):
-        return Value(origin, "fit")
-    return Value(origin, "artifact and fit" if is_target(origin) else "artifact")
+        return ScheduledValue(origin, "fit")
+    return ScheduledValue(origin, "artifact and fit" if is_target(origin) else "artifact")
 
 
 def _link_windows(draft: Draft) -> None:
@@ -153,7 +155,7 @@ def _link_windows(draft: Draft) -> None:
             continue
         assert isinstance(task.order, Call)  # used to compare the history with the rows
         asked, uses = leaves_of(draft, SEEN, task.order.args[:1])
-        reads = once(*columns_of(draft, SEEN, task.order.args), *asked, seen)
+        reads = without_repeats(*columns_of(draft, SEEN, task.order.args), *asked, seen)
         draft.tasks[k] = replace(task, reads=reads, uses=uses)
 
 
@@ -173,7 +175,9 @@ def _learn(draft: Draft, aggregates: Sequence[Aggregate]) -> None:
             codes = columns_of(draft, ROWS, one.args[1:])
             numbered = [arg.args[-1] for arg in one.args[1:] if isinstance(arg, Call) and arg.args]
             n_codes = [value_of(draft, arg) for arg in numbered if is_vocabulary(arg)]
-            _add_learning(draft, kind, one, once(*reads, *codes), once(*uses, *n_codes))
+            _add_learning(
+                draft, kind, one, without_repeats(*reads, *codes), without_repeats(*uses, *n_codes)
+            )
     others = [one for one in aggregates if one not in of_keys]
     visit(draft, ROWS, [one.args[0] for one in others])
     for one in others:
@@ -190,7 +194,7 @@ def _add_learning(
     learns = (value_of(draft, one),)
     is_of_rounds = draft.in_parts and kind == "statistics"
     n_rounds = AGGREGATES[one.function].n_rounds if is_of_rounds else 1
-    draft.tasks.append(Task(kind, (one,), reads, uses, (), learns, draft.round, n_rounds))
+    draft.tasks.append(ScheduledTask(kind, (one,), reads, uses, (), learns, draft.round, n_rounds))
 
 
 def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
@@ -203,9 +207,9 @@ def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
     reads, uses = leaves_of(draft, ROWS, read)
     blocks = [draft.places[ROWS, node] for node in roots if (ROWS, node) in draft.places]
     widths = [value_of(draft, arg) for node in read for arg in node.args if is_vocabulary(arg)]
-    reads = once(*reads, *blocks)
-    task = Task(
-        *("features", tuple(roots), reads, once(*uses, *widths)),
+    reads = without_repeats(*reads, *blocks)
+    task = ScheduledTask(
+        *("features", tuple(roots), reads, without_repeats(*uses, *widths)),
         round=draft.round,
     )
     draft.tasks.append(task)
@@ -223,14 +227,14 @@ def _add_indicators(draft: Draft, node: Node) -> None:
     codes = node.args[0]
     known = [value_of(draft, arg) for arg in codes.args if is_vocabulary(arg)]
     place = place_of(draft, ROWS, node, known[0] if known else None)
-    task = Task(
+    task = ScheduledTask(
         *("indicators", (node,), (draft.places[ROWS, codes],), tuple(known), (place,)),
         round=draft.round,
     )
     draft.tasks.append(task)
 
 
-def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedule:
+def separate_multi_hot(schedule: Schedule, nodes: Iterable[Node], types: NodeTypes) -> Schedule:
     """Return the schedule of a fitted plan: each multi-hot column, now known, has its own step.
 
     `nodes` are the expressions of the fitted plan's columns; `types` must include them.
@@ -238,7 +242,7 @@ def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedul
     blocks = [task for task in schedule.tasks if task.kind == "indicators"]
     if not blocks:
         return schedule
-    columns, steps = list(schedule.columns), dict[Node, Task]()
+    columns, steps = list(schedule.columns), dict[Node, ScheduledTask]()
     made: dict[ColumnOf, tuple[ColumnOf, ...]] = {}
     for block in blocks:
         own = [node for node in nodes if node.args[:1] == block.nodes[0].args[:1]]
@@ -246,11 +250,11 @@ def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedul
             if is_step(node, types) and node not in steps:
                 given = (len(columns),)
                 steps[node] = replace(block, kind="step", nodes=(node,), gives=given, frees=())
-                columns.append(Column(ROWS, types[node], node))
+                columns.append(ScheduledColumn(ROWS, types[node], node))
         made[block.gives[0]] = tuple(steps[node].gives[0] for node in own if node in steps)
 
     def each(places: Iterable[ColumnOf]) -> tuple[ColumnOf, ...]:
-        return once(*(one for place in places for one in made.get(place, (place,))))
+        return without_repeats(*(one for place in places for one in made.get(place, (place,))))
 
     left = [task for task in schedule.tasks if task.kind != "indicators"]
     tasks = [replace(task, reads=each(task.reads)) for task in left]

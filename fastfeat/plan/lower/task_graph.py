@@ -11,14 +11,14 @@ from heapq import heapify, heappop, heappush
 
 from fastfeat.ir.node import Call, Column
 from fastfeat.ir.scope import is_of_other_rows
-from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
+from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, ScheduledTask
 
 
-def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
+def drop_computed(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
     """Return the schedule without the tasks that only serve to make the columns `known`."""
     if not known:
         return schedule
-    wanted, left = set(schedule.outputs) - known, list[Task]()
+    wanted, left = set(schedule.outputs) - known, list[ScheduledTask]()
     for task in reversed(schedule.tasks):
         if task.learns or task.kind == "features" or not wanted.isdisjoint(task.gives):
             wanted |= set(task.reads) - known
@@ -46,7 +46,7 @@ def without_functions(schedule: Schedule) -> Schedule:
     """Return the schedule for data that comes with its functions of other rows as columns."""
     columns = enumerate(schedule.columns)
     known = {k for k, c in columns if c.space == ROWS and is_of_other_rows(c.origin)}
-    return without_made(schedule, known)
+    return drop_computed(schedule, known)
 
 
 def in_order(schedule: Schedule) -> Schedule:
@@ -57,7 +57,7 @@ def in_order(schedule: Schedule) -> Schedule:
     readers, n_before = readers_of(schedule)
     ready = [k for k, n in enumerate(n_before) if not n]
     heapify(ready)
-    order: list[Task] = []
+    order: list[ScheduledTask] = []
     while ready:
         k = heappop(ready)
         order.append(schedule.tasks[k])
@@ -65,7 +65,7 @@ def in_order(schedule: Schedule) -> Schedule:
             n_before[reader] -= 1
             if not n_before[reader]:
                 heappush(ready, reader)
-    assert len(order) == len(schedule.tasks), "tasks read from one another in a circle"
+    assert len(order) == len(schedule.tasks), "tasks depend on each other in a cycle"
     return replace(schedule, tasks=tuple(order))
 
 
@@ -117,7 +117,7 @@ def orders_of(schedule: Schedule) -> list[Call]:
     return list(dict.fromkeys(task.order for task in tasks if isinstance(task.order, Call)))
 
 
-def is_of_table(schedule: Schedule, task: Task) -> bool:
+def is_of_table(schedule: Schedule, task: ScheduledTask) -> bool:
     """Return whether a task makes a column of a table's rows."""
     spaces = {schedule.columns[place].space for place in task.gives}
     return any(schedule.spaces[space].kind == "table" for space in spaces)

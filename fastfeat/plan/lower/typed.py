@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.schedule import Purpose, Schedule
 from fastfeat.plan.lower.scheduling import schedule_of
-from fastfeat.scalars.zones import ZoneTable, table_for, using
+from fastfeat.scalars.zones import ZoneTable, table_for, use_zone_tables
 
 R = TypeVar("R")
 N_KEPT = 4
@@ -49,8 +49,8 @@ class TypedPlan:
     nodes: Mapping[str, Node]
     dtype: str | None
     inputs: Mapping[str, DType | UnsupportedType]
-    tables: Schemas
-    types: Types
+    tables: TableTypes
+    types: NodeTypes
     zones: dict[str, ZoneTable]
     codes: Mapping[str, DType] | None = None
     made: dict[Callable[..., Any], Any] = field(default_factory=dict[Callable[..., Any], Any])
@@ -61,7 +61,7 @@ class TypedPlan:
         Two threads may both compute it; both then get the result that was stored first.
         """
         if make not in self.made:
-            with using(self.zones):
+            with use_zone_tables(self.zones):
                 self.made.setdefault(make, make(self))
         return self.made[make]
 
@@ -81,7 +81,7 @@ _KEPT: WeakKeyDictionary[Declaration, tuple[TypedPlan, ...]] = WeakKeyDictionary
 _HELD: WeakValueDictionary[Any, TypedPlan] = WeakValueDictionary()
 
 
-def as_held(typed: TypedPlan) -> TypedPlan:
+def share_equal_plan(typed: TypedPlan) -> TypedPlan:
     """Return an equal plan that is still in use, with its cached results; else `typed` itself.
 
     A loaded file therefore shares work with the plan that it was saved from or replaces: neither is
@@ -100,8 +100,8 @@ def as_held(typed: TypedPlan) -> TypedPlan:
 def typed_plan(
     plan: Declaration,
     inputs: Mapping[str, DType | UnsupportedType],
-    tables: Schemas,
-    bound: Callable[[], Types],
+    tables: TableTypes,
+    bound: Callable[[], NodeTypes],
 ) -> TypedPlan:
     """Return a plan bound to types, cached from an earlier call with the same types.
 
@@ -113,14 +113,16 @@ def typed_plan(
         if one.inputs == inputs and one.tables == tables and _are_current(one.zones):
             return one
     zones: dict[str, ZoneTable] = {}
-    with using(zones):
+    with use_zone_tables(zones):
         types = bound()
-    made = as_held(TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones))
+    made = share_equal_plan(
+        TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones)
+    )
     _KEPT[plan] = (made, *kept[: N_KEPT - 1])
     return made
 
 
-def typed_of(plan: Declaration, types: Types) -> TypedPlan | None:
+def typed_of(plan: Declaration, types: NodeTypes) -> TypedPlan | None:
     """Return the cached plan with exactly this `types` object, or None."""
     return next((one for one in _KEPT.get(plan, ()) if one.types is types), None)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fastfeat.scalars.elementary.floats import (
     INFINITY,
     at_most,
-    clamped,
+    clamp,
     nearest_integer,
     polynomial,
     power_of_two,
@@ -45,7 +45,7 @@ _EXP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
+class ExponentReduction:
     """A number written as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
@@ -61,12 +61,12 @@ class Reduction:
     lost: Op
 
 
-def reduction_of(x: Op, low: Op | float = 0.0) -> Reduction:
+def reduction_of(x: Op, low: Op | float = 0.0) -> ExponentReduction:
     """Return the reduction of x + low, for |x| < 2**20 and low below the last place of x."""
     n, n_bits = nearest_integer(x, LOG2_E)
     exact = fma(n, -LN2_HIGH, x)
     correction = fma(n, -LN2_LOW, low)
-    return Reduction(n, n_bits, *sum_ordered(exact, correction))
+    return ExponentReduction(n, n_bits, *sum_ordered(exact, correction))
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
@@ -79,11 +79,11 @@ def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
 
 def exp(x: Op) -> Op:
     """Return e**x; inputs are clamped where the result is already infinite or 0."""
-    high, _, first, second = exp_parts(clamped(x, -746.0, 710.0))
+    high, _, first, second = exp_parts(clamp(x, -746.0, 710.0))
     return high * first * second
 
 
-def expm1_parts(x: Op) -> tuple[Op, Op, Reduction]:
+def expm1_parts(x: Op) -> tuple[Op, Op, ExponentReduction]:
     """Return (high, low, reduction) with expm1(x) = (high + low) 2**n, for x > -40."""
     parts = reduction_of(x)
     # 2**n (1 + r + ...) - 1 = 2**n (1 - 2**-n + r + r**2/2 + r**3 P(r)), all but the last exact
@@ -99,7 +99,7 @@ def expm1_parts(x: Op) -> tuple[Op, Op, Reduction]:
 
 def expm1(x: Op) -> Op:
     """Return e**x - 1, accurate near 0."""
-    high, _, parts = expm1_parts(clamped(x, -40.0, 710.0))
+    high, _, parts = expm1_parts(clamp(x, -40.0, 710.0))
     first, second = scale_factors(parts.n, parts.n_bits)
     return select(x.eq(0.0), x, high * first * second)
 

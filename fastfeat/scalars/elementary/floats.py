@@ -144,7 +144,7 @@ def with_sign_of(size: Op, x: Op) -> Op:
     return from_bits(bits_of(size) | (bits_of(x) & SIGN_BIT))
 
 
-def clamped(x: Op, low: float, high: float) -> Op:
+def clamp(x: Op, low: float, high: float) -> Op:
     """Return x limited to [low, high]; NaN stays NaN."""
     return select(x > high, high, select(x < low, low, x))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from fastfeat.scalars.elementary.exponentials import LN2_HIGH, LN2_LOW, exp_parts
 from fastfeat.scalars.elementary.floats import (
     INFINITY,
-    clamped,
+    clamp,
     is_finite,
     nearest_integer,
     polynomial,
@@ -68,11 +68,11 @@ def pow(x: Op, y: Op) -> Op:
     """Return x**y, with the special cases of IEEE 754 (and C, and Polars)."""
     size = magnitude(x)
     log, log_low = _log(size)
-    exponent = clamped(y, -(2.0**64), 2.0**64)  # beyond, powers are 0 or infinite, except of 1
+    exponent = clamp(y, -(2.0**64), 2.0**64)  # beyond, powers are 0 or infinite, except of 1
     high, low = product_exact(exponent, log)
     low = fma(exponent, log_low, low)
     low = select(magnitude(high) < 800.0, low, 0.0)
-    scaled, _, first, second = exp_parts(clamped(high, -746.0, 710.0), low)
+    scaled, _, first, second = exp_parts(clamp(high, -746.0, 710.0), low)
     result = scaled * first * second
     return _special(x, y, size, result)
 

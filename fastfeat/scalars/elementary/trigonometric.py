@@ -22,7 +22,7 @@ from fastfeat.scalars.elementary.floats import (
 from fastfeat.scalars.op import LARGE, Op, bits_of, fma, from_bits, magnitude, select
 
 Angle = tuple[Op, Op, Op]  # high, low, quadrant
-Reduction = Callable[[Op], Angle]
+AngleReduction = Callable[[Op], Angle]
 
 _TWO_OVER_PI = 0.6366197723675814
 # pi/2 in three pieces
@@ -96,7 +96,7 @@ def _negated_if(quadrant: Op, bit: int, x: Op) -> Op:
     return from_bits(bits_of(x) ^ ((quadrant << (63 - bit)) & SIGN_BIT))
 
 
-def _sin(x: Op, reduction: Reduction, turns: int) -> Op:
+def _sin(x: Op, reduction: AngleReduction, turns: int) -> Op:
     """Return sin(x + turns pi/2), with the angle reduced by `reduction`."""
     high, low, quadrant = reduction(x)
     quadrant = quadrant + turns
@@ -106,7 +106,7 @@ def _sin(x: Op, reduction: Reduction, turns: int) -> Op:
     return _negated_if(quadrant, 1, size)
 
 
-def _tan(x: Op, reduction: Reduction) -> Op:
+def _tan(x: Op, reduction: AngleReduction) -> Op:
     """Return tan(x) as a quotient of pairs: sin/cos in even quadrants, -cos/sin in odd ones."""
     high, low, quadrant = reduction(x)
     sin, cos = sum_ordered(*_sin_parts(high, low)), sum_ordered(*_cos_parts(high, low))

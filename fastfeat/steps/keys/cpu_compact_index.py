@@ -61,7 +61,7 @@ def compact_index(
     return CompactIndex(tuple(parts), tuple(dtypes), is_cross, entries)
 
 
-def found_in(
+def find_positions(
     index: CompactIndex, columns: Sequence[ChunkedArray], *, start: int, none: int, missing: int
 ) -> NDArray[np.int32]:
     """Return the position of each row's key in the index, plus `start`, shape (n_rows,).

@@ -13,13 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import TEXT, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import TEXT, CallRunner
 from fastfeat_kernels.vocabulary import ordering, spans, tables
 from fastfeat_kernels.vocabulary import state as vocabularies
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -39,7 +40,6 @@ _FEW = 1 << 11
 _EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 """Types in which keys are equal only if their bytes are equal."""
 WIDEST = 1 << 62
-Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class KeysSpec:
         return len(self.dtypes) == 1 and self.missing == "key"
 
 
-class Counted(NamedTuple):
+class CountedKeys(NamedTuple):
     """The distinct keys of some rows, in arbitrary order.
 
     Args:
@@ -82,7 +82,7 @@ class Counted(NamedTuple):
 
     found: DistinctKeys
     parts_of: Callable[[Keys], tuple[Array, ...]]
-    of_rows: Callable[[Places, int], Places] | None
+    of_rows: Callable[[Int32Array, int], Int32Array] | None
 
     @property
     def n_bytes(self) -> int:
@@ -93,7 +93,7 @@ class Counted(NamedTuple):
         return text + self.found.counts.nbytes + ids
 
 
-def counted(
+def distinct_key_counts(
     columns: Sequence[ChunkedArray],
     dtypes: Sequence[DType],
     missing: str,
@@ -102,7 +102,7 @@ def counted(
     with_rows: bool,
     in_order: bool = True,
     are_all: bool = True,
-) -> Counted:
+) -> CountedKeys:
     """Return the distinct keys of some rows with their counts; see `KeysTask` for the arguments.
 
     `are_all` says that no other rows follow; the work then runs on several threads. Raises
@@ -115,25 +115,25 @@ def counted(
             return _count_entries(columns[0], dtypes[0], max_memory)
         return _count(columns[0], dtypes[0], max_memory, with_rows, are_all)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
-def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
-    """Return distinct values of one column, with counts known already, as `Counted`."""
+def as_counted_keys(keys: Array, dtype: DType, counts: Int64Array, n_missing: int) -> CountedKeys:
+    """Return distinct values of one column, with counts known already, as `CountedKeys`."""
     found = vocabularies.DistinctKeys(
         element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
     )
-    return Counted(found, partial(_one_part, dtype), None)
+    return CountedKeys(found, partial(_one_part, dtype), None)
 
 
-def key_counts(of: Counted) -> KeyCounts:
+def key_counts(of: CountedKeys) -> KeyCounts:
     """Return the keys that occur in rows, with their counts, in the order of codes."""
     in_order = in_final_order(of.found)
     n_keys = len(in_order.counts)
     n_used = int(np.count_nonzero(in_order.counts))  # unused keys are the last
     parts = tuple(first_keys(part, n_used) for part in of.parts_of(in_order.keys))
 
-    def of_rows(numbers: Places, none: int) -> Places:
+    def of_rows(numbers: Int32Array, none: int) -> Int32Array:
         assert of.of_rows is not None
         unused = np.full(n_keys - n_used, none, np.int32)
         by_place = np.concatenate([numbers, unused]) if len(unused) else numbers
@@ -144,7 +144,7 @@ def key_counts(of: Counted) -> KeyCounts:
 
 
 def key_counts_in_no_order(
-    of: Counted, dtypes: Sequence[DType], missing: str, max_memory: int
+    of: CountedKeys, dtypes: Sequence[DType], missing: str, max_memory: int
 ) -> KeyCounts:
     """Return keys with their counts in the order found, and a function that sorts them by code.
 
@@ -160,23 +160,23 @@ def key_counts_in_no_order(
 
 def _count(
     column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool, are_all: bool = True
-) -> Counted:
+) -> CountedKeys:
     n_rows = len(column) if are_all else 0
     chunks = chunks_of(column, dtype)
     found = learn_column(element_of(dtype), chunks, n_rows, max_memory, with_rows)
     of_rows = partial(_values_of_rows, found) if with_rows else None
-    return Counted(found, partial(_one_part, dtype), of_rows)
+    return CountedKeys(found, partial(_one_part, dtype), of_rows)
 
 
 def _one_part(dtype: DType, keys: Keys) -> tuple[Array, ...]:
     return (array_of(keys, dtype),)
 
 
-def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places:
+def _values_of_rows(found: DistinctKeys, values: Int32Array, missing: int) -> Int32Array:
     return vocabularies.row_values(found, values, runner(_RUN), missing=missing)
 
 
-def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
+def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> CountedKeys:
     """Return the distinct values of a dictionary column; it looks at entries, not at each row."""
     counts = [uses_of(chunk) for chunk in column.chunks]
     entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
@@ -190,7 +190,7 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Count
     totals = np.zeros(n_keys + 1, np.int64)
     np.add.at(totals, keys, uses)
 
-    def of_rows(values: Places, missing: int) -> Places:
+    def of_rows(values: Int32Array, missing: int) -> Int32Array:
         of_entries = np.append(values, np.int32(missing))[keys]
         starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
         pieces = [
@@ -201,7 +201,7 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Count
 
     n_missing = len(column) - int(totals[:n_keys].sum())
     used = replace(found, counts=totals[:n_keys], n_missing=n_missing, rows=None)
-    return Counted(used, partial(_one_part, dtype), of_rows)
+    return CountedKeys(used, partial(_one_part, dtype), of_rows)
 
 
 def _count_rows(
@@ -211,7 +211,7 @@ def _count_rows(
     max_memory: int,
     with_rows: bool,
     in_order: bool,
-) -> Counted:
+) -> CountedKeys:
     """Return the distinct keys of several parts, each key as one int64 (see `combined_of`)."""
     ranks = [
         ranks_of(column, dtype, max_memory, in_order=in_order)
@@ -227,16 +227,16 @@ def _count_rows(
     def parts_of(keys: Keys) -> tuple[Array, ...]:
         assert not isinstance(keys, TextKeys)
         digits = digits_of(keys, sizes)
-        return tuple(taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
+        return tuple(take_values(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
 
     of_rows = partial(_values_of_rows, found) if with_rows else None
-    return Counted(found, parts_of, of_rows)
+    return CountedKeys(found, parts_of, of_rows)
 
 
-def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
+def vocabulary_error(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
     return InvalidData(
-        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
-        f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, but "
+        f"max_memory={max_memory:,}. Raise max_memory, or reduce the number of distinct keys"
     )
 
 
@@ -250,7 +250,7 @@ def check_room(values: Array, dtype: DType, max_memory: int) -> None:
     try:
         tables.check_keys(tables.kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
 def in_order(
@@ -280,7 +280,7 @@ def in_order(
         tables.check_keys(tables.kind_of("int64"), len(counts), 0, max_memory)
         return ordering.final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
 def learn_column(
@@ -296,7 +296,7 @@ def in_final_order(found: DistinctKeys) -> OrderedKeys:
     return vocabularies.ordered(found, *_how(len(found.counts)))
 
 
-def _how(n_rows: int) -> tuple[Run, int]:
+def _how(n_rows: int) -> tuple[CallRunner, int]:
     """Return the function that runs kernel calls, and the number of ranges to split rows into."""
     return runner(_RUN), n_parts(n_rows)
 
@@ -314,14 +314,16 @@ def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
     return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
-def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
+def of_codes(chunk: Array, numbers: Int32Array, missing: int) -> Int32Array:
     """Return one number per row of a dictionary array, looked up in `numbers`, one per entry."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
     return spans.numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
-def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
+def number_rows_by_key(
+    columns: Sequence[ChunkedArray], dtypes: Sequence[DType]
+) -> tuple[Int32Array, int]:
     """Return the number of each row's key, -1 if a part is missing, and the count of distinct keys.
 
     Keys are numbered in arbitrary order, so that no sort is needed.
@@ -334,7 +336,7 @@ def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[
     return _numbered(pa.chunked_array([array_of_values(combined, present, pa.int64())]), INT64)
 
 
-def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
+def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Int32Array, int]:
     if len(column) <= _FEW and column.num_chunks == 1 and column.type in _EXACT:
         few = column.chunk(0)
         if not few.null_count:
@@ -354,13 +356,13 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
     return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
 
 
-def codes_as_array(column: Array) -> Places:
+def codes_as_array(column: Array) -> Int32Array:
     """Return the codes of a dictionary array, which are int32 and never missing, without a copy."""
     codes = column.indices
     return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 
 
-def _numbers(found: DistinctKeys) -> Places:
+def _numbers(found: DistinctKeys) -> Int32Array:
     numbers = np.arange(len(found.counts), dtype=np.int32)
     return vocabularies.row_values(found, numbers, runner(_RUN), missing=-1)
 
@@ -374,7 +376,7 @@ class Ranks(NamedTuple):
     """
 
     values: Array
-    rows: Places
+    rows: Int32Array
 
 
 def ranks_of(
@@ -402,7 +404,7 @@ def ranks_of(
 
 
 def combined_of(
-    rows: Sequence[Places], n_values: Sequence[int]
+    rows: Sequence[Int32Array], n_values: Sequence[int]
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return one int64 per row that stands for its key, and the base of each digit.
 
@@ -417,7 +419,7 @@ def combined_of(
         if width > WIDEST:
             raise InvalidData(
                 f"a key of {len(rows)} parts with {' x '.join(f'{n:,}' for n in n_values)} values "
-                "has more combinations than 64 bits tell apart. Cross fewer parts"
+                "has more combinations than 64 bits can number. Cross fewer parts"
             )
         combined *= size
         combined += part
@@ -433,7 +435,7 @@ def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray
     return digits[::-1]
 
 
-def taken(values: Array, digits: NDArray[np.int64]) -> Array:
+def take_values(values: Array, digits: NDArray[np.int64]) -> Array:
     """Return the value at each position in `digits`, counted from 1; 0 gives null."""
     places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
     return call("array_take", values, places)

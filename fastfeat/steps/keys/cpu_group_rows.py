@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import Chunk, split_rows
+from fastfeat_kernels.column import ArrowChunk, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import Table, new_table
 from fastfeat_kernels.grouped.order import (
     MAX_PARTITION_BITS,
-    Ordered,
+    SortedGroups,
     keys_in,
     order_partitions,
 )
@@ -31,16 +31,16 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.unnamed import UnnamedFile, unnamed_file
+from fastfeat.io.temporary_files import UnnamedFile, unnamed_file
 
 MIN_RANGE_BITS = 16
 """Groups per range, in bits; their moments take about 4 MiB."""
 ORDER_BYTES = 16
 """Bytes per group for the order of its values."""
 TAKES = (  # by states that keep rows because states of all groups would not fit
-    f"of each {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
-    f"squares{{more}}; {ORDER_BYTES} for an order, and 12 of each row. Where these have no room, "
-    "12 bytes of each row are on disk, and of each {stays} 9 stay in memory"
+    f"per {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
+    f"squares{{more}}; {ORDER_BYTES} for an order, plus 12 per row. If they do not fit in memory, "
+    "12 bytes per row go to disk, and 9 per {stays} stay in memory"
 )
 _RUN = "grouped"
 
@@ -110,7 +110,7 @@ def no_rows(element: str, n_groups: int, least_bits: int = 0) -> GroupRows:
     return GroupRows(element, n_groups, bits)
 
 
-def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
+def keep(rows: GroupRows, chunks: Sequence[ArrowChunk], groups: NDArray[np.int32]) -> None:
     """Add a batch of rows; `groups` has the group number of each row, shape (n_rows,)."""
     if len(groups) and rows.n_groups:
         groups = np.ascontiguousarray(groups, np.int32)
@@ -180,7 +180,7 @@ def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> Non
         groups = groups + np.where(groups < 0, np.int32(-first), np.int32(first))
     stored = "float64" if rows.element.startswith("float") else "int64"
     array = array_of_values(some.values, None, getattr(pa, stored)())
-    chunks: list[Chunk] = list(physical_chunks(pa.chunked_array([array])))
+    chunks: list[ArrowChunk] = list(physical_chunks(pa.chunked_array([array])))
     parts = split_rows(chunks, 1)
     task = new_task(stored, parts, moments.n_groups, moments.level, run, table.has_extremes)
     partitions = _partitions(rows, moments.n_groups, some.values, groups)
@@ -197,7 +197,7 @@ def _partitions(
     return Partitions(element, max(n_groups.bit_length(), 1), values, groups, starts)
 
 
-def in_order(rows: GroupRows, some: Range) -> Ordered:
+def in_order(rows: GroupRows, some: Range) -> SortedGroups:
     """Return the values of a range's rows, sorted by group and then by value."""
     partitions = _partitions(rows, some.n_groups, some.values, some.groups)
     return order_partitions(rows.element, partitions, some.n_groups, runner(_RUN))

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from fastfeat_kernels.column import split_rows
 from fastfeat_kernels.grouped import joining
-from fastfeat_kernels.grouped.calls import Task
+from fastfeat_kernels.grouped.calls import MomentsRequest
 from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
 from fastfeat_kernels.grouped.state import GroupedMoments
-from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
+from fastfeat_kernels.grouped.statistics import GroupStatistic, level_of, statistics_in
 from fastfeat_kernels.grouped.summarize import (
     add,
     add_partitions,
@@ -33,7 +33,7 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of as level_of_functions
 from fastfeat.aggregates.keys import Groups
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
+from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
 from fastfeat.io.columns.column import plain_chunks
@@ -44,11 +44,11 @@ from fastfeat.steps.keys import cpu_ordered, cpu_packed
 from fastfeat.steps.keys import cpu_ordered as ordering
 from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import (
-    Rows as RowsOfGroups,
+    GroupSummaries as RowsOfGroups,
 )
 from fastfeat.steps.keys.cpu_groups import (
     codes_of,
-    learnt,
+    learn_aggregate,
     needs_extremes,
     quantile_of,
     reads_order,
@@ -57,7 +57,7 @@ from fastfeat.steps.keys.cpu_groups import (
 from fastfeat.steps.keys.tasks import GroupsTask
 
 if TYPE_CHECKING:
-    from fastfeat_kernels.grouped.order import Ordered
+    from fastfeat_kernels.grouped.order import SortedGroups
 
     from fastfeat.steps.keys.cpu_ordered import OrderedRows
 
@@ -71,7 +71,7 @@ _ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class GroupsSpec:
     """The aggregates per group to learn.
 
     Args:
@@ -102,7 +102,7 @@ class Needs:
     level: Level | None
     extremes: bool
     order: bool
-    statistics: list[Statistic] | None
+    statistics: list[GroupStatistic] | None
 
 
 @dataclass(slots=True)
@@ -121,10 +121,10 @@ class GroupsState:
         rows: The rows to be sorted by group and value, if sorted values are needed.
     """
 
-    spec: Spec
+    spec: GroupsSpec
     needs: Needs
     n_rows: int
-    first: tuple[Task, Partitions] | None
+    first: tuple[MomentsRequest, Partitions] | None
     table: Table | None
     kept: GroupRows | None
     rows: OrderedRows | None
@@ -132,19 +132,19 @@ class GroupsState:
 
 def learn_groups(task: GroupsTask) -> list[Groups]:
     """Return the values of each wanted aggregate, one value per group."""
-    spec, columns = told(task)
+    spec, columns = learner_input(task)
     state = _start(spec, None)
     _add(state, columns, range(len(task.codes)))
     return list(_next(state).values)
 
 
-def told(task: GroupsTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return a task's settings as `Spec`, and the columns that it reads, by name."""
-    spec = Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
+def learner_input(task: GroupsTask) -> tuple[GroupsSpec, Mapping[Any, Any]]:
+    """Return a task's settings as `GroupsSpec`, and the columns that it reads, by name."""
+    spec = GroupsSpec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
     return spec, {VALUES: task.values, CODES: task.codes}
 
 
-def _needs(spec: Spec) -> Needs:
+def _needs(spec: GroupsSpec) -> Needs:
     of_moments = [name for name, _ in spec.wanted if not reads_order(name)]
     known = [statistic_of(name, spec.dtype, params) for name, params in spec.wanted]
     statistics = [one for one in known if one is not None]
@@ -155,7 +155,7 @@ def _needs(spec: Spec) -> Needs:
     return Needs(level, needs_extremes(spec.wanted), order, None)
 
 
-def _start(spec: Spec, hint: None) -> GroupsState:
+def _start(spec: GroupsSpec, hint: None) -> GroupsState:
     needs, element = _needs(spec), storage(spec.dtype)
     n_bytes = ORDER_BYTES * spec.n_groups if needs.order else 0
     if needs.level is not None:
@@ -240,7 +240,7 @@ def _unkept(state: GroupsState) -> None:
         state.rows = cpu_ordered.OrderedRows(kept.element, kept.n_groups)
         for some in keeping.ranges(kept):
             keys, groups = keeping.keys_of(kept, some)
-            ordering.append(state.rows, ordering.Piece(keys, groups + np.int32(some.first)))
+            ordering.append(state.rows, ordering.KeyPiece(keys, groups + np.int32(some.first)))
     state.kept = None
 
 
@@ -256,19 +256,19 @@ def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
     return table
 
 
-def _next(state: GroupsState) -> Learnt:
+def _next(state: GroupsState) -> LearntResult:
     spec, statistics = state.spec, state.needs.statistics
     if state.first is not None and statistics is not None:
         parts = n_parts(state.n_rows)
         read = statistics_in(*state.first, statistics, runner(_RUN), parts)
-        return Learnt(tuple(Groups(one, one == one) for one in read))
+        return LearntResult(tuple(Groups(one, one == one) for one in read))
     found: dict[int, Groups] = {}
     for places, ranges in _ranges(state):
         for first, rows in ranges:
             for k in places:
                 name, params = spec.wanted[k]
-                _put(found, k, learnt(rows, name, params), first, spec.n_groups)
-    return Learnt(tuple(found[k] for k in range(len(spec.wanted))))
+                _put(found, k, learn_aggregate(rows, name, params), first, spec.n_groups)
+    return LearntResult(tuple(found[k] for k in range(len(spec.wanted))))
 
 
 _Ranges = Iterator[tuple[int, RowsOfGroups]]
@@ -325,7 +325,7 @@ def _rows_of(
     first: int,
     n_groups: int,
     moments: GroupedMoments | None,
-    ordered: Ordered | None = None,
+    ordered: SortedGroups | None = None,
 ) -> RowsOfGroups:
     """Return the input of aggregate functions for `n_groups` groups: moments, or sorted values."""
     spec = state.spec
@@ -346,7 +346,7 @@ def _there(kept: _Kept | None) -> _Kept:
     return kept
 
 
-def _pack(state: GroupsState) -> Packed:
+def _pack(state: GroupsState) -> PackedState:
     _unkept(state)
     numbers: dict[str, Any] = {"n_rows": state.n_rows}
     tables: dict[str, Any] = {}
@@ -356,10 +356,10 @@ def _pack(state: GroupsState) -> Packed:
         tables |= packed.tables
     if state.rows is not None:
         tables[_ROWS] = ordering.table_of(state.rows)
-    return Packed(numbers, tables)
+    return PackedState(numbers, tables)
 
 
-def _unpack(spec: Spec, hint: None, packed: Packed) -> GroupsState:
+def _unpack(spec: GroupsSpec, hint: None, packed: PackedState) -> GroupsState:
     state = _start(spec, hint)
     _unkept(state)
     state.n_rows = packed.numbers["n_rows"]
@@ -378,7 +378,7 @@ def _size(state: GroupsState) -> int:
     return n_bytes + (0 if state.rows is None else ordering.n_bytes_of(state.rows))
 
 
-def _bound(spec: Spec, n_rows: int) -> int:
+def _bound(spec: GroupsSpec, n_rows: int) -> int:
     needs, n_bytes = _needs(spec), 0
     if needs.level is not None:
         element = storage(spec.dtype)
@@ -407,4 +407,4 @@ LEARNER = Learner(
     spill=_spill,
     takes=keeping.TAKES.format(of="group", more=", 16 for extremes", stays="group"),
 )
-OF_TASKS = TaskLearner(LEARNER, told)
+OF_TASKS = TaskLearner(LEARNER, learner_input)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,26 +21,26 @@ from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.function import Summary, needs_order
+from fastfeat.aggregates.function import ColumnSummary, needs_order
 from fastfeat.aggregates.keys import Groups, groups_of
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ParameterValues
 
 if TYPE_CHECKING:
-    from fastfeat_kernels.grouped.order import Ordered
-    from fastfeat_kernels.grouped.statistics import Statistic
+    from fastfeat_kernels.grouped.order import SortedGroups
+    from fastfeat_kernels.grouped.statistics import GroupStatistic
 
 _RUN = "grouped"
 
-ParameterValues = Mapping[str, Any]
 """Parameters of an aggregate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class GroupSummaries:
     """The rows from which aggregates per group are computed, summarized per group.
 
     Args:
@@ -58,7 +58,7 @@ class Rows:
     n_groups: int
     n_left_out: int
     moments: Callable[[], GroupedMoments]
-    ordered: Callable[[], Ordered]
+    ordered: Callable[[], SortedGroups]
     quantile: Callable[[float, Interpolation], Groups]
 
     @property
@@ -72,7 +72,7 @@ def reads_order(name: str) -> bool:
     return _reading(name).of_order
 
 
-def statistic_of(name: str, dtype: DType, params: Params) -> Statistic | None:
+def statistic_of(name: str, dtype: DType, params: Params) -> GroupStatistic | None:
     """Return the kernel statistic that gives an aggregate directly from rows, or None."""
     return _reading(name).statistic(dtype, dict(params))
 
@@ -92,12 +92,14 @@ def _codes(chunk: Array) -> NDArray[np.int32]:
     return np.frombuffer(chunk.buffers()[1], np.int32, len(chunk), chunk.offset * 4)
 
 
-def learnt(rows: Rows, name: str, params: Params) -> Groups:
+def learn_aggregate(rows: GroupSummaries, name: str, params: Params) -> Groups:
     """Return the value of an aggregate in each group."""
     return _reading(name).read(rows, dict(params))
 
 
-def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
+def quantile_of(
+    ordered: SortedGroups, dtype: DType, q: float, interpolation: Interpolation
+) -> Groups:
     """Return a quantile of each group from its sorted values: ticks for times, else floats."""
     if dtype.is_temporal:
         return Groups(order.whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
@@ -109,17 +111,19 @@ def _whole(values: NDArray[np.int64]) -> Groups:
     return Groups(values, np.ones(len(values), np.bool_))
 
 
-def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = _RUN) -> Groups:
+def _floats(
+    read: Callable[..., NDArray[np.float64]], rows: GroupSummaries, folder: str = _RUN
+) -> Groups:
     values = read(runner(folder), n_parts(rows.n_groups))
     return Groups(values, values == values)
 
 
-def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
+def _of_values(values: NDArray[Any], rows: GroupSummaries) -> Groups:
     """Return one value per group, marked missing for groups without a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 
-def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
+def _of_ordered(values: NDArray[Any], rows: GroupSummaries) -> Groups:
     return _stored(values, rows.ordered().counts > 0)
 
 
@@ -131,26 +135,26 @@ def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
     return Groups(wide, present)
 
 
-def _one_by_one(name: str, rows: Rows, params: ParameterValues) -> Groups:
+def _one_by_one(name: str, rows: GroupSummaries, params: ParameterValues) -> Groups:
     """Return an aggregate by its own definition, applied to the moments of each group in turn."""
     function, given = AGGREGATES[name], tuple(params.items())
     assert not needs_order([function])
     values = [
-        function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), given)
+        function.finalize(ColumnSummary(rows.dtype, moments_of(rows.moments(), group), {}), given)
         for group in range(rows.n_left_out, rows.n_groups)
     ]
     return groups_of([None] * rows.n_left_out + values, function.result(rows.dtype, given))
 
 
-def _counts(rows: Rows, params: ParameterValues) -> Groups:
+def _counts(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _whole(counts_of(rows.moments()))
 
 
-def _null_counts(rows: Rows, params: ParameterValues) -> Groups:
+def _null_counts(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _whole(n_rows_of(rows.moments()) - counts_of(rows.moments()))
 
 
-def _sums(rows: Rows, params: ParameterValues) -> Groups:
+def _sums(rows: GroupSummaries, params: ParameterValues) -> Groups:
     """Return the sum of each group, floats rounded once; raise Overflow beyond int64."""
     if rows.dtype.physical == "f64":
         return _floats(partial(finalize.sums_of, rows.moments()), rows)
@@ -164,56 +168,56 @@ def _sums(rows: Rows, params: ParameterValues) -> Groups:
     return _whole(sums)
 
 
-def _means(rows: Rows, params: ParameterValues) -> Groups:
+def _means(rows: GroupSummaries, params: ParameterValues) -> Groups:
     if rows.dtype.name == "duration":
         return _of_values(finalize.truncated_means_of(rows.moments()), rows)
     return _floats(partial(finalize.means_of, rows.moments()), rows)
 
 
-def _variances(rows: Rows, params: ParameterValues) -> Groups:
+def _variances(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _floats(partial(finalize.variances_of, rows.moments(), params["ddof"]), rows)
 
 
-def _deviations(rows: Rows, params: ParameterValues) -> Groups:
+def _deviations(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _floats(partial(finalize.deviations_of, rows.moments(), params["ddof"]), rows)
 
 
-def _minima(rows: Rows, params: ParameterValues) -> Groups:
+def _minima(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _of_values(finalize.minima_of(rows.moments()), rows)
 
 
-def _maxima(rows: Rows, params: ParameterValues) -> Groups:
+def _maxima(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _of_values(finalize.maxima_of(rows.moments()), rows)
 
 
-def _quantiles(rows: Rows, params: ParameterValues) -> Groups:
+def _quantiles(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return rows.quantile(params["q"], params["interpolation"])
 
 
-def _modes(rows: Rows, params: ParameterValues) -> Groups:
+def _modes(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _of_ordered(order.modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
 
 
-def _n_unique(rows: Rows, params: ParameterValues) -> Groups:
+def _n_unique(rows: GroupSummaries, params: ParameterValues) -> Groups:
     return _whole(order.n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
 
 
-def _shapes(name: str, rows: Rows, params: ParameterValues) -> Groups:
+def _shapes(name: str, rows: GroupSummaries, params: ParameterValues) -> Groups:
     read = partial(powers.shapes_of, rows.ordered(), name, options_of(**params))
     return _floats(read, rows, "powers")
 
 
-def _no_statistic(dtype: DType, params: ParameterValues) -> Statistic | None:
+def _no_statistic(dtype: DType, params: ParameterValues) -> GroupStatistic | None:
     """Return None: no kernel computes the aggregate directly from rows."""
     return None
 
 
-def _sum_of_floats(dtype: DType, params: ParameterValues) -> Statistic | None:
-    return statistics.Statistic("sum") if dtype.physical == "f64" else None
+def _sum_of_floats(dtype: DType, params: ParameterValues) -> GroupStatistic | None:
+    return statistics.GroupStatistic("sum") if dtype.physical == "f64" else None
 
 
-def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
-    return statistics.Statistic("mean") if dtype.name != "duration" else None
+def _mean_of_numbers(dtype: DType, params: ParameterValues) -> GroupStatistic | None:
+    return statistics.GroupStatistic("mean") if dtype.name != "duration" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +231,8 @@ class _Reading:
         of_order: Whether it needs sorted values instead of moments.
     """
 
-    read: Callable[[Rows, ParameterValues], Groups]
-    statistic: Callable[[DType, ParameterValues], Statistic | None] = _no_statistic
+    read: Callable[[GroupSummaries, ParameterValues], Groups]
+    statistic: Callable[[DType, ParameterValues], GroupStatistic | None] = _no_statistic
     of_order: bool = False
 
 
@@ -237,8 +241,12 @@ _READINGS = {
     "null_count": _Reading(_null_counts),
     "sum": _Reading(_sums, _sum_of_floats),
     "mean": _Reading(_means, _mean_of_numbers),
-    "var": _Reading(_variances, lambda dtype, params: statistics.Statistic("var", params["ddof"])),
-    "std": _Reading(_deviations, lambda dtype, params: statistics.Statistic("std", params["ddof"])),
+    "var": _Reading(
+        _variances, lambda dtype, params: statistics.GroupStatistic("var", params["ddof"])
+    ),
+    "std": _Reading(
+        _deviations, lambda dtype, params: statistics.GroupStatistic("std", params["ddof"])
+    ),
     "min": _Reading(_minima),
     "max": _Reading(_maxima),
     "quantile": _Reading(_quantiles, of_order=True),

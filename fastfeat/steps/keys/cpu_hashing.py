@@ -11,17 +11,25 @@ from typing import Any
 
 import numpy as np
 from fastfeat_kernels import hashing as layout
+from fastfeat_kernels.arrays import Uint64Array
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
+from fastfeat.engine.cpu.step_calls import (
+    KernelCall,
+    KernelColumn,
+    MemoryRequest,
+    StepCalls,
+    form_of,
+    scratch_of,
+)
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
 from fastfeat.ir.dtypes import DType
@@ -29,12 +37,11 @@ from fastfeat.steps.entries import content_column, over_entries, without_diction
 from fastfeat.steps.step import Argument
 
 _RUN = "hashing"
-Hashes = NDArray[np.uint64]
 
 
 def key_hashes(
     columns: Sequence[ChunkedArray], dtypes: Sequence[DType], *, is_cross: bool, seed: int = 0
-) -> Hashes:
+) -> Uint64Array:
     """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
     The columns are in the form of `io.columns.keys`. With `is_cross` a tag of each part's type is
@@ -54,14 +61,14 @@ def _hashed(column: ChunkedArray, dtype: DType) -> HashedColumn:
     return HashedColumn(element, physical_chunks(column))
 
 
-def buckets(hashes: Hashes, n_buckets: int) -> NDArray[np.int32]:
+def buckets(hashes: Uint64Array, n_buckets: int) -> NDArray[np.int32]:
     """Return the bucket of each hash, floor(hash * n_buckets / 2**64); n_buckets is below 2**31."""
     half, n = np.uint64(32), np.uint64(n_buckets)
     low = ((hashes & np.uint64(0xFFFFFFFF)) * n) >> half
     return (((hashes >> half) * n + low) >> half).astype(np.int32)
 
 
-def _array(hashes: Hashes, params: Mapping[str, Any], present: Any) -> Array:
+def _array(hashes: Uint64Array, params: Mapping[str, Any], present: Any) -> Array:
     """Return hashes, or their buckets if `params` asks for them, as an Arrow array."""
     if params["n_buckets"] is None:
         return array_of_values(hashes, present, pa.uint64())
@@ -102,7 +109,7 @@ def _calls(
         first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * k
         words[first + layout.ELEMENT] = element
         words[first + layout.OFFSET_BYTES] = max(-column.form, 0)
-    hashes, scratch = Room(8), scratch_of(layout.N_SCRATCH_WORDS)
+    hashes, scratch = MemoryRequest(8), scratch_of(layout.N_SCRATCH_WORDS)
     rooms = {layout.HASHES: hashes, layout.SCRATCH: scratch}
     places = tuple(column for _, column in known)
     call = KernelCall(written_kernel(_RUN, entry), words, places, rooms)
@@ -110,22 +117,22 @@ def _calls(
     form, n_buckets = places[0].form, params["n_buckets"]
     if n_buckets is None:
         return StepCalls((call,), hashes, 8, validity, form)
-    of_buckets, codes = np.zeros(3, np.int64), Room(4)
+    of_buckets, codes = np.zeros(3, np.int64), MemoryRequest(4)
     of_buckets[layout.BUCKETS_N] = n_buckets
     out = {layout.BUCKETS_HASHES: hashes, layout.BUCKETS_OUT: codes}
     last = KernelCall(written_kernel(_RUN, "buckets"), of_buckets, (), out)
     return StepCalls((call, last), codes, 4, validity, form)
 
 
-def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
+def _column(number: int, given: DataType, arg: Argument) -> tuple[int, KernelColumn] | None:
     """Return a column's element type, and the table words for its addresses; None if impossible."""
     form, dtype = form_of(given), arg.dtype
-    is_text = dtype.holds_bytes and holds(given, dtype)
-    if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
+    is_text = dtype.holds_bytes and is_accepted_text(given, dtype)
+    if form is None or not (is_text or (form >= 0 and is_read_unconverted(given, dtype))):
         return None
     element = layout.IS_TEXT if is_text else ELEMENTS.index(storage(dtype))
     first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * number
-    return element, Given(
+    return element, KernelColumn(
         number,
         form,
         values=first + layout.VALUES,

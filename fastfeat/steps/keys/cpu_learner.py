@@ -15,39 +15,40 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary import growing
 from fastfeat_kernels.vocabulary.state import DistinctKeys
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
-from fastfeat.io import unnamed
+from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, TaskLearner
+from fastfeat.io import temporary_files
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.ir.dtypes import INT64
+from fastfeat.steps.keys import cpu_key_files as spilled
 from fastfeat.steps.keys import cpu_open_keys, cpu_sorted_runs
-from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
-    Counted,
+    CountedKeys,
     KeysSpec,
     array_of,
+    as_counted_keys,
     check_room,
-    counted,
-    counted_before,
+    distinct_key_counts,
     element_of,
     in_order,
     key_counts,
     key_counts_in_no_order,
     keys_of,
-    refused,
+    vocabulary_error,
 )
 from fastfeat.steps.keys.tasks import DistinctTask, KeysTask
 
 if TYPE_CHECKING:
-    from fastfeat.steps.keys.cpu_open_keys import Open
-    from fastfeat.steps.keys.cpu_spilled import Weighted
+    from fastfeat.steps.keys.cpu_key_files import Weighted
+    from fastfeat.steps.keys.cpu_open_keys import OpenKeys
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
@@ -77,17 +78,17 @@ class KeysState:
     """
 
     spec: KeysSpec
-    first: Counted | None = None
-    open: Open | None = None
-    waiting: list[Weighted | Open] = field(default_factory=list["Weighted | Open"])
-    files: list[spilled.Written] = field(default_factory=list[spilled.Written])
+    first: CountedKeys | None = None
+    open: OpenKeys | None = None
+    waiting: list[Weighted | OpenKeys] = field(default_factory=list["Weighted | OpenKeys"])
+    files: list[spilled.SpilledKeys] = field(default_factory=list["spilled.SpilledKeys"])
     n_rows: int = 0
     n_missing: int = 0
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
     """Return the distinct keys of some rows; raise InvalidData if they exceed the memory limit."""
-    spec, columns = told(task)
+    spec, columns = learner_input(task)
     spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
     state = start(spec, None)
     add(state, columns, range(len(task.columns[0])))
@@ -112,7 +113,7 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
     n_before, n_rows = state.n_rows, len(parts[0])
     state.n_rows += n_rows
     if n_before == 0 and (spec.at_once or _is_plain(spec, parts[0])):
-        state.first = counted(
+        state.first = distinct_key_counts(
             *(parts, spec.dtypes, spec.missing, spec.max_memory),
             with_rows=spec.with_rows,
             in_order=spec.in_order,
@@ -120,7 +121,7 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
         )
     elif n_rows:
         _close_first(state)
-        state.open = state.open or cpu_open_keys.opened(spec, 0)
+        state.open = state.open or cpu_open_keys.open_tables(spec, 0)
         state.n_missing += cpu_open_keys.count_rows(spec, state.open, parts, None)
 
 
@@ -149,37 +150,37 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
     return a
 
 
-def finished(state: KeysState) -> Learnt:
+def finished(state: KeysState) -> LearntResult:
     """Return the keys of all rows with counts; after a single batch also each row's key number."""
     spec = state.spec
     if state.first is not None:
         if spec.in_order:
-            return Learnt((key_counts(state.first),))
+            return LearntResult((key_counts(state.first),))
         how = spec.dtypes, spec.missing, spec.max_memory
-        return Learnt((key_counts_in_no_order(state.first, *how),))
+        return LearntResult((key_counts_in_no_order(state.first, *how),))
     if state.files:
         found = _ordered_on_disk(state)
-        return Learnt((KeyCounts(found.parts, found.counts, state.n_missing),))
+        return LearntResult((KeyCounts(found.parts, found.counts, state.n_missing),))
     found = _all(state)
     if spec.is_column:
-        column = counted_before(found.parts[0], spec.dtypes[0], found.counts, state.n_missing)
-        return Learnt((key_counts(column),))
+        column = as_counted_keys(found.parts[0], spec.dtypes[0], found.counts, state.n_missing)
+        return LearntResult((key_counts(column),))
     order = in_order(found.parts, spec.dtypes, found.counts, spec.missing, spec.max_memory)
     places = pa.array(order)
     parts = tuple(call("array_take", part, places) for part in found.parts)
-    return Learnt((KeyCounts(parts, found.counts[order], state.n_missing),))
+    return LearntResult((KeyCounts(parts, found.counts[order], state.n_missing),))
 
 
-def pack(state: KeysState) -> Packed:
+def pack(state: KeysState) -> PackedState:
     """Return a state in serializable form."""
     n_missing = state.n_missing + (0 if state.first is None else state.first.found.n_missing)
     numbers: dict[str, Any] = {"n_rows": state.n_rows, "n_missing": n_missing}
     keys = _all(state)
     numbers["ends"] = None if keys.ends is None else keys.ends.tolist()
-    return Packed(numbers, {"keys": spilled.table_of(keys)})
+    return PackedState(numbers, {"keys": spilled.table_of(keys)})
 
 
-def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
+def unpack(spec: KeysSpec, hint: Any, packed: PackedState) -> KeysState:
     """Return the state that `pack` serialized."""
     numbers = dict(packed.numbers)
     ends = numbers.pop("ends")
@@ -192,7 +193,7 @@ def spill(state: KeysState, folder: Path) -> None:
     """Move the keys in memory to a file, so that the state continues without keys in memory."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
-    file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
+    file = state.files[0].file if state.files else temporary_files.unnamed_file(folder)
     state.files.append(spilled.write(file, _pieces(state), dtypes, is_cross=is_cross))
     state.open, state.waiting = None, []
 
@@ -200,7 +201,7 @@ def spill(state: KeysState, folder: Path) -> None:
 def _pieces(state: KeysState) -> Iterator[Weighted]:
     """Yield the keys in memory with their counts, some at a time; a key may come more than once."""
     for keys in state.waiting:
-        if isinstance(keys, cpu_open_keys.Open):
+        if isinstance(keys, cpu_open_keys.OpenKeys):
             yield from cpu_open_keys.weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
             continue
         for first in range(0, len(keys.counts), _WRITTEN_AT_ONCE):
@@ -214,7 +215,7 @@ def size(state: KeysState) -> int:
     """Return the bytes that a state takes."""
     n_bytes = 0 if state.first is None else state.first.n_bytes
     for keys in (*state.waiting, *([] if state.open is None else [state.open])):
-        if isinstance(keys, cpu_open_keys.Open):
+        if isinstance(keys, cpu_open_keys.OpenKeys):
             n_bytes += sum(table.n_bytes for table in keys.all)
         else:
             n_bytes += keys.counts.nbytes + sum(part.nbytes for part in keys.parts)
@@ -249,13 +250,13 @@ LEARNER = Learner(
     size=size,
     bound=bound,
     spill=spill,
-    takes="of each key 16 bytes in the end, and about 60 on the way: of text 24 and 130, and the "
-    "text itself. What has no room on the way goes to disk",
+    takes="16 bytes per key in the end, and about 60 while fit counts keys; per text key 24 and "
+    "130, plus the text itself. Keys that do not fit in memory while fit counts go to disk",
     row_bytes=row_bytes,
 )
 
 
-def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
+def learner_input(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
     """Return a task's settings as `KeysSpec`, and its key columns by number.
 
     The settings are for rows that come in several batches.
@@ -264,7 +265,7 @@ def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
     return spec, dict(enumerate(task.columns))
 
 
-OF_TASKS = TaskLearner(LEARNER, told)
+OF_TASKS = TaskLearner(LEARNER, learner_input)
 
 
 def _close_first(state: KeysState) -> None:
@@ -275,7 +276,7 @@ def _close_first(state: KeysState) -> None:
         state.first = None
 
 
-def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
+def _weighted(spec: KeysSpec, of: CountedKeys) -> Weighted:
     """Return the keys of `of` that occur in rows, with their counts.
 
     The result says that keys are sorted by hash only for keys of one column. Keys of several parts
@@ -313,7 +314,7 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
     """Return the keys of all rows in the order of codes, sorted with the help of files."""
     spec = state.spec
 
-    def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
+    def order(parts: Sequence[Array], counts: Int64Array) -> NDArray[np.int64]:
         return in_order(parts, spec.dtypes, counts, spec.missing, spec.max_memory)
 
     folder = Path(gettempdir())
@@ -378,7 +379,7 @@ def _joined(state: KeysState) -> Weighted:
     try:
         joined = growing.joined_by_hash(found, runner(_RUN), limit_bytes=spec.max_memory)
     except VocabularyTooLarge as error:
-        raise refused(error, spec.max_memory) from None
+        raise vocabulary_error(error, spec.max_memory) from None
     return spilled.Weighted((array_of(joined.keys, dtype),), joined.counts, joined.ends)
 
 
@@ -386,19 +387,19 @@ def _n_open(state: KeysState) -> int:
     return 0 if state.open is None else len(state.open.keys)
 
 
-def _n_keys(keys: Weighted | Open) -> int:
-    return len(keys.keys) if isinstance(keys, cpu_open_keys.Open) else len(keys.counts)
+def _n_keys(keys: Weighted | OpenKeys) -> int:
+    return len(keys.keys) if isinstance(keys, cpu_open_keys.OpenKeys) else len(keys.counts)
 
 
-def _take_waiting(state: KeysState) -> Open:
+def _take_waiting(state: KeysState) -> OpenKeys:
     """Count all waiting keys into the hash tables; return the tables."""
     spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
     n_left = sum(map(_n_keys, waiting))
-    tables = state.open or cpu_open_keys.opened(spec, _n_keys(waiting[0]) if waiting else 0)
+    tables = state.open or cpu_open_keys.open_tables(spec, _n_keys(waiting[0]) if waiting else 0)
     state.open, state.waiting = tables, []
     for keys in waiting:
         n_before, n = len(tables.keys), _n_keys(keys)
-        if isinstance(keys, cpu_open_keys.Open):
+        if isinstance(keys, cpu_open_keys.OpenKeys):
             cpu_open_keys.count_tables(spec, tables, keys)
         else:
             columns = [pa.chunked_array([part]) for part in keys.parts]

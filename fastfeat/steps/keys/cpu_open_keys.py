@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.vocabulary.growing import (
-    Growing,
+    GrowingVocabulary,
     count_into,
     count_keys_of,
     distinct_keys,
@@ -22,7 +23,6 @@ from fastfeat_kernels.vocabulary.growing import (
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -30,23 +30,22 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_counting import (
     KeysSpec,
-    Places,
     array_of,
     chunks_of,
     element_of,
     of_codes,
-    refused,
-    taken,
+    take_values,
     uses_of,
+    vocabulary_error,
 )
-from fastfeat.steps.keys.cpu_spilled import Weighted
+from fastfeat.steps.keys.cpu_key_files import Weighted
 
 _RUN = "vocabulary"
 _LOW = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class Open:
+class OpenKeys:
     """The hash tables of one state; see the module for the numbers.
 
     Args:
@@ -55,21 +54,21 @@ class Open:
         heads: Tables that number the combinations of the first two parts, of the first three, ...
     """
 
-    keys: Growing
-    values: tuple[Growing, ...]
-    heads: tuple[Growing, ...]
+    keys: GrowingVocabulary
+    values: tuple[GrowingVocabulary, ...]
+    heads: tuple[GrowingVocabulary, ...]
 
     @property
-    def all(self) -> tuple[Growing, ...]:
+    def all(self) -> tuple[GrowingVocabulary, ...]:
         """All hash tables."""
         return (self.keys, *self.values, *self.heads)
 
 
-def opened(spec: KeysSpec, n_keys: int) -> Open:
+def open_tables(spec: KeysSpec, n_keys: int) -> OpenKeys:
     """Return empty hash tables; the table of keys has room for `n_keys` keys."""
     if spec.is_column:
-        return Open(growing(element_of(spec.dtypes[0]), n_keys), (), ())
-    return Open(
+        return OpenKeys(growing(element_of(spec.dtypes[0]), n_keys), (), ())
+    return OpenKeys(
         growing("int64", n_keys),
         tuple(growing(element_of(dtype)) for dtype in spec.dtypes),
         tuple(growing("int64") for _ in spec.dtypes[2:]),
@@ -77,7 +76,7 @@ def opened(spec: KeysSpec, n_keys: int) -> Open:
 
 
 def count_rows(
-    spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray], weights: Counts | None
+    spec: KeysSpec, tables: OpenKeys, columns: Sequence[ChunkedArray], weights: Int64Array | None
 ) -> int:
     """Add the keys of rows to the tables; return the number of rows without a key.
 
@@ -97,17 +96,17 @@ def count_rows(
         count_into(keys, chunks, runner(_RUN), weights=weights, limit_bytes=spec.max_memory)
         return keys.table.n_missing - n_before
     except VocabularyTooLarge as error:
-        raise refused(error, spec.max_memory) from None
+        raise vocabulary_error(error, spec.max_memory) from None
 
 
-def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
+def count_tables(spec: KeysSpec, tables: OpenKeys, keys: OpenKeys) -> None:
     """Add another state's keys and counts; raise InvalidData beyond the memory limit."""
     run, limit = runner(_RUN), spec.max_memory
     try:
         if spec.is_column:
             count_keys_of(keys.keys, tables.keys, run, limit_bytes=limit)
             return
-        numbers: list[Places] = []
+        numbers: list[Int32Array] = []
         for own, others, part in zip(tables.values, keys.values, _parts_of(keys), strict=True):
             places = count_keys_of(others, own, run, limit_bytes=limit, with_places=True)
             assert places is not None
@@ -116,15 +115,15 @@ def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
         weights = keys.keys.table.counts[: len(keys.keys)]
         count_into(tables.keys, chunks, run, weights=weights, limit_bytes=limit)
     except VocabularyTooLarge as error:
-        raise refused(error, limit) from None
+        raise vocabulary_error(error, limit) from None
 
 
-def weighted_of(spec: KeysSpec, tables: Open) -> Weighted:
+def weighted_of(spec: KeysSpec, tables: OpenKeys) -> Weighted:
     """Return the keys that have been counted so far, with their counts."""
     return next(weighted_pieces(spec, tables, len(tables.keys) or 1))
 
 
-def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[Weighted]:
+def weighted_pieces(spec: KeysSpec, tables: OpenKeys, most_keys: int) -> Iterator[Weighted]:
     """Yield the keys counted so far with their counts, at most `most_keys` at a time.
 
     It yields at least once, even without keys.
@@ -142,10 +141,10 @@ def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[We
             continue
         numbers = _parts_of(tables, slice(first, stop))
         pairs = zip(values, numbers, strict=True)
-        yield Weighted(tuple(taken(own, part) for own, part in pairs), found.counts)
+        yield Weighted(tuple(take_values(own, part) for own, part in pairs), found.counts)
 
 
-def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
+def _count_dictionary(spec: KeysSpec, keys: GrowingVocabulary, column: ChunkedArray) -> int:
     """Count a dictionary column by its entries; return the number of rows without a value."""
     n_present = 0
     for chunk in column.chunks:
@@ -157,7 +156,7 @@ def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> in
     return len(column) - n_present
 
 
-def _used(chunk: Array) -> tuple[Array, Counts]:
+def _used(chunk: Array) -> tuple[Array, Int64Array]:
     """Return the dictionary entries that rows refer to, and the number of rows of each."""
     uses = uses_of(chunk)
     if uses.all():
@@ -166,7 +165,9 @@ def _used(chunk: Array) -> tuple[Array, Counts]:
     return chunk.dictionary.take(pa.array(used)), uses[used]
 
 
-def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray]) -> ChunkedArray:
+def _numbers_of_keys(
+    spec: KeysSpec, tables: OpenKeys, columns: Sequence[ChunkedArray]
+) -> ChunkedArray:
     """Return the int64 that stands for the key of each row; null for a missing key."""
     numbers = [
         _numbers_of_values(values, column, dtype, spec.max_memory)
@@ -175,7 +176,9 @@ def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArra
     return _numbers_of_parts(spec, tables, numbers)
 
 
-def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -> ChunkedArray:
+def _numbers_of_parts(
+    spec: KeysSpec, tables: OpenKeys, numbers: Sequence[Int32Array]
+) -> ChunkedArray:
     """Return the int64 that stands for each key, from the value numbers of its parts."""
     limit, run = spec.max_memory, runner(_RUN)
     present = None
@@ -196,7 +199,9 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
     return pa.chunked_array([array_of_values(found, present, pa.int64())])
 
 
-def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limit: int) -> Places:
+def _numbers_of_values(
+    values: GrowingVocabulary, column: ChunkedArray, dtype: DType, limit: int
+) -> Int32Array:
     """Return the number of each row's value in the part's table, counted from 1; 0 if missing."""
     if pa.types.is_dictionary(column.type):
         pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
@@ -207,7 +212,9 @@ def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limi
     return places + np.int32(1)
 
 
-def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int) -> Places:
+def _numbers_of_entries(
+    values: GrowingVocabulary, chunk: Array, dtype: DType, limit: int
+) -> Int32Array:
     entries, _ = _used(chunk)
     numbers = _numbers_of_values(values, pa.chunked_array([entries]), dtype, limit)
     if len(entries) < len(chunk.dictionary):
@@ -216,7 +223,7 @@ def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int)
     return of_codes(chunk, numbers, 0)
 
 
-def _parts_of(tables: Open, some: slice = slice(None)) -> list[NDArray[np.int64]]:
+def _parts_of(tables: OpenKeys, some: slice = slice(None)) -> list[NDArray[np.int64]]:
     """Return, for each part, the value numbers of the selected keys, decoded from their int64s."""
     numbers = tables.keys.table.keys[: len(tables.keys), 0][some]
     found: list[NDArray[np.int64]] = []

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.column import ArrowChunk
 from fastfeat_kernels.grouped.order import (
-    Ordered,
+    SortedGroups,
     keys_in,
     keys_of,
     order,
@@ -31,7 +31,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.unnamed import UnnamedFile, unnamed_file
+from fastfeat.io.temporary_files import UnnamedFile, unnamed_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
@@ -45,7 +45,7 @@ _RUN = "grouped"
 IsIn = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
-class Piece(NamedTuple):
+class KeyPiece(NamedTuple):
     """Some rows in memory.
 
     Args:
@@ -57,7 +57,7 @@ class Piece(NamedTuple):
     groups: NDArray[np.int32]
 
 
-class Run(NamedTuple):
+class SortedRun(NamedTuple):
     """Rows in an unnamed file, sorted by group and value.
 
     Args:
@@ -86,12 +86,12 @@ class OrderedRows:
     element: str
     n_groups: int
     first: Partitions | None = None
-    pieces: list[Piece] = field(default_factory=list[Piece])
-    ordered: Ordered | None = None
-    runs: list[Run] = field(default_factory=list["Run"])
+    pieces: list[KeyPiece] = field(default_factory=list[KeyPiece])
+    ordered: SortedGroups | None = None
+    runs: list[SortedRun] = field(default_factory=list["SortedRun"])
 
 
-def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
+def keep(rows: OrderedRows, chunks: Sequence[ArrowChunk], groups: NDArray[np.int32]) -> None:
     """Add a batch of rows: their values, and the group number of each."""
     if len(groups) == 0 or rows.n_groups == 0:
         return
@@ -101,7 +101,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
         rows.first = split
         return
     _to_pieces(rows)
-    append(rows, Piece(*keys_in(split)))
+    append(rows, KeyPiece(*keys_in(split)))
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
@@ -114,7 +114,7 @@ def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
     return a
 
 
-def unordered(rows: OrderedRows) -> Piece:
+def rows_in_memory(rows: OrderedRows) -> KeyPiece:
     """Return the rows in memory, in no particular order."""
     _to_pieces(rows)
     if len(rows.pieces) != 1:
@@ -122,13 +122,13 @@ def unordered(rows: OrderedRows) -> Piece:
     return rows.pieces[0]
 
 
-def chunks_of(keys: NDArray[np.int64]) -> list[Chunk]:
+def chunks_of(keys: NDArray[np.int64]) -> list[ArrowChunk]:
     """Return sort keys as a column in the form that kernels read."""
     array = array_of_values(keys, None, pa.int64())
     return list(physical_chunks(pa.chunked_array([array], pa.int64())))
 
 
-def in_order(rows: OrderedRows) -> Ordered:
+def in_order(rows: OrderedRows) -> SortedGroups:
     """Return the rows in memory, sorted by group and value; more may be added later."""
     run = runner(_RUN)
     if rows.ordered is None and rows.first is not None:
@@ -136,7 +136,7 @@ def in_order(rows: OrderedRows) -> Ordered:
         rows.ordered = order_partitions(rows.element, rows.first, rows.n_groups, run, parts)
         rows.first = None
     elif rows.ordered is None:
-        keys, groups = unordered(rows)
+        keys, groups = rows_in_memory(rows)
         rows.pieces = []
         chunks = chunks_of(keys)
         found = order("int64", chunks, groups, rows.n_groups, run, n_parts(len(groups)))
@@ -148,7 +148,7 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     """Move the rows in memory to a file in a folder; it exists as long as something can read it."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
-    run = Run(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
+    run = SortedRun(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
     for block in _blocks(in_order(rows)):
         run.blocks.append((run.file.append(block.keys), len(block.keys)))
         run.file.append(block.groups)
@@ -156,7 +156,7 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     rows.runs.append(run)
 
 
-def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
+def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, SortedGroups]]:
     """Yield some neighbouring groups at a time: the number of the first, and their sorted rows.
 
     Without rows on disk, this yields all groups at once. Otherwise it yields as few groups as fill
@@ -165,7 +165,7 @@ def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int,
     if not rows.runs:
         yield 0, in_order(rows)
         return
-    first, held, n_held = 0, list[Piece](), 0
+    first, held, n_held = 0, list[KeyPiece](), 0
     for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
         held.append(block)
         n_held += len(block.keys)
@@ -190,13 +190,13 @@ def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArra
     `places` are the positions, counted from 0, shape (n,). `is_in` maps group numbers to flags.
     """
     if not rows.runs:
-        keys, groups = unordered(rows)
+        keys, groups = rows_in_memory(rows)
         return np.partition(keys[is_in(groups)], np.unique(places))[places]
     return keys_by_digits(lambda: _all_blocks(rows), [(is_in, places)])[0]
 
 
 def keys_by_digits(
-    blocks: Callable[[], Iterable[Piece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
+    blocks: Callable[[], Iterable[KeyPiece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
 ) -> list[NDArray[np.int64]]:
     """Return sort keys at positions of the sorted rows, without sorting them: by radix selection.
 
@@ -227,9 +227,9 @@ def keys_by_digits(
     return [known.view(np.int64) ^ np.int64(-(2**63)) for known in found]
 
 
-def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
+def _all_blocks(rows: OrderedRows) -> Iterator[KeyPiece]:
     """Yield all rows, in memory and on disk, in any order."""
-    return chain([unordered(rows)], *map(_blocks_of_run, rows.runs))
+    return chain([rows_in_memory(rows)], *map(_blocks_of_run, rows.runs))
 
 
 def table_of(rows: OrderedRows) -> Table:
@@ -240,7 +240,7 @@ def table_of(rows: OrderedRows) -> Table:
 def keep_table(rows: OrderedRows, table: Table) -> None:
     """Add the rows of a table that `table_of` returned."""
     for batch in table.to_batches():
-        rows.pieces.append(Piece(*(np.array(column) for column in batch.columns)))
+        rows.pieces.append(KeyPiece(*(np.array(column) for column in batch.columns)))
 
 
 def n_bytes_of(rows: OrderedRows) -> int:
@@ -261,12 +261,12 @@ def most_bytes(n_groups: int, n_rows: int) -> int:
 def _to_pieces(rows: OrderedRows) -> None:
     """Turn all rows in memory into pieces, so that others can be appended."""
     if rows.first is not None:
-        rows.pieces, rows.first = [Piece(*keys_in(rows.first))], None
+        rows.pieces, rows.first = [KeyPiece(*keys_in(rows.first))], None
     if rows.ordered is not None:
-        rows.pieces, rows.ordered = [Piece(*keys_of(rows.ordered))], None
+        rows.pieces, rows.ordered = [KeyPiece(*keys_of(rows.ordered))], None
 
 
-def append(rows: OrderedRows, piece: Piece) -> None:
+def append(rows: OrderedRows, piece: KeyPiece) -> None:
     """Append a piece of rows; it is joined to the last piece if both are small."""
     if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
         piece = _joined([rows.pieces.pop(), piece])
@@ -274,15 +274,15 @@ def append(rows: OrderedRows, piece: Piece) -> None:
         rows.pieces.append(piece)
 
 
-def _joined(pieces: Iterable[Piece]) -> Piece:
+def _joined(pieces: Iterable[KeyPiece]) -> KeyPiece:
     keys, groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for piece in pieces:
         keys.append(piece.keys)
         groups.append(piece.groups)
-    return Piece(np.concatenate(keys), np.concatenate(groups))
+    return KeyPiece(np.concatenate(keys), np.concatenate(groups))
 
 
-def _batch_of(piece: Piece) -> Any:
+def _batch_of(piece: KeyPiece) -> Any:
     """Return a piece of rows as an Arrow record batch."""
     arrays = (
         array_of_values(np.ascontiguousarray(column), None, kind)
@@ -291,7 +291,7 @@ def _batch_of(piece: Piece) -> Any:
     return pa.RecordBatch.from_arrays(list(arrays), schema=_SCHEMA)
 
 
-def _blocks(ordered: Ordered) -> Iterator[Piece]:
+def _blocks(ordered: SortedGroups) -> Iterator[KeyPiece]:
     """Yield sorted rows, `BLOCK_ROWS` at a time."""
     ends = np.cumsum(ordered.counts)
     n_rows = int(ends[-1]) if len(ends) else 0
@@ -303,17 +303,19 @@ def _blocks(ordered: Ordered) -> Iterator[Piece]:
         counts = np.minimum(ends[some], stop) - begins
         shifts = ordered.starts[some] - (ends[some] - ordered.counts[some])
         places = np.repeat(shifts, counts) + np.arange(first, stop)
-        yield Piece(ordered.keys[places], np.repeat(np.arange(a, b + 1, dtype=np.int32), counts))
+        yield KeyPiece(ordered.keys[places], np.repeat(np.arange(a, b + 1, dtype=np.int32), counts))
 
 
-def _blocks_of_run(run: Run) -> Iterator[Piece]:
+def _blocks_of_run(run: SortedRun) -> Iterator[KeyPiece]:
     """Read the rows of a run from its file, a block at a time."""
     for first, n in run.blocks:
         content = run.file.read(first, ROW_BYTES * n)
-        yield Piece(np.frombuffer(content, np.int64, n), np.frombuffer(content, np.int32, n, 8 * n))
+        yield KeyPiece(
+            np.frombuffer(content, np.int64, n), np.frombuffer(content, np.int32, n, 8 * n)
+        )
 
 
-def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
+def _merged(runs: Sequence[Iterator[KeyPiece]]) -> Iterator[KeyPiece]:
     """Yield the rows of several sorted runs, merged into one order, some at a time.
 
     Each step takes the next block of every run, and yields the rows up to the first of the blocks'
@@ -322,8 +324,8 @@ def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
     heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
     while heads:
         ends = [(int(block.groups[-1]), int(block.keys[-1])) for block, _ in heads]
-        end, taken = min(ends), list[Piece]()
-        left: list[tuple[Piece, Iterator[Piece]]] = []
+        end, taken = min(ends), list[KeyPiece]()
+        left: list[tuple[KeyPiece, Iterator[KeyPiece]]] = []
         for block, run in heads:
             some, rest = _halves(block, _upto(block, *end))
             taken.append(some)
@@ -333,20 +335,20 @@ def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
         heads = left
         keys, groups = _joined(taken)
         order = np.lexsort((keys, groups))
-        yield Piece(keys[order], groups[order])
+        yield KeyPiece(keys[order], groups[order])
 
 
-def _upto(block: Piece, group: int, key: int) -> int:
+def _upto(block: KeyPiece, group: int, key: int) -> int:
     """Return how many rows of a sorted block are at or before a group and sort key."""
     first, stop = np.searchsorted(block.groups, [group, group + 1]).tolist()
     return first + int(np.searchsorted(block.keys[first:stop], key, "right"))
 
 
-def _halves(piece: Piece, n: int) -> tuple[Piece, Piece]:
-    return Piece(piece.keys[:n], piece.groups[:n]), Piece(piece.keys[n:], piece.groups[n:])
+def _halves(piece: KeyPiece, n: int) -> tuple[KeyPiece, KeyPiece]:
+    return KeyPiece(piece.keys[:n], piece.groups[:n]), KeyPiece(piece.keys[n:], piece.groups[n:])
 
 
-def _ordered_of(element: str, piece: Piece, first: int, stop: int) -> Ordered:
-    """Return sorted rows in the form `Ordered`; they are all rows of groups [first, stop)."""
+def _ordered_of(element: str, piece: KeyPiece, first: int, stop: int) -> SortedGroups:
+    """Return sorted rows in the form `SortedGroups`; they are all rows of groups [first, stop)."""
     counts = np.bincount(piece.groups - first, minlength=stop - first).astype(np.int64)
-    return Ordered(element, piece.keys, np.cumsum(counts) - counts, counts)
+    return SortedGroups(element, piece.keys, np.cumsum(counts) - counts, counts)

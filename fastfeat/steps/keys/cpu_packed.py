@@ -19,7 +19,7 @@ from fastfeat_kernels.grouped.wide import Left, no_left
 from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import Packed
+from fastfeat.engine.learner import PackedState
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.bits import array_of_values
 
@@ -27,7 +27,7 @@ _COUNTS = "n_missing", "n_positive_infinite", "n_negative_infinite"
 _WINDOW = "window_"
 
 
-def packed_table(table: GroupTable) -> Packed:
+def packed_table(table: GroupTable) -> PackedState:
     """Return a table in serializable form; if few groups have rows, with these groups only."""
     moments, left = table.moments, table.moments.left
     numbers: dict[str, Any] = {
@@ -42,12 +42,12 @@ def packed_table(table: GroupTable) -> Packed:
         ],
     }
     if not table.has_rows:
-        return Packed(numbers)
+        return PackedState(numbers)
     tables = {f"{_WINDOW}{k}": _columns(one) for k, one in enumerate((table, *table.others))}
-    return Packed(numbers, tables)
+    return PackedState(numbers, tables)
 
 
-def unpacked_table(packed: Packed) -> GroupTable:
+def unpacked_table(packed: PackedState) -> GroupTable:
     """Return the table that `packed_table` serialized."""
     numbers = packed.numbers
     groups, sums, squares = numbers["left"]

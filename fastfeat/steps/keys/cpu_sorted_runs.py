@@ -19,9 +19,9 @@ from fastfeat.io import budget
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
-from fastfeat.io.unnamed import UnnamedFile, unnamed_file
+from fastfeat.io.temporary_files import UnnamedFile, unnamed_file
 from fastfeat.ir.dtypes import DType
-from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
+from fastfeat.steps.keys.cpu_key_files import Weighted, batch_of, read
 
 BLOCK_KEYS = 1 << 12  # keys of a run, read at a time
 RANGE_KEYS = 1 << 15  # keys of all runs, put in order at a time

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import TextKeys, text_keys
@@ -23,9 +24,9 @@ from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import (
     NOWHERE,
-    Given,
     KernelCall,
-    Room,
+    KernelColumn,
+    MemoryRequest,
     StepCalls,
     form_of,
     scratch_of,
@@ -36,13 +37,12 @@ from fastfeat.io.budget import has_room, is_bounded
 from fastfeat.io.columns import strings
 from fastfeat.io.columns.bits import array_of_values, unpack, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
 from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
-    Places,
     chunks_of,
     combined_of,
     element_of,
@@ -58,7 +58,7 @@ _RUN = "vocabulary"
 _COMPACT = "compact index"
 
 
-class Lookup(NamedTuple):
+class VocabularyIndexes(NamedTuple):
     """Hash indices of a vocabulary of several parts.
 
     Args:
@@ -93,7 +93,7 @@ def encode(
     compact = _compact(vocabulary, dtypes, is_cross=True)
     if compact is not None:
         columns = list(map(without_dictionary, columns))
-        found = cpu_compact_index.found_in(compact, columns, start=first, none=1, missing=0)
+        found = cpu_compact_index.find_positions(compact, columns, start=first, none=1, missing=0)
         if missing == "key":
             for column in columns:
                 found[~values_in(validity_of(column))] = 0
@@ -142,13 +142,13 @@ def _compact(
 
 def _codes_as_in_fit(
     vocabulary: Vocabulary, column: ChunkedArray, dtype: DType, n_unseen: int
-) -> Places | None:
+) -> Int32Array | None:
     """Return the codes kept from fit if the column equals the training column; None otherwise.
 
     This saves the lookup when a plan transforms its training rows. Keys are compared row by row; at
     the first mismatch the kept codes are dropped.
     """
-    kept: tuple[int, Places] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
+    kept: tuple[int, Int32Array] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
     if kept is None or dtype.holds_bytes:
         return None
     n_unseen_of, codes = kept
@@ -165,7 +165,7 @@ def _codes_as_in_fit(
 
 
 def _spread_unseen(
-    codes: Places,
+    codes: Int32Array,
     columns: Sequence[ChunkedArray],
     dtypes: Sequence[DType],
     n_unseen: int,
@@ -186,23 +186,27 @@ def _spread_unseen(
 
 def _looked_up(
     index: Index | CompactIndex, column: ChunkedArray, dtype: DType, n_unseen: int
-) -> Places:
+) -> Int32Array:
     """Return the code of each row of one column; of a dictionary only the entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         first = 1 + n_unseen
-        if isinstance(index, cpu_compact_index.CompactIndex):
-            found = cpu_compact_index.found_in(index, [column], start=first, none=1, missing=0)
-        else:
+        if isinstance(index, Index):
             parts, chunks = n_parts(len(column)), chunks_of(column, dtype)
             found = lookup(index, chunks, run, parts, start=first, none=1, missing=0)
+        else:
+            found = cpu_compact_index.find_positions(
+                index, [column], start=first, none=1, missing=0
+            )
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
     pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index | CompactIndex, chunk: Array, dtype: DType, n_unseen: int) -> Places:
+def _of_entries(
+    index: Index | CompactIndex, chunk: Array, dtype: DType, n_unseen: int
+) -> Int32Array:
     entries = pa.chunked_array([chunk.dictionary])
     return of_codes(chunk, _looked_up(index, entries, dtype, n_unseen), 0)
 
@@ -217,7 +221,7 @@ def _index(keys: Array, dtype: DType) -> Index:
     return index_of(element_of(dtype), keys_of(keys, dtype), runner(_RUN), n_parts(len(keys)))
 
 
-def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
+def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> VocabularyIndexes:
     """Return the hash indices of a vocabulary of several parts."""
     ranks = [
         ranks_of(pa.chunked_array([part]), dtype, WIDEST, in_order=False)
@@ -226,7 +230,7 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
     combined, sizes = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
     parts = tuple(_index(r.values, dtype) for r, dtype in zip(ranks, dtypes, strict=True))
     n = n_parts(len(combined))
-    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
+    return VocabularyIndexes(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
 
 
 def encode_calls(
@@ -260,7 +264,7 @@ def encode_calls(
 
 
 def _combined_calls(
-    known: Lookup, columns: Sequence[tuple[str, int]], *, is_lacking: bool
+    known: VocabularyIndexes, columns: Sequence[tuple[str, int]], *, is_lacking: bool
 ) -> StepCalls:
     """Return kernel calls that compute codes of several parts: first of each part, then of the key.
 
@@ -274,7 +278,7 @@ def _combined_calls(
     words = np.zeros(layout.COMBINE_PARTS + 2 * len(parts), np.int64)
     words[layout.COMBINE_N_PARTS] = len(parts)
     words[layout.COMBINE_PARTS + 1 :: 2] = known.sizes
-    keys, codes = Room(8), Room(4)
+    keys, codes = MemoryRequest(8), MemoryRequest(4)
     rows = {layout.COMBINE_PARTS + 2 * k: part.values for k, part in enumerate(parts)}
     combine = KernelCall(
         written_kernel(_RUN, "combine"), words, (), {**rows, layout.COMBINE_KEYS: keys}
@@ -297,11 +301,11 @@ def _index_calls(
     """Return a kernel call that computes the position of each value in a hash index, plus `start`.
 
     Values that are not a key get `none`; missing ones get 0. `form` is described in
-    `step_calls.Given`.
+    `step_calls.KernelColumn`.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
-    values, scratch = Room(4), scratch_of(layout.N_SCRATCH_WORDS)
-    given = Given(
+    values, scratch = MemoryRequest(4), scratch_of(layout.N_SCRATCH_WORDS)
+    given = KernelColumn(
         argument,
         form,
         values=layout.TABLE_VALUES,
@@ -320,8 +324,8 @@ def _index_calls(
 def _element_in_place(given: DataType, dtype: DType) -> str | None:
     """Return the name of a column's type in kernels; None if they cannot read it without a copy."""
     if dtype.holds_bytes:
-        return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
-    if not stands_as_stored(given, dtype):
+        return TEXT if is_accepted_text(given, dtype) and form_of(given) in (-4, -8) else None
+    if not is_read_unconverted(given, dtype):
         return None
     element = storage(dtype)
     return element if element in ELEMENTS else None

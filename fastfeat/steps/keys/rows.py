@@ -21,13 +21,12 @@ from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import (
     MISSING_PARTS,
     Parameter,
+    ParameterValues,
     Whole,
 )
 from fastfeat.ir.writing import PLAIN, Texts
 from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type, largest_bucket
 from fastfeat.steps.step import Argument, StepFunction
-
-Params = Mapping[str, Any]
 
 
 def bytes_of(value: Any) -> Any:
@@ -35,14 +34,14 @@ def bytes_of(value: Any) -> Any:
     return strings.content_of(value) if isinstance(value, str | bytes) else value
 
 
-def _type(types: Sequence[DType], params: Params) -> DType:
+def _type(types: Sequence[DType], params: ParameterValues) -> DType:
     for dtype in types:
         if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
             raise TypeMismatch(f"needs text, bytes, numbers, dates or times, got {dtype}")
     return hash_type(params)
 
 
-def _hash(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+def _hash(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
     seed, n_buckets = params["seed"], params["n_buckets"]
     hashes = (
         None if v is None else reference.xxh64(strings.content_of(v), seed) for v in args[0].values
@@ -50,7 +49,7 @@ def _hash(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
     return [None if found is None else bucket_of(found, n_buckets) for found in hashes]
 
 
-def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+def _hash_cross(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
     seed, n_buckets = params["seed"], params["n_buckets"]
     rows = zip(*(map(bytes_of, argument.values) for argument in args), strict=True)
     return [
@@ -123,7 +122,9 @@ def _text(value: Any, dtype: DType) -> str:
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     for dtype in types[:-1]:
         if dtype == CROSS:
-            raise TypeMismatch("a cross is a key of its own. Give its parts instead: by=['a', 'b']")
+            raise TypeMismatch(
+                "a cross cannot be part of another key. Pass its parts instead: by=['a', 'b']"
+            )
         if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
             raise TypeMismatch(f"needs text, bytes, a number, a bool, a date or time, got {dtype}")
     return INT32
@@ -144,7 +145,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return codes
 
 
-def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
+def codes_by_key(vocabulary: Vocabulary, params: ParameterValues) -> dict[Any, int]:
     """Return a dict from each key of a vocabulary to its code, cached in the vocabulary.
 
     A key of several parts is a tuple; a key of one part is the value. A missing key of one part has
@@ -163,7 +164,7 @@ def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
     return codes
 
 
-def _encode_of_row(args: Sequence[Argument], params: Params) -> Callable[..., int]:
+def _encode_of_row(args: Sequence[Argument], params: ParameterValues) -> Callable[..., int]:
     *parts, learnt = args
     n_unseen, is_cross = params["n_unseen"], params["missing"] == "value"
     find = codes_by_key(learnt.values, params).get
@@ -245,9 +246,9 @@ ENCODE = StepFunction(
             "Number of codes that unseen and rare categories share",
             1,
             hidden=True,
-            written_as="n_unseen_buckets",
+            user_name="n_unseen_buckets",
         ),
-        Parameter("missing", MISSING_PARTS, written_as=None),
+        Parameter("missing", MISSING_PARTS, user_name=None),
     ),
 )
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, KeyCounts, groups_of
-from fastfeat.engine.reference.run import stored_values
+from fastfeat.engine.reference import run as reference
 from fastfeat.engine.tasks import Task
+from fastfeat.io.columns import keys as key_columns
 from fastfeat.io.columns import strings
-from fastfeat.io.columns.keys import key_array
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import rows as of_keys
@@ -93,7 +93,8 @@ def count_keys(task: KeysTask) -> KeyCounts:
     found = [(key, n) for key, n in counts.items() if key is not None]
     found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
     parts = tuple(
-        key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(task.dtypes)
+        key_columns.key_array([key[k] for key, _ in found], dtype)
+        for k, dtype in enumerate(task.dtypes)
     )
     return KeyCounts(parts, np.array([n for _, n in found], dtype=np.int64), n_missing)
 
@@ -117,7 +118,7 @@ def learn_groups(task: GroupsTask) -> list[Groups]:
     """Return the values of each wanted aggregate, one value per group."""
     dtype = task.dtype
     members: list[list[Any]] = [[] for _ in range(task.n_groups)]
-    pairs = zip(stored_values(task.values, dtype), task.codes.to_pylist(), strict=True)
+    pairs = zip(reference.stored_values(task.values, dtype), task.codes.to_pylist(), strict=True)
     for value, code in pairs:
         if code >= task.n_left_out:
             members[code].append(value)

@@ -6,21 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from fastfeat_kernels.lists import MAX
-from fastfeat_kernels.lists.requests import Gives, Request, Words
+from fastfeat_kernels.lists.requests import Gives, ListRequestWords, Request
 from fastfeat_kernels.lists.state import elements_of, extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.arrow import Array, call, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, present_rows
+from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.conversions import read_values
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.dtypes import UTF8, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import GroupsTask
@@ -53,8 +55,8 @@ class _ListAggregate(NamedTuple):
     """
 
     values: NDArray[Any]
-    present: Flags
-    left: Flags | None = None
+    present: BoolArray
+    left: BoolArray | None = None
 
 
 class _Elements(NamedTuple):
@@ -112,7 +114,7 @@ def _is_unsigned(function: str, dtype: DType) -> bool:
 
 
 def _completed(
-    found: _ListAggregate, left: Flags, wanted: Any, lists: Lists, dtype: DType
+    found: _ListAggregate, left: BoolArray, wanted: Any, lists: Lists, dtype: DType
 ) -> _ListAggregate:
     """Return `found` with the rows in `left` filled in: they are computed by `_by_groups`."""
     rows = np.flatnonzero(left)
@@ -137,7 +139,7 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _sum(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _sum(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
@@ -145,7 +147,7 @@ def _sum(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
 
 
-def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _mean(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
@@ -159,7 +161,7 @@ def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
 
 
-def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _end(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     """Return the least or greatest element of each list; floats in IEEE 754 total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
@@ -182,7 +184,7 @@ def _run(lists: Lists) -> tuple[Any, int]:
     return runner("lists"), n_parts(len(lists.values))
 
 
-def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], Flags]:
+def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], BoolArray]:
     """Return the exact sum of each list of integers, and flags of rows with sums beyond int64.
 
     For uint64, both 32-bit halves are added up separately; 2**31 of them fit.
@@ -196,7 +198,7 @@ def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64],
     return (top << 32) | low, top >= 2**31
 
 
-def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
+def _stored(values: NDArray[Any], present: BoolArray, dtype: DType) -> Array:
     """Return floats or integers as a column of a type that holds them."""
     if values.dtype.kind == "f":
         return array_of_values(np.ascontiguousarray(values, np.float64), present, pa.float64())
@@ -208,7 +210,7 @@ def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
     return array_of_values(np.ascontiguousarray(values, wide), present, kind)
 
 
-_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
+_QUICK: Mapping[Gives, Callable[[Lists, DType, ListRequestWords], _ListAggregate]] = {
     "end": _end,
     "mean": _mean,
     "sum": _sum,
@@ -218,27 +220,26 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
 
-Params = Mapping[str, Any]
 
-Kernel = Callable[[Sequence[Argument], Params, int], Any]
+ListKernel = Callable[[Sequence[Argument], ParameterValues, int], Any]
 
 
-def _step(request: Request) -> Kernel:
+def _step(request: Request) -> ListKernel:
     """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
-    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+    def step(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Array:
         return gives(args, params, request.words(params))
 
     return step
 
 
-def _length(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _length(args: Sequence[Argument], params: ParameterValues, words: ListRequestWords) -> Array:
     lists = lists_of(args[0].values)
     return array_of_values(np.diff(lists.offsets), lists.present, pa.int64())
 
 
-def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _element(args: Sequence[Argument], params: ParameterValues, words: ListRequestWords) -> Array:
     lists, index = lists_of(args[0].values), words["INDEX"]
     whole = len(lists.values) and lists.values.type in _WORDS
     stored, inside = (_words_at if whole else _taken)(lists, index)
@@ -251,7 +252,7 @@ def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
     return _typed(stored, element_type([args[0].dtype]))
 
 
-def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
+def _words_at(lists: Lists, index: int) -> tuple[Array, BoolArray]:
     """Return each list's element at an index, and flags of rows that have one.
 
     Elements have 8 bytes each.
@@ -267,7 +268,7 @@ def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
     return array_of_values(found, flags != 0, kind), inside
 
 
-def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
+def _taken(lists: Lists, index: int) -> tuple[Array, BoolArray]:
     """Return each list's element at an index, for any type, and flags of rows that have one."""
     starts, ends = lists.offsets[:-1], lists.offsets[1:]
     places = starts + index if index >= 0 else ends + index
@@ -281,7 +282,7 @@ def _typed(stored: Array, dtype: DType) -> Array:
     return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
 
 
-def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _slice(args: Sequence[Argument], params: ParameterValues, words: ListRequestWords) -> Array:
     lists, offset = lists_of(args[0].values), words["INDEX"]
     sizes = np.diff(lists.offsets)
     begins = np.full(len(sizes), offset, np.int64) if offset >= 0 else sizes + offset
@@ -295,7 +296,7 @@ def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
     return list_array(offsets, chosen, lists.present)
 
 
-def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _contains(args: Sequence[Argument], params: ParameterValues, words: ListRequestWords) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
     n_rows = len(args[0].values)
     items = items_of(args[1], element)
@@ -322,7 +323,7 @@ class Items(NamedTuple):
     """
 
     keys: Array
-    known: Flags
+    known: BoolArray
 
 
 def items_of(argument: Argument, element: DType) -> Items:
@@ -330,7 +331,7 @@ def items_of(argument: Argument, element: DType) -> Items:
 
     `element` is the type of the lists' elements.
     """
-    item, given = decoded(argument.values).combine_chunks(), comparable(argument.dtype)
+    item, given = decode_column(argument.values).combine_chunks(), comparable(argument.dtype)
     known = present_rows(item)
     keys = keys_as(_in_storage(item, given), given, element)
     return Items(keys, np.ones(len(item), np.bool_) if known is None else known)
@@ -345,11 +346,11 @@ def _in_storage(keys: Array, dtype: DType) -> Array:
     return array_of_values(values.astype(storage.to_pandas_dtype()), present_rows(keys), storage)
 
 
-def _explode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+def _explode(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Array:
     return _typed(lists_of(args[0].values).values, element_type([args[0].dtype]))
 
 
-def _encode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+def _encode(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
     elements = pa.chunked_array([_typed(lists.values, element)])
     column = key_column(elements, "an element", element, narrow=True)
@@ -357,7 +358,7 @@ def _encode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     return list_array(lists.offsets, codes, lists.present)
 
 
-def _has_code(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+def _has_code(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Array:
     lists, code = lists_of(args[0].values), params["code"]
     found = np.zeros(n_rows, np.uint8)
     if code is not None:
@@ -368,7 +369,7 @@ def _has_code(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     return array_of_values(found, None, pa.uint8())
 
 
-_GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
+_GIVES: Mapping[Gives, Callable[[Sequence[Argument], ParameterValues, ListRequestWords], Array]] = {
     "element": _element,
     "flag": _contains,
     "length": _length,
@@ -376,7 +377,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
 }
 """`(arguments, parameters, words of a table) -> array`, by the kind of result."""
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, ListKernel] = {
     "list.encode": _encode,
     "list.explode": _explode,
     "list.has_code": _has_code,

@@ -15,26 +15,32 @@ from fastfeat_kernels.lists.requests import Request
 from fastfeat_kernels.lists.state import FEWEST_ROWS, MAGNITUDE
 
 from fastfeat.engine.cpu.kernels import written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.engine.cpu.step_calls import (
+    KernelCall,
+    KernelColumn,
+    MemoryRequest,
+    StepCalls,
+    form_of,
+)
 from fastfeat.io.arrow import DataType, pa
-from fastfeat.io.columns.conform import stands_as_stored
+from fastfeat.io.columns.conform import is_read_unconverted
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import REQUESTED
 from fastfeat.steps.step import Argument
 
-Params = Mapping[str, Any]
 _RUN = "lists"
 _WORD = 8  # bytes
 
 
 def calls_of_lists(
-    request: Request, args: Sequence[Argument], given: Sequence[DataType], params: Params
+    request: Request, args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
 ) -> StepCalls | None:
     """Return the kernel calls that compute a function of lists; None if its types prevent it."""
     form, dtype = form_of(given[0]), args[0].dtype.of
     is_list = pa.types.is_list(given[0]) or pa.types.is_large_list(given[0])
     if dtype is None or form is None or not is_list:
         return None
-    if not stands_as_stored(given[0].value_type, dtype):
+    if not is_read_unconverted(given[0].value_type, dtype):
         return None
     if request.gives == "length":
         return _length(form)
@@ -44,7 +50,7 @@ def calls_of_lists(
     return None if entry is None else _of_numbers(form, entry, words, request.gives)
 
 
-def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, int]]:
+def _entry(request: Request, params: ParameterValues) -> tuple[str | None, Mapping[int, int]]:
     """Return the name of the kernel for a function of floats, and its parameters by table word."""
     words = request.words(params)
     match request.gives:
@@ -59,16 +65,16 @@ def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, i
             return None, {}
 
 
-def _ends(form: int, rooms: Mapping[int, Room], *, of_elements: bool) -> KernelCall:
+def _ends(form: int, rooms: Mapping[int, MemoryRequest], *, of_elements: bool) -> KernelCall:
     """Return the kernel call that reads the offsets of a column of lists."""
-    lists = Given(
+    lists = KernelColumn(
         0,
         form,
         offsets=layout.ENDS_GIVEN,
         validity=layout.ENDS_VALIDITY,
         validity_bit=layout.ENDS_BIT,
     )
-    elements = Given(
+    elements = KernelColumn(
         0,
         _WORD,
         is_of_elements=True,
@@ -81,23 +87,23 @@ def _ends(form: int, rooms: Mapping[int, Room], *, of_elements: bool) -> KernelC
     return KernelCall(written_kernel(_RUN, "ends"), words, columns, rooms)
 
 
-def _offsets() -> Room:
-    return Room(_WORD, _WORD * (FEWEST_ROWS + 1))
+def _offsets() -> MemoryRequest:
+    return MemoryRequest(_WORD, _WORD * (FEWEST_ROWS + 1))
 
 
 def _length(form: int) -> StepCalls:
-    lengths = Room(_WORD)
+    lengths = MemoryRequest(_WORD)
     rooms = {layout.ENDS_OFFSETS: _offsets(), layout.ENDS_LENGTHS: lengths}
     return StepCalls((_ends(form, rooms, of_elements=False),), lengths, _WORD, 0, form)
 
 
 def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> StepCalls:
     """Return the kernel calls for a function of each list's float64 elements."""
-    offsets, bits = _offsets(), Room(0)
-    results, counts, left = (Room(_WORD, _WORD * FEWEST_ROWS) for _ in range(3))
+    offsets, bits = _offsets(), MemoryRequest(0)
+    results, counts, left = (MemoryRequest(_WORD, _WORD * FEWEST_ROWS) for _ in range(3))
     words = np.zeros(layout.N_WORDS, np.int64)
     words[list(own)] = list(own.values())
-    elements = Given(0, _WORD, is_of_elements=True, values=layout.VALUES)
+    elements = KernelColumn(0, _WORD, is_of_elements=True, values=layout.VALUES)
     rooms = {
         layout.OFFSETS: offsets,
         layout.RESULTS: results,
@@ -110,7 +116,7 @@ def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> St
     last = np.zeros(8, np.int64)
     last[layout.FINISH_MEANS] = gives == "mean"
     last[layout.FINISH_COUNTED] = gives != "sum"
-    lists = Given(0, form, validity=layout.FINISH_VALIDITY, validity_bit=layout.FINISH_BIT)
+    lists = KernelColumn(0, form, validity=layout.FINISH_VALIDITY, validity_bit=layout.FINISH_BIT)
     found = {
         layout.FINISH_RESULTS: results,
         layout.FINISH_COUNTS: counts,
@@ -124,7 +130,7 @@ def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> St
 
 def _calls(request: Request) -> Any:
     def calls(
-        args: Sequence[Argument], given: Sequence[DataType], params: Params
+        args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
     ) -> StepCalls | None:
         return calls_of_lists(request, args, given, params)
 

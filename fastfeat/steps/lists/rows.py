@@ -19,17 +19,17 @@ from fastfeat.ir.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call
 from fastfeat.ir.parameters import (
     FARTHEST_ELEMENT,
-    Flag,
+    BoolChoice,
     Parameter,
+    TextChoice,
     Whole,
-    Words,
 )
 from fastfeat.steps.keys.rows import places_of
-from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
-from fastfeat.steps.tables.rows import compared
+from fastfeat.steps.step import Argument, ReferenceValues, StepFailed, StepFunction
+from fastfeat.steps.tables.rows import comparable_values
 
 AGGREGATES_OF_LISTS = ("sum", "mean", "min", "max", "var", "std")
-OUT_OF_BOUNDS = "the list has no element {index}. Use null_on_oob=True to have it missing"
+OUT_OF_BOUNDS = "the list has no element {index}. With null_on_oob=True the result is missing"
 SUM_TOO_LARGE = "the sum of the list does not fit into int64"
 
 
@@ -98,11 +98,11 @@ def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
     return reference
 
 
-def _len(elements: Values, row: int) -> int:
+def _len(elements: ReferenceValues, row: int) -> int:
     return len(elements)
 
 
-def _get(elements: Values, row: int, index: int, null_on_oob: bool = True) -> Any:
+def _get(elements: ReferenceValues, row: int, index: int, null_on_oob: bool = True) -> Any:
     if -len(elements) <= index < len(elements):
         return elements[index]
     if null_on_oob:
@@ -110,7 +110,9 @@ def _get(elements: Values, row: int, index: int, null_on_oob: bool = True) -> An
     raise StepFailed(row, OUT_OF_BOUNDS.format(index=index), InvalidData)
 
 
-def _slice(elements: Values, row: int, offset: int, length: int | None = None) -> list[Any]:
+def _slice(
+    elements: ReferenceValues, row: int, offset: int, length: int | None = None
+) -> list[Any]:
     start = offset if offset >= 0 else len(elements) + offset
     stop = len(elements) if length is None else start + length
     return list(elements[max(start, 0) : max(stop, 0)])
@@ -119,12 +121,12 @@ def _slice(elements: Values, row: int, offset: int, length: int | None = None) -
 def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     lists, items = args
     assert lists.dtype.of is not None
-    wanted = compared(items.values, items.dtype)
+    wanted = comparable_values(items.values, items.dtype)
     return [
         None
         if value is None or item is None
         else item
-        in compared([e for e in elements_of(value) or () if e is not None], lists.dtype.of)
+        in comparable_values([e for e in elements_of(value) or () if e is not None], lists.dtype.of)
         for value, item in zip(lists.values, wanted, strict=True)
     ]
 
@@ -167,14 +169,14 @@ def _slice_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _contains_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     element, item = element_type(types), types[1]
     if item != element and (item.is_list or conversion(comparable(item), element) is None):
-        raise TypeMismatch(f"a list of {element} contains no {item}. Cast one of them first")
+        raise TypeMismatch(f"a list of {element} cannot contain {item}. Cast one of them first")
     return BOOL
 
 
 def _explode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     dtype = element_type(types)
     if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
-        raise TypeMismatch(f"needs a list of values, got {types[0]}")
+        raise TypeMismatch(f"needs a list of text, numbers, dates or times, got {types[0]}")
     return dtype
 
 
@@ -218,8 +220,8 @@ LISTS: dict[str, StepFunction] = {
         n_args=2,
         tells_apart=True,
         parameters=(
-            Parameter("n_unseen", Whole(1, 1), written_as=None),
-            Parameter("missing", Words(("key",)), written_as=None),
+            Parameter("n_unseen", Whole(1, 1), user_name=None),
+            Parameter("missing", TextChoice(("key",)), user_name=None),
         ),
     ),
     # one row per element
@@ -233,10 +235,10 @@ LISTS: dict[str, StepFunction] = {
             ),
             Parameter(
                 "null_on_oob",
-                Flag((False,)),
+                BoolChoice((False,)),
                 "Whether a list that is too short gives missing; False makes it an error",
                 True,
-                may_lack=True,
+                is_optional=True,
             ),
         ),
         request=REQUESTS["get"],
@@ -246,7 +248,7 @@ LISTS: dict[str, StepFunction] = {
         _has_code,
         always_present=True,
         belongs=_is_has_code,
-        parameters=(Parameter("code", Whole(0), or_none=True, written_as=None),),
+        parameters=(Parameter("code", Whole(0), or_none=True, user_name=None),),
         names_categories=True,
     ),
     "list.len": StepFunction(_len_result, _each(_len), request=REQUESTS["len"]),
@@ -264,7 +266,7 @@ LISTS: dict[str, StepFunction] = {
                 Whole(0, FARTHEST_ELEMENT),
                 "Maximum number of elements; None takes all that follow",
                 None,
-                may_lack=True,
+                is_optional=True,
             ),
         ),
         request=REQUESTS["slice"],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, find, in_order, rows_in_place
+from fastfeat_kernels.asof.state import MAX_ROWS, AsofOrder, find, in_order, rows_in_place
 from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
 
@@ -120,7 +120,7 @@ def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
     counted = cpu_learner.count_keys(KeysTask(parts, own, "key", _ANY_SIZE))
     if len(counted.counts) and counted.counts[0] > 1:  # keys are ordered by their counts
         rows_by_key(keys)
-        raise AssertionError("a key is there twice, and the definition does not see it")
+        raise AssertionError("a key repeats, but the definition found no repeated key")
     if own != list(dtypes):  # keys that convert to both types stay distinct
         parts = _parts(keys, dtypes)
         counted = cpu_learner.count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE))
@@ -153,7 +153,7 @@ class _TableOrder(NamedTuple):
     """
 
     keys: Vocabulary | None
-    rows: InOrder
+    rows: AsofOrder
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
@@ -191,8 +191,8 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
     n_rows, known = len(times), None
     if n_rows > MAX_ROWS:
         raise InvalidData(
-            f"the table {right.values.table!r} has {n_rows:,} rows: an as-of join takes "
-            f"{MAX_ROWS:,} at most. Pass fewer, such as those of the time that the data is of"
+            f"the table {right.values.table!r} has {n_rows:,} rows, but an as-of join takes at "
+            f"most {MAX_ROWS:,}. Pass fewer rows, for example only those from the data's time range"
         )
     chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
     codes, n_keys = np.zeros(n_rows, np.int32), 1
@@ -206,7 +206,7 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
         counted = cpu_learner.count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE, with_rows=True))
         known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
         n_keys = len(known)
-        assert counted.of_rows is not None, "it was asked for"
+        assert counted.of_rows is not None, "count_keys was called with with_rows=True"
         codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
     return _TableOrder(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))
 

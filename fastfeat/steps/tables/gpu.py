@@ -14,7 +14,7 @@ from fastfeat.engine.gpu.columns.kernels import launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, word_bytes
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
 from fastfeat.engine.gpu.pieces.ragged import array_on_host
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory
@@ -34,10 +34,10 @@ from fastfeat.steps.windows.gpu.kernels import column_words, room, whole_column
 from fastfeat.steps.windows.gpu.order import (
     ORDER_BYTES,
     SORT_BYTES,
-    Entities,
-    Order,
-    ordered,
-    placed_times,
+    DeviceEntities,
+    DeviceOrder,
+    sort_on_device,
+    upload_times,
 )
 
 _LOOKUP_ROW_BYTES = RESULT_BYTES + 8 + 1 / 8
@@ -62,7 +62,7 @@ def lookup_values(
     table, or 64 rows, do not fit.
     """
     rows, column = args
-    with settling(runtime):
+    with settle_on_error(runtime):
         held = whole_column(runtime, pa.chunked_array([column.values.array]), column.dtype)
         spans = pieces_of(runtime, _LOOKUP_ROW_BYTES, n_rows).spans
         if len(spans) == 1 and n_rows * _LOOKUP_ROW_BYTES <= KEPT_SHARE * room_of_pieces(runtime):
@@ -118,13 +118,13 @@ def asof_rows(
     if not n_rows:
         return pa.chunked_array([], pa.int64())
     dtypes = [comparable(key.dtype) for key in keys]
-    with settling(runtime):
+    with settle_on_error(runtime):
         _check_room(runtime, len(right.values.array), n_rows)
         known = _distinct_keys(runtime, right, right_keys, dtypes) if keys else None
         table = _in_order(runtime, right, right_keys, dtypes, known)
         codes = None if known is None else _codes(runtime, known, keys, dtypes, n_rows)
         out, present = room(runtime, n_rows, 8), room(runtime, word_bytes(n_rows), 1)
-        times = placed_times(runtime, time.values, time.dtype)
+        times = upload_times(runtime, time.values, time.dtype)
         words = {
             **times.words,
             **{name: table.words[name] for name in ("STARTS", "TIMES", "ROWS")},
@@ -150,8 +150,8 @@ def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
             f"an as-of join of {n_rows:,} rows with a table of {n_right:,} needs {needed:,.0f} "
-            f"bytes of device memory, {free:,} are free. Use backend='cpu', transform fewer rows "
-            "at a time, or free memory"
+            f"bytes of device memory, and {free:,} are free. Use backend='cpu', transform fewer "
+            "rows at a time, or free memory"
         )
 
 
@@ -179,17 +179,19 @@ def _in_order(
     keys: Sequence[Argument],
     dtypes: Sequence[DType],
     known: Vocabulary | None,
-) -> Order:
+) -> DeviceOrder:
     """Return the rows of a table sorted by key and time; rows of equal times keep their order."""
     n = len(right.values.array)
-    entities = Entities(None, 0, 1)
+    entities = DeviceEntities(None, 0, 1)
     if known is not None:
         parts = [
             Argument(part, dtype) for part, dtype in zip(_parts(keys, dtypes), dtypes, strict=True)
         ]
         codes = _codes(runtime, known, parts, dtypes, n)
-        entities = Entities(codes, _FIRST_KEY, len(known))
-    return ordered(runtime, n, placed_times(runtime, right.values.array, right.dtype), entities)
+        entities = DeviceEntities(codes, _FIRST_KEY, len(known))
+    return sort_on_device(
+        runtime, n, upload_times(runtime, right.values.array, right.dtype), entities
+    )
 
 
 def _codes(

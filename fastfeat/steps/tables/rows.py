@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfeat_kernels.asof.reference import KnownRows, Rule, in_order, latest
+from fastfeat_kernels.asof.reference import KnownRows, MatchRule, in_order, latest
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa
@@ -23,7 +23,7 @@ from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.parameters import (
     LONGEST,
     UNIT,
-    Flag,
+    BoolChoice,
     Parameter,
     Whole,
 )
@@ -66,7 +66,7 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
     if known is not None:
         return known
     known = {}
-    columns = [compared(key.values.stored(), key.dtype) for key in keys]
+    columns = [comparable_values(key.values.stored(), key.dtype) for key in keys]
     for row, key in enumerate(zip(*columns, strict=True)):
         if None in key:
             continue
@@ -74,7 +74,8 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
             shown = ", ".join(f"{k.values.name}={_shown(k, row)}" for k in keys)
             raise InvalidData(
                 f"the table {first.table!r} has the key {shown} in the rows {known[key]} and "
-                f"{row}: a lookup needs one row a key. Remove the other rows, or aggregate them"
+                f"{row}, but a lookup needs one row per key. Remove the other rows, or aggregate "
+                "them"
             )
         known[key] = row
     first.cache["rows", names] = known
@@ -87,7 +88,7 @@ def _shown(key: Argument, row: int) -> str:
     return time_text(stored, key.dtype) if isinstance(value, pa.Scalar) else repr(value)
 
 
-def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
+def comparable_values(values: Sequence[Any], dtype: DType) -> list[Any]:
     """Return values in a form that is comparable across types: times become nanoseconds."""
     if not dtype.is_temporal:
         return list(values)
@@ -102,7 +103,7 @@ def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
                 raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
         if left != right and conversion(comparable(left), comparable(right)) is None:
             raise TypeMismatch(
-                f"cannot compare the key of the data, {left}, with that of the table, {right}. "
+                f"cannot compare the key of the data, {left}, with the key of the table, {right}. "
                 "Cast one of them first"
             )
     return INT64
@@ -111,7 +112,7 @@ def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     half = len(args) // 2
     known = rows_by_key(args[half:])
-    columns = [compared(arg.values, arg.dtype) for arg in args[:half]]
+    columns = [comparable_values(arg.values, arg.dtype) for arg in args[:half]]
     return [None if None in key else known.get(key) for key in zip(*columns, strict=True)]
 
 
@@ -126,7 +127,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return a function that converts a row's key, without missing parts, as `compared` does."""
+    """Return a function that converts a key without missing parts as `comparable_values` does."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
@@ -141,8 +142,8 @@ def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any,
 def _value_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if types[1].is_list:
         raise TypeMismatch(
-            f"the column of the table is a {types[1]}: lists are not looked up in this version. "
-            "Give the table columns of numbers, bools, dates, times or text"
+            f"the column of the table is a {types[1]}, but this version cannot look up lists. Use "
+            "table columns of numbers, bools, dates, times or text"
         )
     return comparable(types[1])
 
@@ -224,9 +225,9 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     check_moments(time, keys, right, right_keys)
     wanted = "time" if time.is_temporal else "steps"
     if params["unit"] not in (None, wanted):
-        kind = "dates or times" if time.is_temporal else "whole numbers"
+        kind = "dates or timestamps" if time.is_temporal else "whole numbers"
         write = "a duration, such as '3h'" if time.is_temporal else "a whole number"
-        raise TypeMismatch(f"the times are {kind}: write tolerance= and delay= as {write}")
+        raise TypeMismatch(f"time= has {kind}, so write tolerance= and delay= as {write}")
     return INT64
 
 
@@ -246,12 +247,12 @@ def check_moments(
                 ".str.to_datetime(format)"
             )
     if time.is_temporal != right.is_temporal:
-        raise TypeMismatch(f"cannot compare the time of the data, {time}, with that of the table, "
-                           f"{right}")  # fmt: skip
+        raise TypeMismatch(f"cannot compare the time of the data, {time}, with the time of the "
+                           f"table, {right}")  # fmt: skip
     if (time.tz is None) != (right.tz is None):
         raise TypeMismatch(
-            f"cannot compare the time of the data, {time}, with that of the table, {right}: one "
-            "has a time zone. Give the other its zone, in the data: "
+            f"cannot compare the time of the data, {time}, with the time of the table, {right}: "
+            "only one of them has a time zone. Give the other a zone, in the data: "
             "column.dt.tz_localize('Europe/Berlin')"
         )
 
@@ -261,12 +262,12 @@ def _is_time(dtype: DType) -> bool:
     return whole or dtype.name in ("timestamp", "date32", "date64")
 
 
-def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
+def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> MatchRule:
     """Return the kernel's rule about the times of table rows that a row of the data may find.
 
     `right` is the type of the table's times.
     """
-    return Rule(
+    return MatchRule(
         tick_of(time),
         tick_of(right),
         params["delay"],
@@ -285,7 +286,7 @@ def _asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int)
     time, keys, right, right_keys = parts_of(args)
     known, rule = _by_key(right, right_keys), rule_of(time.dtype, right.dtype, params)
     moments = instants(time.values, time.dtype)
-    columns = [compared(key.values, key.dtype) for key in keys]
+    columns = [comparable_values(key.values, key.dtype) for key in keys]
     found: list[Any] = []
     for row, moment in enumerate(moments):
         key = tuple(column[row] for column in columns)
@@ -313,7 +314,7 @@ def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...
     if cached is not None:
         return cached
     times = instants(right.values.stored(), right.dtype)
-    columns = [compared(key.values.stored(), key.dtype) for key in keys]
+    columns = [comparable_values(key.values.stored(), key.dtype) for key in keys]
     rows: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
     for row, moment in enumerate(times):
         key = tuple(column[row] for column in columns)
@@ -371,12 +372,12 @@ ASOF_ROW = StepFunction(
         ),
         Parameter(
             "allow_exact_matches",
-            Flag(),
+            BoolChoice(),
             "Whether a row that becomes known at exactly this moment matches",
             True,
             hidden=True,
         ),
-        Parameter("unit", UNIT, or_none=True, written_as=None),
+        Parameter("unit", UNIT, or_none=True, user_name=None),
     ),
     written=_text,
 )

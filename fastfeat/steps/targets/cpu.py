@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.grouped import finalize
 from fastfeat_kernels.grouped.order import order, quantiles_of
 from fastfeat_kernels.grouped.state import (
@@ -27,7 +28,12 @@ from fastfeat_kernels.grouped.state import (
 from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
+from fastfeat.aggregates.target import (
+    CategoryStatistics,
+    FoldedGroups,
+    needs_squares,
+    smooth_statistics,
+)
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Rows
 from fastfeat.io.arrow import pa
@@ -41,9 +47,8 @@ from fastfeat.steps.targets.cpu_time_folds import time_fold, time_fold_known
 
 _RUN = "grouped"
 
-Floats = NDArray[np.float64]
 
-SeenFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
+VisibleFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 Prior = tuple[float, float]
 """Number of visible rows of all categories, and their quantile."""
@@ -67,9 +72,11 @@ class Cells(NamedTuple):
     n_codes: int
 
 
-def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
+def smoothed_statistics(
+    found: Iterable[CategoryStatistics], function: str, params: Params
+) -> FoldedGroups:
     """Return a smoothed statistic per category: of all rows, and of each fold's visible rows."""
-    whole, *outside = [smoothed(function, s, params) for s in found]
+    whole, *outside = [smooth_statistics(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))
 
 
@@ -84,7 +91,7 @@ def by_moments(
     function: str,
     params: Params,
     by_fold: GroupedMoments | None = None,
-) -> Iterator[Statistics]:
+) -> Iterator[CategoryStatistics]:
     """Yield the statistics per category: of all rows, then of the visible rows of each fold.
 
     `by_category` has the moments of cells; the cell of a fold and a code is group fold * n_codes +
@@ -112,10 +119,10 @@ def _earlier(
         before = merge(before, part(moments, fold * n, (fold + 1) * n))
 
 
-Read = Callable[[GroupedMoments], Floats]
+MomentsStatistic = Callable[[GroupedMoments], Float64Array]
 
 
-def _reader(function: str) -> Read:
+def _reader(function: str) -> MomentsStatistic:
     """Return a function that computes the statistic from the moments of groups."""
     run = runner(_RUN)
     if function == "target_var":
@@ -123,7 +130,9 @@ def _reader(function: str) -> Read:
     return lambda moments: finalize.means_of(moments, run, n_parts(moments.n_groups))
 
 
-def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) -> Statistics:
+def _statistics(
+    groups: GroupedMoments, all_rows: GroupedMoments, read: MomentsStatistic
+) -> CategoryStatistics:
     run, parts = runner(_RUN), n_parts(groups.n_groups)
     counts = counts_of(groups).astype(np.float64)
     total, prior_total = finalize.sums_of(groups, run, parts), finalize.sums_of(all_rows, run)
@@ -131,7 +140,7 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     if groups.level == 2:
         statistic, variance = read(groups), finalize.variances_of(groups, 0, run, parts)
         prior_variance = finalize.variances_of(all_rows, 0, run)
-    return Statistics(
+    return CategoryStatistics(
         counts,
         total,
         statistic,
@@ -144,24 +153,26 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
 
 
 def by_quantiles(
-    ranges: Iterable[Cells], seen: Sequence[SeenFolds], q: float, priors: Sequence[Prior]
-) -> Iterator[Statistics]:
+    ranges: Iterable[Cells], seen: Sequence[VisibleFolds], q: float, priors: Sequence[Prior]
+) -> Iterator[CategoryStatistics]:
     """Yield the quantiles per category: of all rows, then of the visible rows of each fold.
 
     `ranges` yields the rows of all categories, some neighbouring categories at a time. `seen` has
     one function per yielded item: it maps the fold numbers of rows to flags of visible rows.
     `priors` has one prior of all categories per item.
     """
-    found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
+    found: list[list[tuple[Float64Array, Float64Array]]] = [[] for _ in seen]
     for cells in ranges:
         for known, is_seen in zip(found, seen, strict=True):
             known.append(_quantiles(cells, is_seen(cells.folds), q))
     for known, (n_all, prior) in zip(found, priors, strict=True):
         count, statistic = (np.concatenate(column) for column in zip(*known, strict=True))
-        yield Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
+        yield CategoryStatistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
 
 
-def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floats, Floats]:
+def _quantiles(
+    cells: Cells, is_seen: NDArray[np.bool_], q: float
+) -> tuple[Float64Array, Float64Array]:
     """Return the number of visible rows of each category, and the quantile of their targets."""
     groups = np.where(is_seen, cells.codes, np.int32(-1))
     run, parts = runner(_RUN), n_parts(len(groups))
@@ -170,13 +181,13 @@ def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floa
     return found.counts.astype(np.float64), statistic
 
 
-def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
+def visible_folds(n_folds: int, ordered: bool) -> list[VisibleFolds]:
     """Return functions that map the fold numbers of rows to flags of visible rows.
 
     The first is for the statistic of all rows; one per fold follows.
     """
     outside = np.less if ordered else np.not_equal
-    seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
+    seen: list[VisibleFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
     return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]
 
 

@@ -20,13 +20,13 @@ from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.summarize import add, moments_in
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
+from fastfeat.aggregates.target import CategoryStatistics, FoldedGroups, smooth_statistics
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
+from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
 from fastfeat.io.columns.column import plain_chunks
-from fastfeat.io.unnamed import mapped, unnamed_file
+from fastfeat.io.temporary_files import map_file, unnamed_file
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
@@ -38,12 +38,12 @@ from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
 from fastfeat.steps.targets.cpu import (
     Cells,
     Prior,
-    SeenFolds,
+    VisibleFolds,
     by_moments,
     by_quantiles,
     fold_of_rows,
-    folded,
-    seen_folds,
+    smoothed_statistics,
+    visible_folds,
 )
 from fastfeat.steps.targets.cpu import target_level as level_of
 from fastfeat.steps.targets.tasks import TargetTask
@@ -60,7 +60,7 @@ _MOST_CELLS = 2**31 - 1  # groups are numbered by int32
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class TargetSpec:
     """The statistic of a target per category to learn.
 
     Args:
@@ -100,7 +100,7 @@ class TargetState:
         rows: The target values of rows by cell, for quantiles.
     """
 
-    spec: Spec
+    spec: TargetSpec
     table: Table | None
     kept: GroupRows | None
     of_folds: Table | None
@@ -109,19 +109,19 @@ class TargetState:
 
 def learn_target(task: TargetTask) -> FoldedGroups:
     """Return a statistic of the target per category, of all rows and outside of each fold."""
-    spec, columns = told(task)
+    spec, columns = learner_input(task)
     state = _start(spec, None)
     _add(state, columns, range(len(task.codes)))
     return _next(state).values[0]
 
 
-def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return a task's settings as `Spec`, and the columns that it reads, by name."""
-    spec = Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
+def learner_input(task: TargetTask) -> tuple[TargetSpec, Mapping[Any, Any]]:
+    """Return a task's settings as `TargetSpec`, and the columns that it reads, by name."""
+    spec = TargetSpec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
     return spec, {VALUES: task.values, CODES: task.codes, FOLDS: task.folds}
 
 
-def _start(spec: Spec, hint: None) -> TargetState:
+def _start(spec: TargetSpec, hint: None) -> TargetState:
     element, n_padded = storage(spec.dtype), spec.n_codes << spec.fold_bits
     is_of_order = spec.function == "target_quantile"
     level = level_of(spec.function, spec.params)
@@ -184,7 +184,7 @@ def _unkept(state: TargetState) -> None:
         state.rows = OrderedRows(kept.element, spec.n_cells)
         for cells in _cells_kept(spec, kept):
             numbers = cells.codes * np.int32(spec.n_folds) + cells.folds
-            ordering.append(state.rows, ordering.Piece(cells.keys, numbers))
+            ordering.append(state.rows, ordering.KeyPiece(cells.keys, numbers))
     else:
         level = level_of(spec.function, spec.params)
         state.table = new_table(kept.element, spec.n_cells, level, extremes=False)
@@ -194,7 +194,7 @@ def _unkept(state: TargetState) -> None:
     state.kept = state.of_folds = None
 
 
-def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
+def _cells_kept(spec: TargetSpec, kept: GroupRows) -> Iterator[Cells]:
     """Yield the kept rows, some neighbouring categories at a time, with their category codes."""
     for some in keeping.ranges(kept):
         keys, groups = keeping.keys_of(kept, some)
@@ -203,7 +203,7 @@ def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
         yield Cells(kept.element, keys, codes, folds, some.n_groups >> spec.fold_bits)
 
 
-def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
+def _by_fold(some: Range, spec: TargetSpec, first: int, n_codes: int) -> Range:
     """Return rows with new cell numbers, which order cells by fold, then by category.
 
     In `some`, cells are ordered by category, then by fold. `first` is added to the category of each
@@ -217,40 +217,40 @@ def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
     return Range(0, n_codes * spec.n_folds, some.values, groups)
 
 
-def _next(state: TargetState) -> Learnt:
+def _next(state: TargetState) -> LearntResult:
     spec = state.spec
     if state.kept is not None:
         if state.of_folds is None:
-            return Learnt((_on_disk(spec, _quantiles_kept(spec, state.kept)),))
+            return LearntResult((_on_disk(spec, _quantiles_kept(spec, state.kept)),))
         of_folds = moments_in(state.of_folds, runner(_RUN))
-        return Learnt((_on_disk(spec, _moments_kept(spec, state.kept, of_folds)),))
+        return LearntResult((_on_disk(spec, _moments_kept(spec, state.kept, of_folds)),))
     if state.table is not None:
         moments = moments_in(state.table, runner(_RUN))
         found = by_moments(moments, spec.n_folds, spec.function, spec.params)
     else:
         assert state.rows is not None
         found = _by_quantiles(spec, state.rows)
-    return Learnt((folded(found, spec.function, spec.params),))
+    return LearntResult((smoothed_statistics(found, spec.function, spec.params),))
 
 
-_Ranges = Iterator[tuple[int, Iterator[Statistics]]]
+_Ranges = Iterator[tuple[int, Iterator[CategoryStatistics]]]
 """Statistics of neighbouring categories, each set with the number of its first category."""
 
 
-def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
+def _on_disk(spec: TargetSpec, ranges: _Ranges) -> FoldedGroups:
     """Return the statistic per category; the values per fold are in a memory-mapped file."""
     values, file = np.empty(spec.n_codes, np.float64), unnamed_file(Path(gettempdir()))
     for first, found in ranges:
         for k, statistics in enumerate(found):
-            own = smoothed(spec.function, statistics, spec.params, first)
+            own = smooth_statistics(spec.function, statistics, spec.params, first)
             if k:
                 file.put(8 * ((k - 1) * spec.n_codes + first), own)
             else:
                 values[first : first + len(own)] = own
-    return FoldedGroups(values, values == values, mapped(file, np.dtype(np.float64)))
+    return FoldedGroups(values, values == values, map_file(file, np.dtype(np.float64)))
 
 
-def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
+def _moments_kept(spec: TargetSpec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
     """Yield neighbouring categories with their statistics, from the moments of kept rows."""
     level = level_of(spec.function, spec.params)
     for some in keeping.ranges(kept):
@@ -261,13 +261,13 @@ def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ran
         yield first, by_moments(moments, spec.n_folds, spec.function, spec.params, of_folds)
 
 
-def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
+def _quantiles_kept(spec: TargetSpec, kept: GroupRows) -> _Ranges:
     """Yield neighbouring categories with their quantiles, from kept rows."""
     given = dict(spec.params)
-    q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
+    q, seen = float(given["q"]), visible_folds(spec.n_folds, bool(given["ordered"]))
 
-    def blocks() -> Iterator[ordering.Piece]:
-        return (ordering.Piece(cells.keys, cells.folds) for cells in _cells_kept(spec, kept))
+    def blocks() -> Iterator[ordering.KeyPiece]:
+        return (ordering.KeyPiece(cells.keys, cells.folds) for cells in _cells_kept(spec, kept))
 
     priors, first = _priors(kept.element, blocks, seen, q), 0
     for cells in _cells_kept(spec, kept):
@@ -278,8 +278,8 @@ def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
 
 def _priors(
     element: str,
-    blocks: Callable[[], Iterator[ordering.Piece]],
-    seen: Sequence[SeenFolds],
+    blocks: Callable[[], Iterator[ordering.KeyPiece]],
+    seen: Sequence[VisibleFolds],
     q: float,
 ) -> list[Prior]:
     """Return, per item of `seen`, the number of visible rows and the quantile of their targets.
@@ -301,15 +301,15 @@ def _priors(
     return priors
 
 
-def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
+def _by_quantiles(spec: TargetSpec, rows: OrderedRows) -> Iterator[CategoryStatistics]:
     """Yield the quantiles per category: of all rows, then of the visible rows of each fold."""
     given = dict(spec.params)
-    q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
+    q, seen = float(given["q"]), visible_folds(spec.n_folds, bool(given["ordered"]))
     priors = [_prior(spec, rows, is_seen, q) for is_seen in seen]
     return by_quantiles(_ranges(spec, rows), seen, q, priors)
 
 
-def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior:
+def _prior(spec: TargetSpec, rows: OrderedRows, is_seen: VisibleFolds, q: float) -> Prior:
     """Return the number of visible rows of all categories, and the quantile of their targets."""
 
     def is_in(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -323,11 +323,11 @@ def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior
     return float(n), float(quantile_between(rows.element, keys[:1], keys[1:], share)[0])
 
 
-def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
+def _ranges(spec: TargetSpec, rows: OrderedRows) -> Iterator[Cells]:
     """Yield the rows of all categories, some neighbouring categories at a time."""
     n_folds = np.int32(spec.n_folds)
     if not rows.runs:
-        keys, cells = ordering.unordered(rows)
+        keys, cells = ordering.rows_in_memory(rows)
         yield Cells(rows.element, keys, cells // n_folds, cells % n_folds, spec.n_codes)
         return
     for _, ordered in ordering.ranges_in_order(rows, spec.n_folds):
@@ -336,15 +336,15 @@ def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
         yield Cells(rows.element, keys, cells // n_folds, cells % n_folds, n_codes)
 
 
-def _pack(state: TargetState) -> Packed:
+def _pack(state: TargetState) -> PackedState:
     _unkept(state)
     if state.table is not None:
         return packed_table(state.table)
     assert state.rows is not None
-    return Packed({}, {_ROWS: ordering.table_of(state.rows)})
+    return PackedState({}, {_ROWS: ordering.table_of(state.rows)})
 
 
-def _unpack(spec: Spec, hint: None, packed: Packed) -> TargetState:
+def _unpack(spec: TargetSpec, hint: None, packed: PackedState) -> TargetState:
     state = _start(spec, hint)
     _unkept(state)
     if state.table is not None:
@@ -362,7 +362,7 @@ def _size(state: TargetState) -> int:
     return 0 if state.rows is None else ordering.n_bytes_of(state.rows)
 
 
-def _bound(spec: Spec, n_rows: int) -> int:
+def _bound(spec: TargetSpec, n_rows: int) -> int:
     if spec.function == "target_quantile":
         return ordering.most_bytes(spec.n_cells, n_rows)
     level = level_of(spec.function, spec.params)
@@ -389,4 +389,4 @@ LEARNER = Learner(
     spill=_spill,
     takes=keeping.TAKES.format(of="category and fold", more="", stays="category"),
 )
-OF_TASKS = TaskLearner(LEARNER, told)
+OF_TASKS = TaskLearner(LEARNER, learner_input)

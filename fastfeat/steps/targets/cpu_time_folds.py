@@ -15,7 +15,7 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.grouped.finalize import values_of_keys
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows, TaskLearner
+from fastfeat.engine.learner import Learner, LearntResult, NextRound, PackedState, Rows, TaskLearner
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
@@ -32,7 +32,7 @@ _ELEMENTS = {"double": "float64", "float": "float32"} | {name: name for name in 
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class TimeFoldsSpec:
     """The folds by time to learn.
 
     Args:
@@ -59,7 +59,7 @@ class TimesState:
         is_used: Whether a fold has a time, shape (n_folds,).
     """
 
-    spec: Spec
+    spec: TimeFoldsSpec
     n_missing: int
     rows: OrderedRows | None
     ends: NDArray[Any]
@@ -67,7 +67,7 @@ class TimesState:
     is_used: NDArray[np.bool_]
 
 
-def _start(spec: Spec, hint: Any) -> TimesState:
+def _start(spec: TimeFoldsSpec, hint: Any) -> TimesState:
     none = np.zeros(spec.n_folds, np.int64)
     nothing = values_of_keys(spec.element, none, np.ones(spec.n_folds, np.bool_))
     rows = OrderedRows(spec.element, 1) if hint is None else None
@@ -104,7 +104,7 @@ def _merge(a: TimesState, b: TimesState) -> TimesState:
     return a
 
 
-def _next(state: TimesState) -> Learnt | Again:
+def _next(state: TimesState) -> LearntResult | NextRound:
     spec, ends = state.spec, state.ends
     if state.rows is not None:
         n_known, n_folds = ordering.count_in(state.rows, _every), spec.n_folds
@@ -113,26 +113,26 @@ def _next(state: TimesState) -> Learnt | Again:
             keys = ordering.keys_at(state.rows, np.array(places, np.int64), _every)
             ends = values_of_keys(state.rows.element, keys, np.zeros(len(keys), np.bool_))
         if spec.with_begins:
-            return Again(ends)
+            return NextRound(ends)
     used = np.flatnonzero(state.is_used)
     last = spec.n_folds if state.n_missing else int(used.max(initial=0))
-    return Learnt((TimeFolds(spec.n_folds, ends, used, state.begins[used], last),))
+    return LearntResult((TimeFolds(spec.n_folds, ends, used, state.begins[used], last),))
 
 
 def _every(groups: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.ones(len(groups), np.bool_)
 
 
-def _pack(state: TimesState) -> Packed:
+def _pack(state: TimesState) -> PackedState:
     tables: dict[str, Any] = {}
     if state.rows is not None:
         tables[_ROWS] = ordering.table_of(state.rows)
     else:
         tables["begins"] = pa.table({"begins": state.begins, "is_used": state.is_used})
-    return Packed({"n_missing": state.n_missing}, tables)
+    return PackedState({"n_missing": state.n_missing}, tables)
 
 
-def _unpack(spec: Spec, hint: Any, packed: Packed) -> TimesState:
+def _unpack(spec: TimeFoldsSpec, hint: Any, packed: PackedState) -> TimesState:
     state = _start(spec, hint)
     state.n_missing = packed.numbers["n_missing"]
     if state.rows is not None:
@@ -148,7 +148,7 @@ def _size(state: TimesState) -> int:
     return n_bytes + state.begins.nbytes + state.is_used.nbytes + state.ends.nbytes
 
 
-def _bound(spec: Spec, n_rows: int) -> int:
+def _bound(spec: TimeFoldsSpec, n_rows: int) -> int:
     return ordering.most_bytes(1, n_rows) + 24 * spec.n_folds
 
 
@@ -168,25 +168,25 @@ LEARNER = Learner(
     size=_size,
     bound=_bound,
     spill=_spill,
-    takes="of each row 12 bytes, which are on disk where they have no room",
+    takes="12 bytes per row, on disk if they do not fit in memory",
 )
 
 
-def told(task: TimesTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return a task's settings as `Spec`, and its column of times, by name."""
+def learner_input(task: TimesTask) -> tuple[TimeFoldsSpec, Mapping[Any, Any]]:
+    """Return a task's settings as `TimeFoldsSpec`, and its column of times, by name."""
     times = task.times.values
-    return Spec(_ELEMENTS[str(times.type)], task.n_folds, task.with_begins), {TIMES: times}
+    return TimeFoldsSpec(_ELEMENTS[str(times.type)], task.n_folds, task.with_begins), {TIMES: times}
 
 
-OF_TASKS = TaskLearner(LEARNER, told)
+OF_TASKS = TaskLearner(LEARNER, learner_input)
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
     """Return the folds that a task's times are split into."""
-    spec, columns = told(task)
+    spec, columns = learner_input(task)
     n_rows = len(columns[TIMES])
-    found: Learnt | Again = Again(None)
-    while isinstance(found, Again):
+    found: LearntResult | NextRound = NextRound(None)
+    while isinstance(found, NextRound):
         state = _start(spec, found.hint)
         _add(state, columns, range(n_rows))
         found = _next(state)

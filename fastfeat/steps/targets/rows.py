@@ -50,7 +50,7 @@ def _fold_text(node: Call, texts: Texts) -> str | None:
             return None
 
 
-N_FOLDS = Parameter("n_folds", FOLDS, "Number of folds of the training rows", 5, written_as="folds")
+N_FOLDS = Parameter("n_folds", FOLDS, "Number of folds of the training rows", 5, user_name="folds")
 
 FOLD = StepFunction(
     _fold_type,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
+from fastfeat.aggregates.target import CategoryStatistics, FoldedGroups, smooth_statistics
 from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
 from fastfeat.ir.dtypes import FLOAT64, DType
@@ -51,7 +51,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 
     def of(seen: list[Any]) -> Any:
         statistics = _statistics(task.function, given, seen, task.dtype, task.n_codes)
-        return smoothed(task.function, statistics, task.params)
+        return smooth_statistics(task.function, statistics, task.params)
 
     whole = of(rows)
     outside = [
@@ -63,7 +63,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
-) -> Statistics:
+) -> CategoryStatistics:
     """Return the statistics of each category over the given rows, by the aggregate definitions."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
@@ -71,7 +71,7 @@ def _statistics(
     everything = [value for value, _, _ in rows]
     found = [_of_values(function, given, group, dtype) for group in [*members, everything]]
     count, total, statistic, variance = np.array(found[:-1], dtype=np.float64).T
-    return Statistics(count, total, statistic, variance, *found[-1])
+    return CategoryStatistics(count, total, statistic, variance, *found[-1])
 
 
 def _of_values(

@@ -22,7 +22,7 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.parameters import LONGEST, UNIT, Parameter, Whole, never
 from fastfeat.ir.writing import Texts
-from fastfeat.steps.step import Argument, Learning, StepFunction
+from fastfeat.steps.step import Argument, LearnedArgument, StepFunction
 from fastfeat.steps.targets.rows import N_FOLDS
 
 
@@ -108,8 +108,8 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
         given = "a duration" if params["unit"] == "time" else "a whole number"
         example = "'30d'" if wanted == "time" else "30"
         raise TypeMismatch(
-            f"time= of the folds is {types[0]}, and label_delay= or outcomes= of the plan, the "
-            f"delay of the target, {given}. Write the delay in the kind of the time, such as "
+            f"time= of the folds is {types[0]}, but the delay of the target (label_delay= or "
+            f"outcomes= of the plan) is {given}. Write the delay in the unit of the time, such as "
             f"{example}"
         )
     return _time_type(types, params)
@@ -170,7 +170,7 @@ TIME_FOLD = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
-    learning=Learning(times_of),
+    learning=LearnedArgument(times_of),
     written=_time_fold_text,
     parameters=(N_FOLDS,),
 )
@@ -180,13 +180,13 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
-    learning=Learning(times_of, n_rounds=2),
+    learning=LearnedArgument(times_of, n_rounds=2),
     written=_time_fold_known_text,
     belongs=never,
     parameters=(
         N_FOLDS,
-        Parameter("delay", Whole(0, LONGEST), written_as=None),
-        Parameter("unit", UNIT, written_as=None),
+        Parameter("delay", Whole(0, LONGEST), user_name=None),
+        Parameter("unit", UNIT, user_name=None),
     ),
 )
 STEPS: dict[str, StepFunction] = {"time_fold": TIME_FOLD, "time_fold_known": TIME_FOLD_KNOWN}

@@ -5,18 +5,17 @@ Scalar functions of the same names choose numbers; the rules are in `scalars.cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.ir.dtypes import NULL, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import is_content, without_dictionary
 from fastfeat.steps.step import Argument, StepFunction
 from fastfeat.steps.text.growth import check_choice, content_bytes
-
-Params = Mapping[str, Any]
 
 
 def _common(types: Sequence[DType]) -> DType:
@@ -26,38 +25,38 @@ def _common(types: Sequence[DType]) -> DType:
     return known[0]
 
 
-def _when_type(types: Sequence[DType], params: Params) -> DType:
+def _when_type(types: Sequence[DType], params: ParameterValues) -> DType:
     if types[0].name not in ("bool", "null"):
         raise TypeMismatch(f"when(...) needs a bool, got {types[0]}. Compare first: col('x') > 0")
     return _common(types[1:])
 
 
-def _coalesce_type(types: Sequence[DType], params: Params) -> DType:
+def _coalesce_type(types: Sequence[DType], params: ParameterValues) -> DType:
     return _common(types)
 
 
-def _when(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+def _when(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
     rows = zip(*(argument.values for argument in args), strict=True)
     return [yes if condition else no for condition, yes, no in rows]
 
 
-def _coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+def _coalesce(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
     rows = zip(*(argument.values for argument in args), strict=True)
     return [next((value for value in row if value is not None), None) for row in rows]
 
 
-def _when_of_row(args: Sequence[Argument], params: Params) -> Callable[..., Any]:
+def _when_of_row(args: Sequence[Argument], params: ParameterValues) -> Callable[..., Any]:
     def chosen(condition: bool | None, yes: Any, no: Any) -> Any:
         return yes if condition else no
 
     return chosen
 
 
-def _coalesce_of_row(args: Sequence[Argument], params: Params) -> Callable[..., Any]:
+def _coalesce_of_row(args: Sequence[Argument], params: ParameterValues) -> Callable[..., Any]:
     return lambda *row: next((value for value in row if value is not None), None)
 
 
-def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def _host_when(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
     holds = args[0].values.to_numpy() == 1  # bools as keys are floats; a missing one is NaN
     yes, no = _plain(args[1:])
     n_yes = int(holds.sum())
@@ -65,7 +64,7 @@ def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
     return call("if_else", array_of_values(holds, None, pa.bool_()), yes, no)
 
 
-def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def _host_coalesce(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
     first, *others = _plain(args)
     if isinstance(first, pa.Scalar):
         check_choice(_most(first, n_rows), n_rows)

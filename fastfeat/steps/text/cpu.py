@@ -35,18 +35,26 @@ from fastfeat_kernels.text import (
     TABLE_SCRATCH,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, computed
+from fastfeat_kernels.text.functions import BucketCounts, FlagColumn, IntegerColumn, computed
 from fastfeat_kernels.text.requests import Gives, Request
-from fastfeat_kernels.text.state import InvalidUtf8, Texts
+from fastfeat_kernels.text.state import InvalidUtf8, TextRows
 
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
+from fastfeat.engine.cpu.step_calls import (
+    KernelCall,
+    KernelColumn,
+    MemoryRequest,
+    StepCalls,
+    form_of,
+    scratch_of,
+)
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
-from fastfeat.io.columns.conform import holds
+from fastfeat.io.columns.conform import is_accepted_text
 from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
 from fastfeat.ir.dtypes import DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import (
@@ -59,17 +67,16 @@ from fastfeat.steps.text.rows import (
     out_of_range,
 )
 
-Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
-Params = Mapping[str, Any]
+TextKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 _RUN = "text"
 _NO_TEXT = pa.nulls(0, pa.large_string())
 
 
-def _step(request: Request) -> Kernel:
+def _step(request: Request) -> TextKernel:
     """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
-    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
         def work(column: ChunkedArray) -> Array:
             return gives(column, _computed(request, params, column), request, params)
 
@@ -78,7 +85,7 @@ def _step(request: Request) -> Kernel:
     return step
 
 
-def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
+def _computed(request: Request, params: ParameterValues, column: ChunkedArray) -> Any:
     """Return the kernel's result for a column of text; raise StepFailed for invalid UTF-8."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
@@ -87,19 +94,25 @@ def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
         raise StepFailed(error.row, NOT_UTF8) from None
 
 
-def _integers(column: ChunkedArray, found: Integers, request: Request, params: Params) -> Array:
+def _integers(
+    column: ChunkedArray, found: IntegerColumn, request: Request, params: ParameterValues
+) -> Array:
     return _array(pa.int64(), len(column), found.values, found)
 
 
-def _flags(column: ChunkedArray, found: Flags, request: Request, params: Params) -> Array:
+def _flags(
+    column: ChunkedArray, found: FlagColumn, request: Request, params: ParameterValues
+) -> Array:
     return _array(pa.bool_(), len(column), found.bits, found)
 
 
-def _texts(column: ChunkedArray, found: list[Texts], request: Request, params: Params) -> Any:
+def _texts(
+    column: ChunkedArray, found: list[TextRows], request: Request, params: ParameterValues
+) -> Any:
     return pa.chunked_array([_text(piece) for piece in found] or [_NO_TEXT])
 
 
-def _text(piece: Texts) -> Array:
+def _text(piece: TextRows) -> Array:
     kind = pa.string() if piece.offsets.itemsize == 4 else pa.large_string()
     buffers = [_bitmap(piece), pa.py_buffer(piece.offsets), pa.py_buffer(piece.data)]
     n_rows = len(piece.offsets) - 1 - piece.lead
@@ -117,7 +130,7 @@ def _bitmap(found: Any) -> Any:
     return None if found.validity is None else pa.py_buffer(found.validity)
 
 
-def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
+def _numbers(column: ChunkedArray, found: Any, request: Request, params: ParameterValues) -> Array:
     """Return the numbers parsed from each row's text.
 
     Text that is not a number gives null, or raises StepFailed if the function is strict.
@@ -143,7 +156,7 @@ def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params)
 
 
 def _bucket_counts(
-    column: ChunkedArray, found: BucketCounts, request: Request, params: Params
+    column: ChunkedArray, found: BucketCounts, request: Request, params: ParameterValues
 ) -> Array:
     """Return the counts of each row as a struct column with one field per bucket."""
     by_bucket = np.ascontiguousarray(found.counts.T)
@@ -151,14 +164,14 @@ def _bucket_counts(
     return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
 
 
-def _bucket_count(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def _bucket_count(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
     counts = args[0].values
     chunks = counts.chunks if isinstance(counts, pa.ChunkedArray) else [counts]
     pieces = [chunk.field(params["bucket"]) for chunk in chunks]
     return pa.chunked_array(pieces, pa.int32())
 
 
-_GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
+_GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, ParameterValues], Any]] = {
     "count": _integers,
     "flag": _flags,
     "text": _texts,
@@ -168,7 +181,7 @@ _GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
     "parsed_float": _numbers,
 }
 """`(column, kernel result, request, parameters) -> Arrow column`, by the kind of result."""
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, TextKernel] = {
     "bucket_count": _bucket_count,
     **{name: _step(request) for name, request in REQUESTED.items()},
 }
@@ -178,10 +191,10 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
     """Return a function that prepares the kernel calls of a request; see `CALLS`."""
 
     def calls(
-        args: Sequence[Argument], given: Sequence[DataType], params: Params
+        args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
     ) -> StepCalls | None:
         form = form_of(given[0])
-        if form is None or form >= 0 or not holds(given[0], args[0].dtype):
+        if form is None or form >= 0 or not is_accepted_text(given[0], args[0].dtype):
             return None
         held = request.words(kernel_params(request, params))
         words = np.zeros(N_TABLE_WORDS, np.int64)
@@ -191,8 +204,8 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
         counts = request.gives == "bucket_counts"
         if counts and params["n_buckets"] > _MOST_BUCKETS:
             return None  # they would take much memory that is kept
-        values = Room(4 * params["n_buckets"] if counts else _WIDTHS[request.gives])
-        column = Given(
+        values = MemoryRequest(4 * params["n_buckets"] if counts else _WIDTHS[request.gives])
+        column = KernelColumn(
             0,
             form,
             values=TABLE_DATA,
@@ -217,12 +230,12 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
     return calls
 
 
-def _by_bucket(counts: Room, n_buckets: int) -> tuple[KernelCall, Room]:
+def _by_bucket(counts: MemoryRequest, n_buckets: int) -> tuple[KernelCall, MemoryRequest]:
     """Return the kernel call that turns one row of counts per row into one column per bucket.
 
     The second item is the memory of these columns.
     """
-    words, columns = np.zeros(4, np.int64), Room(4 * n_buckets)
+    words, columns = np.zeros(4, np.int64), MemoryRequest(4 * n_buckets)
     words[BY_BUCKET_N] = n_buckets
     rooms = {BY_BUCKET_COUNTS: counts, BY_BUCKET_OUT: columns}
     kernel = written_kernel(_RUN, "by_bucket")
@@ -230,7 +243,7 @@ def _by_bucket(counts: Room, n_buckets: int) -> tuple[KernelCall, Room]:
 
 
 def _bucket_count_calls(
-    args: Sequence[Argument], given: Sequence[DataType], params: Params
+    args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
 ) -> StepCalls:
     return replace(args[0].values, part=params["bucket"])
 
@@ -264,14 +277,14 @@ def equality_calls(given: Sequence[DataType], dtype: DType) -> StepCalls | None:
 
 def _compared(entry: str, given: Sequence[DataType], dtype: DType) -> StepCalls | None:
     words = np.zeros(SIDES + 2 * SIDE_WORDS, np.int64)
-    columns: list[Given] = []
+    columns: list[KernelColumn] = []
     for k, one in enumerate(given):
         form, first = form_of(one), SIDES + SIDE_WORDS * k
-        if form not in (-4, -8) or not holds(one, dtype):
+        if form not in (-4, -8) or not is_accepted_text(one, dtype):
             return None
         words[first + SIDE_OFFSET_BYTES] = -form
         columns.append(
-            Given(
+            KernelColumn(
                 k,
                 form,
                 values=first + SIDE_DATA,
@@ -280,7 +293,7 @@ def _compared(entry: str, given: Sequence[DataType], dtype: DType) -> StepCalls 
                 validity_bit=first + SIDE_BIT,
             )
         )
-    out, valid = Room(0), Room(0)
+    out, valid = MemoryRequest(0), MemoryRequest(0)
     rooms = {SAME_OUT: out, SAME_VALIDITY_OUT: valid}
     call = KernelCall(written_kernel(_RUN, entry), words, tuple(columns), rooms)
     return StepCalls((call,), out, 0, None if entry == "present" else valid)

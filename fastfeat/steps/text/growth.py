@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.regex import groups_of_replacement, without_groups
 from fastfeat.io.host_memory import host_memory
@@ -34,19 +34,21 @@ def check_growth(
     if _COPIES * _grown(n_bytes, most, 0, n_bytes, value, literal) <= max_memory:
         return
     matches = _n_matches(column, pattern, n, literal)
-    matched = n_bytes - content_bytes(replaced(column, pattern, "", n, literal))
+    matched = n_bytes - content_bytes(replace_matches(column, pattern, "", n, literal))
     found = _grown(n_bytes, matches, matched, matched, value, literal)
     if found > n_bytes and _COPIES * found > max_memory:
         raise StepFailed(
             None,
-            f"{len(column):,} texts of {n_bytes:,} bytes become up to {found:,} bytes, and making "
-            f"them takes up to {_COPIES * found:,}, which is more than max_memory={max_memory:,}. "
-            "Replace less, or allow more",
+            f"{counted(len(column), 'text')} of {n_bytes:,} bytes would grow to up to {found:,} "
+            f"bytes. Computing this takes up to {_COPIES * found:,}, more than "
+            f"max_memory={max_memory:,}. Replace less, or raise max_memory",
             InvalidData,
         )
 
 
-def replaced(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> ChunkedArray:
+def replace_matches(
+    column: ChunkedArray, pattern: str, value: str, n: int, literal: bool
+) -> ChunkedArray:
     """Return a column with matches of a pattern replaced; for the arguments see `check_growth`."""
     function = "replace_substring" if literal else "replace_substring_regex"
     options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)
@@ -62,8 +64,8 @@ def check_choice(n_bytes: int, n_rows: int) -> None:
     if room is not None and _COPIES * n_bytes > room:
         raise StepFailed(
             None,
-            f"{n_rows:,} texts may take {n_bytes:,} bytes, and making them twice as many, and this "
-            f"machine has {room:,}. Choose among shorter texts, or fewer rows at once",
+            f"{n_rows:,} texts may take {n_bytes:,} bytes, and computing them takes twice as many, "
+            f"but this machine has {room:,}. Choose among shorter texts, or for fewer rows at once",
             InvalidData,
         )
 

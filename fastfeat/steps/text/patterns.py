@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.dates import date_format, parsed_dates
+from fastfeat.io.columns.dates import date_format, parse_dates
 from fastfeat.io.columns.keys import key_array
 from fastfeat.io.columns.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.columns.strings import contents_of
@@ -19,32 +19,32 @@ from fastfeat.ir.parameters import (
     FARTHEST,
     MAX_MEMORY,
     Belongs,
-    Flag,
+    BoolChoice,
+    FreeText,
     Parameter,
     Parameters,
-    Text,
+    ParameterValues,
     Whole,
 )
 from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
-from fastfeat.steps.text.growth import check_growth, replaced
+from fastfeat.steps.text.growth import check_growth, replace_matches
 from fastfeat.steps.text.rows import NOT_UTF8, STRICT, not_parseable, of_text
 
-Params = Mapping[str, Any]
-Work = Callable[..., Array]
+PatternFunction = Callable[..., Array]
 
 
 def _step(
     dtype: DType,
-    work: Work,
+    work: PatternFunction,
     belongs: Belongs,
     parameters: Parameters,
     written: Writer | None = None,
 ) -> StepFunction:
     """Return a step that the host computes; `work` gets the column of text and the parameters."""
 
-    def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def host(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
             _require_utf8(column)
             found = work(column, **params)
@@ -52,7 +52,7 @@ def _step(
 
         return over_entries(content_column(args[0]), of_texts)
 
-    def reference(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    def reference(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
         column = pa.chunked_array([key_array(args[0].values, UTF8)])
         found = host([Argument(column, UTF8)], params, n_rows)
         if dtype.is_temporal:
@@ -126,16 +126,16 @@ def _replace(
     max_memory: int = MAX_MEMORY,
 ) -> Array:
     check_growth(column, pattern, value, n, literal, max_memory)
-    return replaced(column, pattern, value, n, literal)
+    return replace_matches(column, pattern, value, n, literal)
 
 
 def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     known = date_format(format)
-    ticks, is_parsed, present = parsed_dates(_whole(column), known)
+    ticks, is_parsed, present = parse_dates(_whole(column), known)
     if strict and not is_parsed[present].all():
         row = int(np.flatnonzero(present & ~is_parsed)[0])
         text = str(column[row]).encode()
-        raise not_parseable(row, text, f"a time written as {format!r}")
+        raise not_parseable(row, text, f"a time in the format {format!r}")
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
@@ -168,7 +168,7 @@ def _has_format(call: Call) -> bool:
     return True
 
 
-_PATTERN = Parameter("pattern", Text(), "Regular expression in the syntax of RE2")
+_PATTERN = Parameter("pattern", FreeText(), "Regular expression in the syntax of RE2")
 
 STEPS: dict[str, StepFunction] = {
     "str.contains": _step(BOOL, _contains, _is_pattern, (_PATTERN,)),
@@ -194,10 +194,10 @@ STEPS: dict[str, StepFunction] = {
         _is_pattern,
         (
             _PATTERN,
-            Parameter("value", Text(), "Replacement for a match"),
+            Parameter("value", FreeText(), "Replacement for a match"),
             Parameter(
                 "literal",
-                Flag(),
+                BoolChoice(),
                 "Whether `pattern` and `value` are plain text",
                 False,
                 hidden=True,
@@ -207,9 +207,9 @@ STEPS: dict[str, StepFunction] = {
                 Whole(1),
                 "Maximum memory of the text while it grows, in bytes",
                 MAX_MEMORY,
-                may_lack=True,
+                is_optional=True,
             ),
-            Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, written_as=None),
+            Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, user_name=None),
         ),
         _replace_text,
     ),
@@ -218,7 +218,7 @@ STEPS: dict[str, StepFunction] = {
         _to_datetime,
         _has_format,
         (
-            Parameter("format", Text(), "Format of the text, in directives of `strptime`"),
+            Parameter("format", FreeText(), "Format of the text, in directives of `strptime`"),
             STRICT,
         ),
     ),

@@ -17,15 +17,22 @@ from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
 from fastfeat.ir.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
+from fastfeat.ir.parameters import (
+    Belongs,
+    BoolChoice,
+    FreeText,
+    Parameter,
+    Parameters,
+    Whole,
+    always,
+)
 from fastfeat.ir.writing import Texts, Writer, method_text
-from fastfeat.scalars.comparison import advice_on_bytes
 from fastfeat.scalars.hashing import SEED
-from fastfeat.scalars.value import TypeRule
-from fastfeat.steps.step import Argument, OfRow, Reference, StepFailed, StepFunction
+from fastfeat.scalars.value import TypeRule, advice_on_bytes
+from fastfeat.steps.step import Argument, OfRow, StepFailed, StepFunction, StepReference
 
 NOT_UTF8: Final = (
-    "the text is not UTF-8, and its characters are needed. Decode it again, with its right encoding"
+    "the text is not UTF-8, so its characters are unknown. Decode it again with the right encoding"
 )
 _LONGEST = 40
 OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
@@ -83,7 +90,7 @@ def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]
     return {k: v.encode() if k in request.literals else v for k, v in params.items()}
 
 
-def _each(request: Request) -> Reference:
+def _each(request: Request) -> StepReference:
     """Return a column function that applies the request's definition to the bytes of each row."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -153,7 +160,7 @@ def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
     return of_ascii
 
 
-def _parsed(request: Request) -> Reference:
+def _parsed(request: Request) -> StepReference:
     """Return a column function that parses numbers by the request's definition."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -257,11 +264,11 @@ def _row(
 
 
 _MOST_CHARACTERS = 2**60
-_PLAIN = Parameter("pattern", Text(), "Plain text to find")
+_PLAIN = Parameter("pattern", FreeText(), "Plain text to find")
 _STRIPPED = (
     Parameter(
         "characters",
-        Text(),
+        FreeText(),
         "Characters to strip; None for white space",
         None,
         or_none=True,
@@ -269,7 +276,9 @@ _STRIPPED = (
     ),
 )
 _N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "Number of columns")
-STRICT = Parameter("strict", Flag(), "Whether other text is an error; False makes it missing", True)
+STRICT = Parameter(
+    "strict", BoolChoice(), "Whether other text is an error; False makes it missing", True
+)
 
 STEPS: dict[str, StepFunction] = {
     "bucket_count": StepFunction(
@@ -277,7 +286,7 @@ STEPS: dict[str, StepFunction] = {
         _bucket_count,
         belongs=_is_bucket_count,
         written=_bucket_text,
-        parameters=(Parameter("bucket", Whole(0), written_as=None),),
+        parameters=(Parameter("bucket", Whole(0), user_name=None),),
     ),
     "str.contains_literal": _row(
         "contains_literal",
@@ -294,7 +303,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.ends_with": _row(
         "ends_with",
-        (Parameter("pattern", Text(), "Plain text at the end", written_as="suffix"),),
+        (Parameter("pattern", FreeText(), "Plain text at the end", user_name="suffix"),),
         of_ascii=_with_pattern(str.endswith),
     ),
     "str.find_literal": _row(
@@ -335,7 +344,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.starts_with": _row(
         "starts_with",
-        (Parameter("pattern", Text(), "Plain text at the start", written_as="prefix"),),
+        (Parameter("pattern", FreeText(), "Plain text at the start", user_name="prefix"),),
         of_ascii=_with_pattern(str.startswith),
     ),
     "str.strip_chars": _row("strip_chars", _STRIPPED, of_ascii=_stripping(str.strip)),

@@ -14,9 +14,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Uint64Array
 from fastfeat_kernels.windows import last_row
-from fastfeat_kernels.windows.requests import Column, Found, Wanted, Wanteds
-from fastfeat_kernels.windows.state import Ordered, late_row, ordered
+from fastfeat_kernels.windows.requests import StatisticColumn, Wanteds, WantedStatistic, WindowInput
+from fastfeat_kernels.windows.state import WindowOrder, late_row, ordered
 from fastfeat_kernels.windows.state import n_tied as n_tied_in_order
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
@@ -40,8 +41,6 @@ from fastfeat.steps.windows.rows import (
     WindowRequest,
     result_over,
 )
-
-Words = NDArray[np.uint64]
 
 _HALF, _LOW = np.uint64(32), np.uint64((1 << 32) - 1)
 
@@ -74,7 +73,7 @@ def durations_between(
     return found + ((found < 0) & (rest != 0))  # up to here the result is rounded down
 
 
-def _product(x: Words, y: Words) -> tuple[Words, Words]:
+def _product(x: Uint64Array, y: Uint64Array) -> tuple[Uint64Array, Uint64Array]:
     """Return the upper and lower 64 bits of the products x * y, for y below 2**53."""
     x_top, x_low, y_top, y_low = x >> _HALF, x & _LOW, y >> _HALF, y & _LOW
     low = x_low * y_low
@@ -84,7 +83,9 @@ def _product(x: Words, y: Words) -> tuple[Words, Words]:
     return top, (cross << _HALF) | (low & _LOW)
 
 
-def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
+def _shifted(
+    top: Uint64Array, bottom: Uint64Array, by: NDArray[Any]
+) -> tuple[Uint64Array, Uint64Array]:
     """Return 128-bit numbers below 2**117 divided by 2**by, rounded down, and remainders.
 
     A number is `top * 2**64 + bottom`. A remainder is 0 if the division is exact. `by` is at least
@@ -119,7 +120,7 @@ def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     A missing value is None. For the arguments see `steps.windows.tasks.over`.
     """
     last = len(past.times) - 1
-    found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
+    found = kernel_results(_ordered(past, last), asked, past.dtype, first_row=last)
     return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
@@ -186,18 +187,19 @@ def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
     if len(values) == 1:
         return values[0]
     found, *others = [
-        Found(np.array([value or 0]), np.array([value is not None], np.uint8)) for value in values
+        StatisticColumn(np.array([value or 0]), np.array([value is not None], np.uint8))
+        for value in values
     ]
     return _value(asked, found, others)
 
 
-def _ordered(past: RowOrder, first_row: int) -> Ordered:
+def _ordered(past: RowOrder, first_row: int) -> WindowOrder:
     """Return rows in the order of windows; cached in `past.cache`.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity.
     """
     kept = {} if past.cache is None else past.cache
-    order: Ordered | None = kept.get(_ORDER)
+    order: WindowOrder | None = kept.get(_ORDER)
     if order is None:
         times = ticks_column(past.times, past.dtype)
         codes, n_entities = _entities(past, len(times))
@@ -208,12 +210,12 @@ def _ordered(past: RowOrder, first_row: int) -> Ordered:
 
 
 def arrays_over(
-    order: Ordered,
+    order: WindowOrder,
     asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    query: Ordered | None = None,
+    query: WindowOrder | None = None,
 ) -> list[Array]:
     """Return the results of each function over windows as an Arrow array.
 
@@ -221,18 +223,18 @@ def arrays_over(
     different rows. Times of both are in ticks of the type `time`. Raises OverFailed if a value does
     not fit its type.
     """
-    found = found_over(order, asked, time, first_row=first_row, query=query)
+    found = kernel_results(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
-def found_over(
-    order: Ordered,
+def kernel_results(
+    order: WindowOrder,
     asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    query: Ordered | None = None,
-) -> list[tuple[Found, list[Found]]]:
+    query: WindowOrder | None = None,
+) -> list[tuple[StatisticColumn, list[StatisticColumn]]]:
     """Return, for each function, the kernel's results of its first statistic and of the others.
 
     The arguments are described in `arrays_over`.
@@ -240,12 +242,12 @@ def found_over(
     run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)
     requests = _requests(asked, places, time)
-    wanted: Sequence[Wanted] = requests.wanted
+    wanted: Sequence[WantedStatistic] = requests.wanted
     # Rows that ask are in no window, so a window ends with all rows of a moment.
     if query is not None:
         wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
     results = iter(statistics_over(order, columns, wanted, run, parts, first_row, query))
-    every: list[tuple[Found, list[Found]]] = []
+    every: list[tuple[StatisticColumn, list[StatisticColumn]]] = []
     for k, n_names in enumerate(requests.n_names):
         found, *others = islice(results, n_names)
         if found.overflow_row >= 0:
@@ -291,7 +293,7 @@ def _entities(past: RowOrder, n_rows: int) -> tuple[NDArray[np.int32], int]:
         return past.codes, int(past.codes.max(initial=-1)) + 1
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
-    return cpu_counting.numbered(past.keys, past.key_dtypes)
+    return cpu_counting.number_rows_by_key(past.keys, past.key_dtypes)
 
 
 def in_order(
@@ -300,7 +302,7 @@ def in_order(
     n_entities: int,
     past: RowOrder,
     shift: int | None = None,
-) -> Ordered:
+) -> WindowOrder:
     """Return rows in the order of windows.
 
     `codes` has the entity of each row, negative if it has none; `times` is int64. The tie column
@@ -311,41 +313,43 @@ def in_order(
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
 
 
-def _tie(past: RowOrder) -> Column | None:
+def _tie(past: RowOrder) -> WindowInput | None:
     if past.tie is None:
         return None
     chunks = physical_chunks(past.tie)
-    return Column(str(past.tie.type).replace("double", "float64"), chunks)
+    return WindowInput(str(past.tie.type).replace("double", "float64"), chunks)
 
 
-def _check_history(order: Ordered, first_row: int) -> None:
+def _check_history(order: WindowOrder, first_row: int) -> None:
     """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     row = late_row(order, first_row, runner(RUN))
     if row >= 0:
         raise HistoryOverlaps(row)
 
 
-def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
+def _columns(asked: Sequence[WindowRequest]) -> tuple[list[WindowInput], list[int]]:
     """Return the distinct columns that functions read, and the column number of each function."""
     known: dict[int, int] = {}
-    columns: list[Column] = []
+    columns: list[WindowInput] = []
     places: list[int] = []
     for one in asked:
         if id(one.values) not in known:
             known[id(one.values)] = len(columns)
-            columns.append(Column(storage(one.dtype), plain_chunks(one.values, one.dtype)))
+            columns.append(WindowInput(storage(one.dtype), plain_chunks(one.values, one.dtype)))
         places.append(known[id(one.values)])
     return columns, places
 
 
-def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
+def _wanted(asked: WindowRequest, column: int, time: DType) -> list[WantedStatistic]:
     """Return the kernel statistics that a function is computed from: usually one."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
-    return [Wanted(window, column, name, **given) for name, given in requests]
+    return [WantedStatistic(window, column, name, **given) for name, given in requests]
 
 
-def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
+def _array(
+    asked: WindowRequest, found: StatisticColumn, others: Sequence[StatisticColumn]
+) -> Array:
     """Return the results of a function as an Arrow array of its type.
 
     `found` has the results of its first statistic, `others` the results of the rest.
@@ -374,7 +378,7 @@ _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "b
 """Functions that join several statistics into one value, by `WindowFunction.joined`."""
 
 
-def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
+def _value(asked: WindowRequest, found: StatisticColumn, others: Sequence[StatisticColumn]) -> Any:
     """Return the result of a function for one row as a stored Python value; None if missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)

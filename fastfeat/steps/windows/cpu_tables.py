@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.windows.state import Ordered, partition_shift
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int32Array
+from fastfeat_kernels.windows.state import WindowOrder, partition_shift
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, values_in
+from fastfeat.io.columns.bits import array_of_values, values_in
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
@@ -33,7 +33,6 @@ from fastfeat.steps.windows.tasks import over_table as over_by_definition
 
 _ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1
-Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,11 @@ class _Table:
     """
 
     keys: Vocabulary | None
-    codes: Codes
+    codes: Int32Array
     times: ChunkedArray
     has_earlier: bool
     has_later: bool
-    orders: dict[int, Ordered] = field(default_factory=dict[int, Ordered])
+    orders: dict[int, WindowOrder] = field(default_factory=dict[int, WindowOrder])
 
     @property
     def n_entities(self) -> int:
@@ -135,7 +134,7 @@ def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
     return cache[name]
 
 
-def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
+def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, BoolArray, BoolArray]:
     """Return times in ticks of a finer type, and flags of times too early and too late for int64.
 
     Flagged times are missing in the result.
@@ -155,7 +154,7 @@ def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Fl
 
 def _entities(
     past: RowOrder, key_dtypes: Sequence[DType], n_rows: int
-) -> tuple[Vocabulary | None, Codes]:
+) -> tuple[Vocabulary | None, Int32Array]:
     """Return a table's distinct keys, and each row's entity, -1 if a part of its key is missing."""
     if not past.keys:
         return None, np.zeros(n_rows, np.int32)
@@ -168,7 +167,7 @@ def _entities(
     return Vocabulary(counted.parts, counted.counts, counted.n_missing), codes
 
 
-def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
+def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Int32Array:
     """Return the entity of each row of the data.
 
     A row with a key that the table lacks gets the last entity, which has no table rows.

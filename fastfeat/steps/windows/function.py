@@ -11,22 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastfeat_kernels.windows import reference as definitions
-from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
-from fastfeat_kernels.windows.statistic import Statistic, WindowView
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
+from fastfeat_kernels.windows.statistic import WindowStatistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
-from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.parameters import Parameters, ParameterValues
 from fastfeat.ir.writing import Writer
 
-Params = Mapping[str, Any]
-Request = tuple[str, Mapping[str, Any]]
-"""Name of a kernel statistic, and its fields of `Wanted` except window and column."""
-Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
+StatisticRequest = tuple[str, Mapping[str, Any]]
+"""Name of a kernel statistic, and its fields of `WantedStatistic` except window and column."""
+Requests = Callable[[ParameterValues, DType, DType], tuple[StatisticRequest, ...]]
 """`(parameters, column type, time type) -> requests to the kernel`."""
-_WINDOW = Window()
+_WINDOW = WindowBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,10 @@ class WindowFunction:
         written: Returns a call as Python text; None if it is written as a method with a window.
     """
 
-    result: Callable[[DType, Params], DType]
+    result: Callable[[DType, ParameterValues], DType]
     statistics: tuple[str, ...]
     requests: Requests
-    reference: Callable[[WindowView, Params, DType], Any] | None = None
+    reference: Callable[[WindowView, ParameterValues, DType], Any] | None = None
     joined: Literal["difference", "between"] | None = None
     parameters: Parameters = ()
     of_times: bool = False
@@ -66,7 +65,7 @@ class WindowFunction:
     written: Writer | None = None
 
     @property
-    def rows(self) -> tuple[Statistic, ...]:
+    def rows(self) -> tuple[WindowStatistic, ...]:
         return tuple(STATISTICS[name] for name in self.statistics)
 
     @property
@@ -97,7 +96,7 @@ class WindowFunction:
         """Whether the function cannot be computed over later rows."""
         return self.not_ahead is not None
 
-    def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
+    def value(self, view: WindowView, params: ParameterValues, dtype: DType, time: DType) -> Any:
         """Return the function's value for one window, by its definition; None if missing.
 
         Raises Overflow if it does not fit its type.
@@ -105,7 +104,7 @@ class WindowFunction:
         if self.reference is not None:
             return self.reference(view, params, dtype)
         ((name, given),) = self.requests(params, dtype, time)
-        wanted = Wanted(_WINDOW, 0, name, **given)
+        wanted = WantedStatistic(_WINDOW, 0, name, **given)
         value = definitions.value_in_window(
             wanted, "", view
         )  # of the values themselves, not grouped by key
@@ -117,7 +116,9 @@ class WindowFunction:
 def asks(name: str) -> Requests:
     """Return a function that requests a single statistic, with the parameters of the call."""
 
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((name, params),)
 
     return requests
@@ -136,7 +137,7 @@ def ticks_of_duration(duration: int, dtype: DType) -> float:
     return duration / tick_of(dtype)
 
 
-def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
+def ticks_window(given: Mapping[str, Any], time: DType) -> WindowBounds:
     """Return the window of a call, with its ends in ticks of the time type.
 
     A row at t sees times from t + low to t + high. Ends between two ticks are rounded inwards.
@@ -149,4 +150,4 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
         low = -(reach // tick) if closed in ("left", "both") else 1 + (-reach // tick)
     own = closed in ("right", "both") and not offset
     high = -offset // tick if closed in ("right", "both") else -(offset // tick) - 1
-    return Window(low, high, own, given["rows"] or 0, given["min_samples"])
+    return WindowBounds(low, high, own, given["rows"] or 0, given["min_samples"])

@@ -33,12 +33,20 @@ from fastfeat.ir.dtypes import (
 )
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
-from fastfeat.ir.parameters import LONGEST, UNIT, Closed, Flag, Parameter, Whole, Words
+from fastfeat.ir.parameters import (
+    LONGEST,
+    UNIT,
+    BoolChoice,
+    Parameter,
+    TextChoice,
+    Whole,
+    WindowEnds,
+)
 from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
-from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.step import Argument, ReferenceValues, StepFunction
 from fastfeat.steps.windows.function import (
-    Request,
     Requests,
+    StatisticRequest,
     WindowFunction,
     asks,
     seconds_per_tick,
@@ -57,7 +65,7 @@ ORDERS = ("order", "table_order")
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class SortedRows:
     """Rows grouped by entity, and in order within each entity.
 
     Args:
@@ -69,7 +77,7 @@ class Ordered:
 
     rows: Sequence[Sequence[int]]
     entity: Sequence[tuple[int, int] | None]
-    times: Values
+    times: ReferenceValues
     dtype: DType
 
 
@@ -126,9 +134,9 @@ class WindowRequest:
 
 
 SUM_TOO_LARGE = (
-    "the sum of the window does not fit into int64. Cast what is summed first: .cast('float64')"
+    "the sum of the window does not fit into int64. Cast the values first: .cast('float64')"
 )
-TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer steps"
+TIME_TOO_LONG = "the time since that row does not fit into int64. Use a coarser unit of time"
 
 
 class OverFailed(Exception):
@@ -152,7 +160,7 @@ class HistoryOverlaps(Exception):
     """
 
 
-def check_order(order: Ordered, first_row: int) -> None:
+def check_order(order: SortedRows, first_row: int) -> None:
     """Raise HistoryOverlaps if a history row is later than a data row of its entity.
 
     Rows from `first_row` on are data; the error has the first such history row.
@@ -166,9 +174,13 @@ def check_order(order: Ordered, first_row: int) -> None:
         raise HistoryOverlaps(min(late))
 
 
-def ordered(
-    times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
-) -> Ordered:
+def sort_rows(
+    times: ReferenceValues,
+    dtype: DType,
+    keys: Sequence[ReferenceValues],
+    tie: ReferenceValues | None,
+    n_rows: int,
+) -> SortedRows:
     """Return rows grouped by entity, and in order within each entity.
 
     Without keys, all rows belong to one entity. Rows of equal times are ordered by the tie (missing
@@ -189,10 +201,10 @@ def ordered(
     for number, members in enumerate(rows):
         for at, row in enumerate(members):
             entity[row] = (number, at)
-    return Ordered(rows, entity, times, dtype)
+    return SortedRows(rows, entity, times, dtype)
 
 
-def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
+def window_of(order: SortedRows, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
     """Return the numbers of the rows in a row's window, in order; None if the row has no window."""
     place = order.entity[row]
     if place is None:
@@ -223,7 +235,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
-def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
+def over(order: SortedRows, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return the value of a function over a window for each row from `first_row` on.
 
     None is missing. `which` is the index of the request, for errors. Raises OverFailed if a value
@@ -232,7 +244,9 @@ def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> li
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
 
-def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
+def over_rows(
+    order: SortedRows, asked: WindowRequest, which: int, rows: Sequence[int]
+) -> list[Any]:
     """Return the values of a function over a window for some rows; see `over`."""
     found: list[Any] = []
     for k, row in enumerate(rows):
@@ -246,7 +260,7 @@ def result_over(asked: WindowRequest) -> DType:
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
-def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
+def _view(order: SortedRows, asked: WindowRequest, row: int) -> WindowView | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
@@ -308,19 +322,21 @@ def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     """Return the type of a "time since": float64 seconds, or integer steps for integer times."""
     if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
-        raise TypeMismatch(f"needs the time of a row, got {dtype}")
+        raise TypeMismatch(f"needs a timestamp, a date or a whole number, got {dtype}")
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     return (("whole_mean" if dtype.name == "duration" else "mean", {}),)
 
 
-def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _null_count(
+    params: Mapping[str, Any], dtype: DType, time: DType
+) -> tuple[StatisticRequest, ...]:
     return ("count", {}), ("n_rows", {})
 
 
-def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     """Return the kernel statistics for a quantile: three to interpolate durations, else one."""
     if not dtype.is_temporal:
         return (("quantile", params),)
@@ -331,7 +347,9 @@ def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Req
 
 
 def _since(name: str) -> Requests:
-    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    def requests(
+        params: Mapping[str, Any], dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
         return ((name, {**params, "since": since}),)
 
@@ -344,7 +362,7 @@ _N_BACK = (
     ),
 )
 
-_UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
+_UNTIL = "For the time until its first row, write col('t').first(over=...) - col('t')"
 
 _WRITTEN: dict[str, WindowFunction] = {
     "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
@@ -358,7 +376,7 @@ _WRITTEN: dict[str, WindowFunction] = {
     "lag": WindowFunction(
         *(_same, ("lag",), asks("lag")),
         parameters=_N_BACK,
-        not_ahead="The last value in it is col('x').last(over=...), and there is .first(over=...)",
+        not_ahead="For its last value, write col('x').last(over=...), or .first(over=...)",
     ),
     "time_since": WindowFunction(
         *(_seconds, ("last",), _since("last")),
@@ -417,7 +435,7 @@ def order_of_time(time: DType) -> DType:
     if time == UTF8:
         hint = ". Parse text first: .str.to_datetime(format)"
     elif time.is_number and time != BOOL:
-        hint = ". Cast numbers that are whole first: .cast('int64')"
+        hint = ". Cast whole numbers first: .cast('int64')"
     raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
@@ -445,14 +463,14 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wanted = {"time": ORDER_OF_TIMES, "steps": ORDER_OF_INTEGERS}.get(params["unit"], types[0])
     if wanted != types[0]:
         given, write = (
-            ("a duration", f"a whole number, such as {_written(params, 28)}")
+            ("durations", f"a whole number, such as {_written(params, 28)}")
             if params["unit"] == "time"
-            else ("a whole number", f"a duration, such as {_written(params, '7d')}")
+            else ("whole numbers", f"a duration, such as {_written(params, '7d')}")
         )
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
-        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"{_reach_names(params)} {given}, and the time is {kind}. Write {write}")
+        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or timestamps"
+        raise TypeMismatch(f"{_reach_names(params)} {given}, but time= has {kind}. Write {write}")
     return WINDOW
 
 
@@ -471,8 +489,8 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
     least = -(-given["last"] // tick) * tick + (tick if given["closed"] == "neither" else 0)
     write = _written(dict(window.params), duration_text(least))
     raise TypeMismatch(
-        f"no row is ever in it: it is {duration_text(given['last'])} long, and the time is "
-        f"{finest}, whole steps of {duration_text(tick)}. Write {write}, or take a finer time"
+        f"the window is always empty: it is {duration_text(given['last'])} long, but the time, "
+        f"{finest}, has steps of {duration_text(tick)}. Write {write}, or use a finer time"
     )
 
 
@@ -481,7 +499,7 @@ def _reach_names(window: Mapping[str, Any]) -> str:
     if "next" in window:
         return "next= and gap= are"
     has_own = window["last"] or window["offset"]
-    return "last= and offset= are" if has_own else "half_life= or the gap is"
+    return "last= and offset= are" if has_own else "half_life= and the gap are"
 
 
 def _written(window: Mapping[str, Any], reach: object) -> str:
@@ -552,8 +570,8 @@ _REACH = Whole(0, LONGEST)
 _MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
 """Moments of the years 1 to 9999, in nanoseconds."""
 OF_ORDERS = (
-    Parameter("n_keys", Whole(0), written_as=None),
-    Parameter("has_tie", Flag(), written_as=None),
+    Parameter("n_keys", Whole(0), user_name=None),
+    Parameter("has_tie", BoolChoice(), user_name=None),
 )
 
 STEPS: dict[str, StepFunction] = {
@@ -582,7 +600,7 @@ STEPS: dict[str, StepFunction] = {
                 or_none=True,
                 hidden=True,
             ),
-            Parameter("unit", UNIT, written_as=None),
+            Parameter("unit", UNIT, user_name=None),
         ),
     ),
     "order": StepFunction(
@@ -627,7 +645,7 @@ STEPS: dict[str, StepFunction] = {
             ),
             Parameter(
                 "closed",
-                Words(get_args(Closed)),
+                TextChoice(get_args(WindowEnds)),
                 "Ends that belong to the window; `left` leaves out the later end",
                 "left",
                 hidden=True,
@@ -639,7 +657,7 @@ STEPS: dict[str, StepFunction] = {
                 0,
                 hidden=True,
             ),
-            Parameter("unit", UNIT, or_none=True, written_as=None),
+            Parameter("unit", UNIT, or_none=True, user_name=None),
         ),
     ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},

@@ -18,8 +18,8 @@ from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of
-from fastfeat.steps.step import Argument, StepFunction, Values
-from fastfeat.steps.tables.rows import check_moments, compared, instants
+from fastfeat.steps.step import Argument, ReferenceValues, StepFunction
+from fastfeat.steps.tables.rows import check_moments, comparable_values, instants
 from fastfeat.steps.windows.rows import (
     OF_ORDERS,
     OVER_FUNCTIONS,
@@ -27,17 +27,17 @@ from fastfeat.steps.windows.rows import (
     check_tie,
     first_place,
     order_of_time,
-    ordered,
+    sort_rows,
     value_of,
 )
 from fastfeat.steps.windows.texts import order_text
 
-Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
+TableRowsByKey = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
 """For each key of a table, the instants of its rows in order, and their row numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class QueryRows:
     """The query rows: rows of the data for which values over the table are computed.
 
     Args:
@@ -47,32 +47,35 @@ class Moments:
     """
 
     keys: Sequence[tuple[Any, ...] | None]
-    times: Values
+    times: ReferenceValues
     dtype: DType
 
 
 def moments_of(
-    times: Values, dtype: DType, keys: Sequence[Values], key_dtypes: Sequence[DType]
-) -> Moments:
+    times: ReferenceValues,
+    dtype: DType,
+    keys: Sequence[ReferenceValues],
+    key_dtypes: Sequence[DType],
+) -> QueryRows:
     """Return the query rows, from their columns of times and keys."""
-    columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
+    columns = [comparable_values(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     together = [tuple(column[row] for column in columns) for row in range(len(times))]
-    return Moments([None if None in key else key for key in together], times, dtype)
+    return QueryRows([None if None in key else key for key in together], times, dtype)
 
 
 def rows_of_table(
-    times: Values,
+    times: ReferenceValues,
     dtype: DType,
-    keys: Sequence[Values],
+    keys: Sequence[ReferenceValues],
     key_dtypes: Sequence[DType],
-    tie: Values | None,
-) -> Rows:
+    tie: ReferenceValues | None,
+) -> TableRowsByKey:
     """Return, for each key of a table, its rows sorted by time.
 
     Rows of equal times are ordered by the tie, then by input order.
     """
-    columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
-    order = ordered(times, dtype, columns, tie, len(times))
+    columns = [comparable_values(*pair) for pair in zip(keys, key_dtypes, strict=True)]
+    order = sort_rows(times, dtype, columns, tie, len(times))
     at = instants(times, dtype)
     return {
         tuple(column[rows[0]] for column in columns): ([at[row] for row in rows], rows)
@@ -81,7 +84,7 @@ def rows_of_table(
 
 
 def over_table(
-    table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
+    table: TableRowsByKey, time: DType, asked: WindowRequest, which: int, query: QueryRows
 ) -> list[Any]:
     """Return the value of a function over a window of a table for each query row.
 
@@ -116,7 +119,7 @@ def finer_time(one: DType, other: DType) -> DType:
     return other if tick_ns(other) < tick_ns(one) else one
 
 
-def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
+def _in_ticks(values: ReferenceValues, given: DType, wanted: DType) -> ReferenceValues:
     """Return times in the ticks of another type; these must not be longer."""
     if not given.is_temporal:
         return values

@@ -14,9 +14,9 @@ from typing import Any
 from fastfeat.engine.reference import run
 from fastfeat.engine.tasks import Task
 from fastfeat.io.columns import strings
-from fastfeat.progress import tell
+from fastfeat.progress import report_progress
 from fastfeat.steps.windows import table_rows
-from fastfeat.steps.windows.rows import RowOrder, WindowRequest, check_order, ordered, result_over
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest, check_order, result_over, sort_rows
 from fastfeat.steps.windows.rows import over as values_over
 from fastfeat.steps.windows.rows import over_rows as values_over_rows
 
@@ -61,15 +61,15 @@ class TableWindowTask(Task[list[Any]]):
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
     """Return the results of each function as an Arrow array, for the rows from `first_row` on."""
     times, keys, tie = ordering(past)
-    order = ordered(times, past.dtype, keys, tie, len(times))
+    order = sort_rows(times, past.dtype, keys, tie, len(times))
     if not past.is_mixed:
         check_order(order, first_row)
     found: list[Any] = []
     for which, one in enumerate(asked):
-        tell(f"window function {which + 1} of {len(asked)}")
+        report_progress(f"window function {which + 1} of {len(asked)}")
         found.append(
             run.column_of_values(
-                values_over(order, listed(one), which, first_row), result_over(one)
+                values_over(order, with_python_values(one), which, first_row), result_over(one)
             )
         )
     return found
@@ -81,7 +81,7 @@ def n_tied(past: RowOrder, first_row: int) -> int:
     Ties among the rows before `first_row` are not counted.
     """
     times, keys, tie = ordering(past)
-    order = ordered(times, past.dtype, keys, tie, len(times))
+    order = sort_rows(times, past.dtype, keys, tie, len(times))
     found = 0
     for members in order.rows:
         for _, rows in groupby(members, key=times.__getitem__):
@@ -99,9 +99,9 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
     type, with the index in `rows` of its row.
     """
     times, keys, tie = ordering(past)
-    order = ordered(times, past.dtype, keys, tie, len(times))
+    order = sort_rows(times, past.dtype, keys, tie, len(times))
     return run.column_of_values(
-        values_over_rows(order, listed(asked), which, rows), result_over(asked)
+        values_over_rows(order, with_python_values(asked), which, rows), result_over(asked)
     )
 
 
@@ -117,7 +117,8 @@ def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) 
     moments = table_rows.moments_of(own, query.dtype, own_keys, query.key_dtypes)
     return [
         run.column_of_values(
-            table_rows.over_table(table, past.dtype, listed(one), which, moments), result_over(one)
+            table_rows.over_table(table, past.dtype, with_python_values(one), which, moments),
+            result_over(one),
         )
         for which, one in enumerate(asked)
     ]
@@ -130,7 +131,7 @@ def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
     return run.stored_values(past.times, past.dtype), keys, tie
 
 
-def listed(asked: WindowRequest) -> WindowRequest:
+def with_python_values(asked: WindowRequest) -> WindowRequest:
     """Return the request with its column as a Python list; NaN becomes None."""
     values = run.stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

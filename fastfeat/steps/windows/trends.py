@@ -12,16 +12,16 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.ir.parameters import (
     LONGEST,
-    Flag,
+    BoolChoice,
     Parameter,
+    ParameterValues,
     Real,
+    TextChoice,
     Whole,
-    Words,
 )
 from fastfeat.steps.windows.function import (
-    Params,
-    Request,
     Requests,
+    StatisticRequest,
     WindowFunction,
     asks,
     seconds_per_tick,
@@ -46,25 +46,29 @@ def _to_streak(dtype: DType, params: Mapping[str, Any]) -> DType:
     return INT64
 
 
-def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     return (("percentile" if params["pct"] else "rank", {"method": params["method"]}),)
 
 
 def _by_rows(statistic: str) -> Requests:
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((statistic, {"decay": 1.0 - params["alpha"]}),)
 
     return requests
 
 
 def _by_time(statistic: str) -> Requests:
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((statistic, {"half_life": ticks_of_duration(params["half_life"], time)}),)
 
     return requests
 
 
-def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     return (("slope", {"per": seconds_per_tick(time)[::-1]}),)
 
 
@@ -97,13 +101,13 @@ TRENDS: dict[str, WindowFunction] = {
         parameters=(
             Parameter(
                 "method",
-                Words(get_args(RankMethod)),
+                TextChoice(get_args(RankMethod)),
                 "Rank of equal values: the average, lowest or highest of their places",
                 "average",
             ),
             Parameter(
                 "pct",
-                Flag(),
+                BoolChoice(),
                 "Whether to divide by the number of values, for a percentile up to 1",
                 False,
             ),

@@ -51,8 +51,8 @@ class Agreement:
         if self.ok:
             return f"{self.feature!r}: {self.n_rows:,} rows, within {self.max_ulp:g} ulp"
         return (
-            f"{self.feature!r}: {self.n_different:,} of {self.n_rows:,} rows differ, the first is "
-            f"row {self.row}: {self.expected!r}, and {self.found!r}"
+            f"{self.feature!r}: differs in {self.n_different:,} of {self.n_rows:,} rows, first in "
+            f"row {self.row}: fastfeat gives {self.expected!r}, the other library {self.found!r}"
         )
 
 
@@ -63,7 +63,7 @@ def arrow_of(frame: Any) -> Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def agreements(expected: Table, found: Table) -> list[Agreement]:
+def compare_features(expected: Table, found: Table) -> list[Agreement]:
     """Return a comparison of each column of `expected` with the column of that name in `found`."""
     return [
         _agreement(name, column.combine_chunks(), found.column(k).combine_chunks())

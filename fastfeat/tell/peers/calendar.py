@@ -1,7 +1,7 @@
 """Dates, timestamps and durations in pandas and Polars: types, constants and functions.
 
 Functions return Python code as text. A site is a call to write, with the code of its arguments;
-`Unwritable` means that the library has nothing equal.
+`NotSupported` means that the library has nothing equal.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, Unit
-from fastfeat.tell.peers.writing import Row, Site, Unwritable, kind_of
+from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, TimeUnit
+from fastfeat.tell.peers.code_writer import CallSite, CodeTemplate, NotSupported, kind_of
 
 _SECONDS_PER_DAY = 86_400
 
@@ -28,7 +28,7 @@ def pandas_type(dtype: DType) -> str:
         case "duration":
             return f"timedelta64[{dtype.unit}]"
         case _:
-            raise Unwritable(f"pandas has no column type for {dtype}")
+            raise NotSupported(f"pandas has no column type for {dtype}")
 
 
 def polars_type(dtype: DType) -> str:
@@ -44,7 +44,7 @@ def polars_type(dtype: DType) -> str:
         case "duration":
             return f"pl.Duration({unit!r})"
         case _:
-            raise Unwritable(f"columns of {dtype} are not supported")
+            raise NotSupported(f"columns of {dtype} are not supported")
 
 
 def literal_in_pandas(value: Any, dtype: DType) -> str:
@@ -72,12 +72,12 @@ def literal_in_polars(value: Any, dtype: DType) -> str:
         return f"pl.date({value.year}, {value.month}, {value.day})"
     text = value.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
     if value.tzinfo is not None and dtype.tz != "UTC":
-        raise Unwritable("constant times with a time zone are not supported")
+        raise NotSupported("a constant timestamp in a time zone other than UTC is not supported")
     found = f'pl.lit("{text}").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us")'
     return f'{found}.dt.replace_time_zone("{dtype.tz}")' if dtype.tz else found
 
 
-def _local_in_pandas(site: Site) -> str:
+def _local_in_pandas(site: CallSite) -> str:
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     x = site.shown(0)
     if tz is None:
@@ -87,7 +87,7 @@ def _local_in_pandas(site: Site) -> str:
     return f"{x}.dt.tz_convert({tz!r})"
 
 
-def _local_in_polars(site: Site) -> str:
+def _local_in_polars(site: CallSite) -> str:
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     x = site.shown(0)
     if tz is None:
@@ -97,8 +97,8 @@ def _local_in_polars(site: Site) -> str:
     return f"{x}.dt.convert_time_zone({tz!r})"
 
 
-def _part_in_pandas(template: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _part_in_pandas(template: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         _check(site)
         x = _local_in_pandas(site)
         if template.count("{x}") > 1:
@@ -108,8 +108,8 @@ def _part_in_pandas(template: str) -> Callable[[Site], str]:
     return write
 
 
-def _flag_in_pandas(template: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _flag_in_pandas(template: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         _check(site)
         x = site.scribe.named(_local_in_pandas(site))
         return site.help("known", template.format(x=x), x)
@@ -117,14 +117,14 @@ def _flag_in_pandas(template: str) -> Callable[[Site], str]:
     return write
 
 
-def _check(site: Site) -> None:
+def _check(site: CallSite) -> None:
     """Raise Unwritable unless the first argument is a date or timestamp."""
     if site.args[0].dtype.name not in ("date32", "date64", "timestamp"):
-        raise Unwritable(f"calendar parts of {site.args[0].dtype} are not supported")
+        raise NotSupported(f"calendar parts of {site.args[0].dtype} are not supported")
 
 
-def _part_in_polars(template: str, suffix: str = ".cast(pl.Int64)") -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _part_in_polars(template: str, suffix: str = ".cast(pl.Int64)") -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         _check(site)
         x = _local_in_polars(site)
         if template.count("{x}") > 1:
@@ -134,28 +134,28 @@ def _part_in_polars(template: str, suffix: str = ".cast(pl.Int64)") -> Callable[
     return write
 
 
-def _date_in_pandas(site: Site) -> str:
+def _date_in_pandas(site: CallSite) -> str:
     _check(site)
     x = _local_in_pandas(site)
     has_zone = site.args[0].dtype.tz or site.params.get("tz")
     return f"{x}.dt{'.tz_localize(None).dt' if has_zone else ''}.normalize()"
 
 
-def _ticks(dtype: DType, unit: str) -> tuple[Unit, int]:
+def _ticks(dtype: DType, unit: str) -> tuple[TimeUnit, int]:
     """Return the time unit to count in, and the number of these in one `unit`.
 
     The unit is the finer one of `unit` and the type's own, so that values stay whole numbers.
     """
-    own: Unit = dtype.unit or ("s" if dtype.name == "date32" else "ms")
+    own: TimeUnit = dtype.unit or ("s" if dtype.name == "date32" else "ms")
     seconds = {"d": _SECONDS_PER_DAY, "h": 3600, "m": 60}.get(unit)
-    wanted = cast("Unit", "s" if seconds else unit)
-    finer = cast("Unit", max(own, wanted, key=UNITS.index))
+    wanted = cast("TimeUnit", "s" if seconds else unit)
+    finer = cast("TimeUnit", max(own, wanted, key=UNITS.index))
     per = PER_SECOND[finer]
     return finer, per * seconds if seconds else per // PER_SECOND[wanted]
 
 
-def _counted_in_pandas(unit: str | None, kind: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _counted_in_pandas(unit: str | None, kind: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         finer, per = _ticks(site.args[0].dtype, unit or site.params["unit"])
         helper = "ticks" if kind == "datetime64" else "totals"
         return site.help(helper, site.named(0), f'"{kind}[{finer}]"', str(per))
@@ -163,8 +163,8 @@ def _counted_in_pandas(unit: str | None, kind: str) -> Callable[[Site], str]:
     return write
 
 
-def _counted_in_polars(unit: str | None) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _counted_in_polars(unit: str | None) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         dtype = site.args[0].dtype
         finer, per = _ticks(dtype, unit or site.params["unit"])
         x = site.shown(0)
@@ -187,16 +187,17 @@ _EVERY = re.compile(r"(\d+)(ns|us|ms|s|m|h|d|w|mo|q|y)")
 _OFFSETS = {"ns": "ns", "us": "us", "ms": "ms", "s": "s", "m": "min", "h": "h", "d": "D"}
 
 
-def _truncate_in_pandas(site: Site) -> str:
+def _truncate_in_pandas(site: CallSite) -> str:
     _check(site)
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     if {tz or "UTC", dtype.tz or "UTC"} != {"UTC"}:
-        raise Unwritable(
-            "when clocks go back, pandas does not say which of the two local times it truncates"
+        raise NotSupported(
+            "truncation in a time zone other than UTC is not supported: when clocks go back, "
+            "pandas does not say which of the two equal local times it means"
         )
     x, found = site.named(0), _EVERY.fullmatch(site.params["every"])
     if found is None:
-        raise Unwritable("an interval that mixes units is not supported")
+        raise NotSupported("an interval that mixes units is not supported")
     n, unit = int(found[1]), found[2]
     typed = f'.astype("{pandas_type(dtype)}")'
     if unit in _OFFSETS:
@@ -209,15 +210,15 @@ def _truncate_in_pandas(site: Site) -> str:
         naive = f"{x}.dt.tz_localize(None)" if dtype.tz else x
         starts = f'{naive}.dt.to_period("{letter}").dt.start_time'
         return f"{starts}{'.dt.tz_localize(' + repr('UTC') + ')' if dtype.tz else ''}{typed}"
-    raise Unwritable("truncating to several weeks or months is not supported")
+    raise NotSupported("truncating to several weeks or months is not supported")
 
 
-def _truncate_in_polars(site: Site) -> str:
+def _truncate_in_polars(site: CallSite) -> str:
     _check(site)
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     text = f"{_local_in_polars(site)}.dt.truncate({site.params['every']!r})"
     if dtype.unit == "s":
-        raise Unwritable("Polars has no timestamps in seconds")
+        raise NotSupported("Polars has no timestamps in seconds")
     if tz is None:
         return text
     if dtype.tz is None:
@@ -225,23 +226,23 @@ def _truncate_in_polars(site: Site) -> str:
     return f"{text}.dt.convert_time_zone({dtype.tz!r})"
 
 
-def moved_in_pandas(sign: str) -> Callable[[Site], str]:
+def moved_in_pandas(sign: str) -> Callable[[CallSite], str]:
     """Return a function that writes `+` or `-` (`sign`) of timestamps and durations for pandas."""
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         if {p.kind for p in site.args} != {"t"}:
-            raise Unwritable(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
+            raise NotSupported(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
         return f'({site.shown(0)} {sign} {site.shown(1)}).astype("{pandas_type(site.dtype)}")'
 
     return write
 
 
-def moved_in_polars(sign: str) -> Callable[[Site], str]:
+def moved_in_polars(sign: str) -> Callable[[CallSite], str]:
     """Return a function that writes `+` or `-` (`sign`) of timestamps and durations for Polars."""
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         if {p.kind for p in site.args} != {"t"}:
-            raise Unwritable(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
+            raise NotSupported(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
         sides = [
             f'{site.shown(k)}.cast(pl.Datetime("us"))'
             if site.args[k].dtype.name == "date32"
@@ -253,7 +254,7 @@ def moved_in_polars(sign: str) -> Callable[[Site], str]:
     return write
 
 
-def is_moment(site: Site) -> bool:
+def is_moment(site: CallSite) -> bool:
     """Return whether any argument of a call is a date, timestamp or duration."""
     return any(kind_of(piece.dtype) == "t" for piece in site.args)
 
@@ -308,7 +309,7 @@ _TOTALS: Mapping[str, str] = {
     "nanoseconds": "ns",
 }
 
-IN_PANDAS: dict[str, Row] = {
+IN_PANDAS: dict[str, CodeTemplate] = {
     **{f"dt.{name}": _part_in_pandas(text) for name, text in _PARTS_IN_PANDAS.items()},
     **{f"dt.{name}": _flag_in_pandas(text) for name, text in _FLAGS_IN_PANDAS.items()},
     "dt.date": _date_in_pandas,
@@ -316,7 +317,7 @@ IN_PANDAS: dict[str, Row] = {
     **{f"dt.total_{n}": _counted_in_pandas(unit, "timedelta64") for n, unit in _TOTALS.items()},
     "dt.truncate": _truncate_in_pandas,
 }
-IN_POLARS: dict[str, Row] = {
+IN_POLARS: dict[str, CodeTemplate] = {
     **{f"dt.{name}": _part_in_polars(text) for name, text in _PARTS_IN_POLARS.items()},
     **{f"dt.{name}": _part_in_polars(text, "") for name, text in _FLAGS_IN_POLARS.items()},
     "dt.date": _part_in_polars("{x}.dt.date()", ""),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted
-from fastfeat.scalars.zones import using
-from fastfeat.tell.peers.in_pandas import PANDAS
-from fastfeat.tell.peers.in_polars import POLARS
-from fastfeat.tell.peers.writing import Peer, Refusal, attempt, written
+from fastfeat.scalars.zones import use_zone_tables
+from fastfeat.tell.peers.code_writer import ExportRefusal, PeerLibrary, export_all, export_supported
+from fastfeat.tell.peers.pandas_code import PANDAS
+from fastfeat.tell.peers.polars_code import POLARS
 
 PEERS = {"pandas": PANDAS, "polars": POLARS}
 
@@ -19,21 +19,21 @@ def code_of(fitted: Fitted, name: str) -> str:
         InvalidPlan: There is no peer of this name.
         NotExportable: The peer cannot compute some features; the message names all of them.
     """
-    with using(fitted.zones):
-        return written(fitted, PEERS[name])
+    with use_zone_tables(fitted.zones):
+        return export_all(fitted, PEERS[name])
 
 
-def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
+def code_of_supported_features(fitted: Fitted, name: str) -> tuple[str, tuple[ExportRefusal, ...]]:
     """Return a Python module with the features that a peer can compute, and the refused features.
 
     Raises:
         InvalidPlan: There is no peer of this name.
     """
-    with using(fitted.zones):
-        return attempt(fitted, _peer(name))
+    with use_zone_tables(fitted.zones):
+        return export_supported(fitted, _peer(name))
 
 
-def _peer(name: str) -> Peer:
+def _peer(name: str) -> PeerLibrary:
     if name not in PEERS:
-        raise InvalidPlan(f"plans are written for {' and '.join(PEERS)}, got {name!r}")
+        raise InvalidPlan(f"plans can be exported to {' and '.join(PEERS)}, not to {name!r}")
     return PEERS[name]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -19,22 +19,27 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.guard import fitted_rules, unlike
+from fastfeat.execute.guard import fitted_rules, unused_name
 from fastfeat.execute.inputs import absence_hint
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import BOOL, INTEGER_RANGE, NULL, DType
 from fastfeat.ir.literals import literal_value
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewritten
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewrite_nodes
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.contract import ContractDeclaration, Rule, says, type_rule_name
+from fastfeat.plan.declare.contract import ContractDeclaration, Rule, rule_text, type_rule_name
 from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.tell.fitted_tables import learnt_values
-from fastfeat.trust.quality.report import CheckReport, Outcome, RuleResult
-from fastfeat.trust.quality.rows import CheckedRows, checked_rows, features_of, learnt_of
+from fastfeat.trust.quality.report import CheckReport, RuleOutcome, RuleResult
+from fastfeat.trust.quality.rows import (
+    CheckedRows,
+    features_of,
+    learn_expressions,
+    read_rows_to_check,
+)
 from fastfeat.trust.quality.sentences import sentence_of
 
 UNDECIDED = (Overflow, InvalidData, TypeMismatch)
@@ -58,7 +63,7 @@ class JudgedRule:
     sentence: str = ""
 
 
-@in_ieee
+@with_ieee_arithmetic
 def check_rows(
     contract: ContractDeclaration,
     rows: CallRows,
@@ -73,8 +78,8 @@ def check_rows(
     that may be absent: a rule that reads an absent one is skipped. With `needs_clock=False`, rules
     that read the clock are skipped if no clock is given.
     """
-    read = checked_rows(rows, columns_checked(contract), contract.table_columns)
-    report = check_read(
+    read = read_rows_to_check(rows, columns_checked(contract), contract.table_columns)
+    report = check_loaded_rows(
         contract, read, clock=clock, late=late, needs_clock=needs_clock, given=rows.data
     )
     return read, report
@@ -88,8 +93,8 @@ def columns_checked(contract: ContractDeclaration) -> list[str]:
     return [*contract.columns, *([contract.clock] if contract.clock else [])]
 
 
-@in_ieee
-def check_read(
+@with_ieee_arithmetic
+def check_loaded_rows(
     contract: ContractDeclaration,
     rows: CheckedRows,
     *,
@@ -106,15 +111,16 @@ def check_read(
     at = _clock_of(contract, clock, needs_clock=needs_clock)
     if contract.clock is not None and contract.clock in rows.schema:
         raise InvalidPlan(
-            f"the data has a column {contract.clock!r}, and the contract calls the time of a check "
-            "so. Rename one of them"
+            f"the data has a column {contract.clock!r}, which is also the contract's name for the "
+            "time of the check. Rename one of them"
         )
     judged = {
-        name: _before_counting(contract, name, rows, at, late, given) for name in contract.rules
+        name: _judge_without_counting(contract, name, rows, at, late, given)
+        for name in contract.rules
     }
     judged |= _types(contract, rows, late)
     counted = {name: one for name, one in judged.items() if one.result is None}
-    found = _counted(rows, {name: one.rule for name, one in counted.items()})
+    found = _count_broken_rows(rows, {name: one.rule for name, one in counted.items()})
     results = [
         _result(name, one, rows.n_rows, found[name]) if one.result is None else one.result
         for name, one in judged.items()
@@ -138,16 +144,19 @@ def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -
         if contract.clock is not None and needs_clock:
             named = next(name for name in contract.rules if contract.reads_clock(name))
             raise InvalidPlan(
-                f"the rule {named!r} reads the time of the check: pass it, "
+                f"the rule {named!r} reads the time of the check, which was not passed. Call "
                 "check(data, clock=datetime.now(timezone.utc))"
             )
         return None
     if contract.clock is None:
-        raise InvalidPlan("no rule reads a clock: name it, Contract(rules, clock='now')")
+        raise InvalidPlan(
+            "clock= was passed, but the contract names no clock. Name the one that its rules read: "
+            "Contract(rules, clock='now')"
+        )
     return Literal(literal_value(clock))
 
 
-def _before_counting(
+def _judge_without_counting(
     contract: ContractDeclaration,
     name: str,
     rows: CheckedRows,
@@ -162,10 +171,10 @@ def _before_counting(
     Raises:
         TypeMismatch: The rule is not boolean.
     """
-    rule, text = contract.rules[name], says(contract.nodes[name])
+    rule, text = contract.rules[name], rule_text(contract.nodes[name])
     sentence = sentence_of(contract.nodes[name])
 
-    def judged(outcome: Outcome, reason: str) -> JudgedRule:
+    def judged(outcome: RuleOutcome, reason: str) -> JudgedRule:
         n_broken = 0 if outcome == "skipped" else 1 if rule.is_of_table else rows.n_rows
         of = (name, text, rule.on_violation, outcome, n_broken, rows.n_rows, reason)
         result = RuleResult(*of, of_table=rule.is_of_table, sentence=sentence)
@@ -173,14 +182,14 @@ def _before_counting(
 
     absent = [column for column in contract.reads[name] if column not in rows.schema]
     if absent and set(absent) <= set(late):
-        return judged("skipped", f"it reads {absent[0]!r}, which is late, and not there")
+        return judged("skipped", f"it reads the late column {absent[0]!r}, which the data lacks")
     if contract.reads_clock(name):
         if at is None:
-            return judged("skipped", "it reads the time of a check, which was not given")
+            return judged("skipped", "it reads the time of the check, which was not passed")
         rule = with_clock(rule, contract.clock, at)
     if absent:
         hint = absence_hint(absent[0], data)
-        return judged("undecided", f"no column {absent[0]!r} in the data.{hint}")
+        return judged("undecided", f"the data has no column {absent[0]!r}.{hint}")
     try:
         node = rule.expression.node
         types = bind([node], rows.schema, rows.schemas)
@@ -189,7 +198,7 @@ def _before_counting(
     except (UnknownColumn, TypeMismatch) as error:
         return judged("undecided", str(error))
     if dtype not in (BOOL, NULL):
-        raise TypeMismatch(f"rule {name!r} must be a bool expression, and {text} is {dtype}")
+        raise TypeMismatch(f"rule {name!r} must be a bool expression, but {text} is {dtype}")
     if rule.is_of_table and rows.n_rows == 0:
         return judged("undecided", "there are no rows")
     return JudgedRule(rule, text, sentence=sentence)
@@ -197,7 +206,7 @@ def _before_counting(
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
     """Return a rule in which the literal `at` replaces `name`, the name of the clock."""
-    (node,) = rewritten([rule.expression.node], lambda n: at if n == Column(name or "") else n)
+    (node,) = rewrite_nodes([rule.expression.node], lambda n: at if n == Column(name or "") else n)
     made = object.__new__(Rule)  # `Rule()` needs a column, and a rule of the clock may have none
     object.__setattr__(made, "expression", Expr((node,)))
     object.__setattr__(made, "on_violation", rule.on_violation)
@@ -214,11 +223,14 @@ def _types(
         name, found = type_rule_name(column, dtype), rows.schema.get(column)
         whole = _is_whole(col(column), dtype)
         text = f"{column} is {dtype}"
-        outcome: Outcome = "holds" if found is not None and is_of_type(found, dtype) else "broken"
+        outcome: RuleOutcome = (
+            "holds" if found is not None and is_of_type(found, dtype) else "broken"
+        )
         reason = f"it is {found}"
         if found is None:
             outcome = "skipped" if column in late else "broken"
-            reason = "it is late, and not there" if column in late else "there is no such column"
+            kind = "late column" if column in late else "column"
+            reason = f"the data lacks this {kind}"
         elif dtype.is_integer and isinstance(found, DType) and found.is_float:
             judged[name] = JudgedRule(Rule(whole), text)
             continue
@@ -256,22 +268,22 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
     return False
 
 
-def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleResult:
+def _result(name: str, judged: JudgedRule, n_rows: int, found: BrokenRowCount) -> RuleResult:
     """Return the result of a rule from its count of broken rows."""
     rule, of_table, n_broken = judged.rule, judged.rule.is_of_table, found.n_broken
-    outcome: Outcome = "broken" if n_broken else "holds"
+    outcome: RuleOutcome = "broken" if n_broken else "holds"
     reason = found.reason
     if not found.is_decided:
         outcome, n_broken = "undecided", 1 if of_table else n_rows
     elif rule.at_most and n_broken:
         outcome = "holds" if n_broken / n_rows <= rule.at_most else "broken"
-        reason = f"at most {100 * rule.at_most:g} % may"
+        reason = f"the limit is {100 * rule.at_most:g} %"
     of = (name, judged.text, rule.on_violation, outcome, n_broken, n_rows, reason, of_table)
     return RuleResult(*of, judged.sentence)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BrokenRowCount:
     """The number of rows that break a rule.
 
     Args:
@@ -285,45 +297,47 @@ class Found:
     is_decided: bool = True
 
 
-def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
+def _count_broken_rows(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, BrokenRowCount]:
     """Return the number of broken rows for each rule, by name.
 
     If counting fails, only the rules that cause the error are undecided: the others are counted
     again without them.
     """
     if not rules or rows.n_rows == 0:
-        return dict.fromkeys(rules, Found(0))
+        return dict.fromkeys(rules, BrokenRowCount(0))
     try:
-        return _counts(rows, rules)
+        return _count_together(rows, rules)
     except UNDECIDED as error:
         if len(rules) == 1:
             told = str(error).partition("\n")[0]
-            return dict.fromkeys(rules, Found(0, told, is_decided=False))
+            return dict.fromkeys(rules, BrokenRowCount(0, told, is_decided=False))
     names = list(rules)
     halves = names[: len(names) // 2], names[len(names) // 2 :]
-    found: dict[str, Found] = {}
+    found: dict[str, BrokenRowCount] = {}
     for half in halves:
-        found |= _counted(rows, {name: rules[name] for name in half})
+        found |= _count_broken_rows(rows, {name: rules[name] for name in half})
     return found
 
 
-def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
+def _count_together(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, BrokenRowCount]:
     """Return the number of broken rows for each rule, by name; raises like `Plan.fit`."""
     found = {
-        name: Found(n_missing)
+        name: BrokenRowCount(n_missing)
         for name, rule in rules.items()
         if (n_missing := _n_missing(rows, rule.expression.node)) is not None
     }
     asked = {name: _learnt_of_rule(rule) for name, rule in rules.items() if name not in found}
     if not asked:
         return found
-    fitted = learnt_of(rows, asked)
+    fitted = learn_expressions(rows, asked)
     for name, node in fitted.declaration.nodes.items():
         value: Any = fitted.constants[node]
         if not rules[name].is_of_table:
-            found[name] = Found(int(value or 0))
+            found[name] = BrokenRowCount(int(value or 0))
         else:
-            found[name] = Found(0) if value is True else Found(1, _values(fitted, node))
+            found[name] = (
+                BrokenRowCount(0) if value is True else BrokenRowCount(1, _values(fitted, node))
+            )
     return found
 
 
@@ -368,10 +382,10 @@ def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Tabl
     no order.
     """
     columns = [name for name in columns_of([rule.expression.node]) if name in rows.schema]
-    flag, number = unlike("broken", columns), unlike("row", columns)
+    flag, number = unused_name("broken", columns), unused_name("row", columns)
     plan = declare({flag: rule.broken}, keep=columns)
     if rule.learns:
-        fitted = replace(learnt_of(rows, {flag: rule.broken}), declaration=plan)
+        fitted = replace(learn_expressions(rows, {flag: rule.broken}), declaration=plan)
     else:
         fitted = fitted_rules(plan, rows.schema, rows.schemas)
     if rows.elsewhere is not None:

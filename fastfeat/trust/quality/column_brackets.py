@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.moments.exact import rounded, scaled_quotient
 from numpy.typing import NDArray
 
 from fastfeat.trust.quality import distances
-from fastfeat.trust.quality.distances import Binned, Bins, Bracket, Floats, Moments
+from fastfeat.trust.quality.distances import BinnedMoments, BinnedSide, Bins, Bracket
 from fastfeat.trust.quality.profile import POSITIONS, ColumnProfile, Exact
 
-Pair = tuple[ColumnProfile, ColumnProfile]
+ProfilePair = tuple[ColumnProfile, ColumnProfile]
 """A binned column's profile then, and its profile now."""
 
 
@@ -39,7 +40,7 @@ class Distances(NamedTuple):
     shift_noise: float
 
 
-def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
+def distances_of(pairs: Sequence[ProfilePair]) -> list[Distances]:
     """Return the distances of each pair of profiles of a column: then, and now.
 
     The columns hold numbers or times; both profiles of a pair have the same edges.
@@ -56,7 +57,7 @@ def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
     return [Distances(Bracket(a, b), Bracket(c, d), e, f) for a, b, c, d, e, f in ends]
 
 
-def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
+def _moments(pairs: Sequence[ProfilePair], bins: Bins) -> BinnedMoments:
     """Return mean and deviation of the values then and now together, shape `(n_columns,)`.
 
     Values are scaled to the range from least to greatest, so that no square overflows.
@@ -64,7 +65,9 @@ def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
     first, last = bins.ends
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         width = last - first
-        parts: list[tuple[Floats, Floats, Floats]] = []  # rows, their mean place, its deviation
+        parts: list[
+            tuple[Float64Array, Float64Array, Float64Array]
+        ] = []  # rows, their mean place, its deviation
         zeros, ones = np.zeros(len(pairs)), np.ones(len(pairs))
         for side in (0, 1):
             columns = [pair[side] for pair in pairs]
@@ -79,10 +82,10 @@ def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
         squares = sum(n * (std * std + (place - mean) ** 2) for n, place, std in parts)
         is_wide = width > 0
         std = np.where(is_wide, np.sqrt(squares / total) * width, 0.0)
-        return Moments(np.where(is_wide, first + mean * width, first), std)
+        return BinnedMoments(np.where(is_wide, first + mean * width, first), std)
 
 
-def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
+def binned_sides(pairs: Sequence[ProfilePair]) -> tuple[Bins, BinnedSide, BinnedSide]:
     """Return the bins of columns, the values then in these bins, and the values now.
 
     All have shape `(n_columns, most bins)`. Columns with fewer bins end in empty bins of zero
@@ -107,7 +110,7 @@ def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
 
 
 def _bins(
-    edges: Floats,
+    edges: Float64Array,
     n_edges: NDArray[np.int64],
     is_atom: NDArray[np.bool_],
     is_whole: NDArray[np.bool_],
@@ -129,7 +132,7 @@ def _bins(
     return Bins(first, np.where(is_atom, first, np.maximum(last, first)))
 
 
-def _before(whole: Floats) -> Floats:
+def _before(whole: Float64Array) -> Float64Array:
     """Return each whole number minus 1; beyond 2**53, where floats are coarser, the same number."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
@@ -146,13 +149,13 @@ class _Places(NamedTuple):
         scale: 1 / width; 0 for bins of zero or infinite width.
     """
 
-    begin: Floats
-    step: Floats
-    unknown: Floats
-    scale: Floats
+    begin: Float64Array
+    step: Float64Array
+    unknown: Float64Array
+    scale: Float64Array
 
 
-def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
+def _places(edges: Float64Array, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
     width = bins.width
     scale = np.divide(1.0, width, out=np.zeros_like(width), where=width > _LEAST)
     with np.errstate(over="ignore"):
@@ -164,7 +167,7 @@ def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
     return _Places(begin, step, (~is_known & (width > 0)).astype(np.float64), scale)
 
 
-def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Binned:
+def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> BinnedSide:
     """Return the values of columns in bins, with the least and greatest possible mean in each.
 
     The means come from the sums of places, and in the outer bins from exact sums.
@@ -186,7 +189,7 @@ def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Bi
                 low[k, j] = max((middle - first - off) * scale, 0.0)
                 high[k, j] = min((middle - first + off) * scale, 1.0)
     n_low, n_high = np.array([(column.n_low, column.n_high) for column in columns]).T
-    return Binned(counts, n_low, n_high, low, high)
+    return BinnedSide(counts, n_low, n_high, low, high)
 
 
 def mean_of(total: Exact, n: int) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.markup.html import printable
@@ -150,32 +151,32 @@ Limit = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedColumn:
     """Both profiles of a column, and the limits to judge their difference by.
 
     Args:
         then: Profile of the training rows.
         now: Profile of other rows, with the same edges and categories.
         limits: Limits by name of figure.
-        not_judged: Why drift of the column does not count for the verdict; "" if it does.
+        reason_not_judged: Why drift of the column does not count for the verdict; "" if it does.
     """
 
     then: ColumnProfile
     now: ColumnProfile
     limits: Limit
-    not_judged: str = ""
+    reason_not_judged: str = ""
 
 
-def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
+def compared_columns(columns: Sequence[ComparedColumn]) -> list[ColumnDrift]:
     """Return the drift of each column; many together cost less than one at a time."""
     binned = [k for k, column in enumerate(columns) if column.then.has_bins]
     found = distances_of([(columns[k].then, columns[k].now) for k in binned])
     by_place = dict(zip(binned, found, strict=True))
-    return [_compared(column, by_place.get(k)) for k, column in enumerate(columns)]
+    return [_drift_of_column(column, by_place.get(k)) for k, column in enumerate(columns)]
 
 
-def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
-    then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
+def _drift_of_column(column: ComparedColumn, apart: Distances | None) -> ColumnDrift:
+    then, now, limits, not_judged = column.then, column.now, column.limits, column.reason_not_judged
     kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
     most = N_GROUPS_OF_CATEGORIES if then.kind == "category" else N_GROUPS
@@ -205,15 +206,15 @@ def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
         missing,
         max(limits["missing"], missing_noise),
         unseen,
-        max(_growth_told(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
+        max(_unseen_limit(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
         is_drifted=False,
         reason=not_judged,
         is_judged=not not_judged,
     )
     if not_judged:
         return found
-    beyond = _beyond(found, limits, then, now)
-    reason = "; ".join(beyond) or _untold(then, now)
+    beyond = _reasons_beyond_limits(found, limits, then, now)
+    reason = "; ".join(beyond) or _reason_not_compared(then, now)
     return replace(found, is_drifted=bool(beyond), reason=reason)
 
 
@@ -226,7 +227,7 @@ def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]
     return found, distances.share_noise(*then, *now)
 
 
-def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
+def _unseen_limit(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
     """Return the limit of the growth of the share of unseen values, without regard to chance.
 
     The limit is higher for columns with many values outside the counted categories at training.
@@ -238,7 +239,7 @@ def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
     return limits["unseen"] * max(1.0, unseen.then / USUAL)
 
 
-def _beyond(
+def _reasons_beyond_limits(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
     """Return a text for each figure that exceeds its limit."""
@@ -246,18 +247,21 @@ def _beyond(
     if found.psi > found.psi_threshold:
         told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
     if found.has_moved:
-        told.append(f"Wasserstein {found.shift:.3g} at least, above {found.shift_threshold:.3g}")
+        limit = found.shift_threshold
+        told.append(f"Wasserstein at least {found.shift:.3g}, above {limit:.3g}")
     if abs(found.missing.now - found.missing.then) > found.missing_threshold:
-        told.append(f"missing {_then_now(found.missing)}")
+        told.append(f"missing {_share_change_text(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
-        what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        what = "values outside the earlier range"
+        if then.kind == "category":
+            what = "unseen categories"
         if then.kind == "category" and then.n_other:  # some values were outside in training too
-            what = f"categories beyond the {len(then.categories):,} that are counted"
-        told.append(f"{what} {_then_now(found.unseen)}")
-    return told + _beyond_given(found, limits, then, now)
+            what = f"categories beyond the {len(then.categories):,} counted ones"
+        told.append(f"{what} {_share_change_text(found.unseen)}")
+    return told + _reasons_beyond_user_limits(found, limits, then, now)
 
 
-def _beyond_given(
+def _reasons_beyond_user_limits(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
     """Return a text for each figure that exceeds a limit that only users set.
@@ -275,15 +279,15 @@ def _beyond_given(
     if found.ks is not None and limit is not None:
         chance, least = distances.ks_noise(*sizes), found.ks.low
         if least > max(limit, chance):
-            told.append(f"KS {least:.3g} at least, above {max(limit, chance):.3g}")
+            told.append(f"KS at least {least:.3g}, above {max(limit, chance):.3g}")
     return told
 
 
-def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
+def _reason_not_compared(then: ColumnProfile, now: ColumnProfile) -> str:
     """Return the reason why the values of a column cannot be compared; "" if they can."""
     if then.kind == "other":
-        return f"of {then.dtype} only missing rows are counted"
-    for column, when in ((then, "then"), (now, "now")):
+        return f"for type {then.dtype}, only missing rows are counted"
+    for column, when in ((then, "before"), (now, "now")):
         if column.n_rows == 0:
             return f"no rows {when}"
         if column.n_values == 0:
@@ -341,7 +345,7 @@ def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
 _GOLDEN: Final = (5**0.5 - 1) / 2
 
 
-def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
+def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> Int64Array:
     """Return the number of rows per bin, in ascending order, or per category.
 
     For bins, the counts of -inf and inf come first and last. For categories, `kept` has the indices
@@ -383,5 +387,5 @@ def n_unseen(column: ColumnProfile) -> int:
     return int(column.counts[0] + column.counts[-1]) + column.n_low + column.n_high
 
 
-def _then_now(shares: Shares) -> str:
-    return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % then"
+def _share_change_text(shares: Shares) -> str:
+    return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % before"

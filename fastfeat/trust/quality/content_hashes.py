@@ -17,10 +17,10 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.steps.keys.cpu_hashing import key_hashes
-from fastfeat.trust.quality.table_profiles import Stored
+from fastfeat.trust.quality.table_profiles import StoredColumns
 
 
-def content_hashes(columns: Stored, n_rows: int) -> NDArray[np.uint64]:
+def content_hashes(columns: StoredColumns, n_rows: int) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each row, shape `(n_rows,)`; rows with equal bits have equal hashes.
 
     Columns are given as name, type and stored values.

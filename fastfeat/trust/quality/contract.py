@@ -9,16 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastfeat import pickles
-from fastfeat.calls.arguments import explaining_methods
-from fastfeat.calls.completion import offering
+from fastfeat.calls.arguments import with_method_errors
+from fastfeat.calls.completion import with_completion
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.io.arrow import Table
 from fastfeat.ir.dtypes import DType
 from fastfeat.plan.declare.contract import (
     ContractDeclaration,
+    ContractTypes,
     Rule,
     Rules,
-    Types,
     declare_contract,
 )
 from fastfeat.trust.quality.report import CheckReport
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fastfeat.io.sinks.manifest import Manifest
 
 
-@offering("rules", "types", "clock")
-@explaining_methods(lambda contract: "contract.")
+@with_completion("rules", "types", "clock")
+@with_method_errors(lambda contract: "contract.")
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Contract:
     """Rules that data must meet, by name.
@@ -63,7 +63,7 @@ class Contract:
     declaration: ContractDeclaration
 
     def __init__(
-        self, rules: Rules, *, types: Types | None = None, clock: str | None = None
+        self, rules: Rules, *, types: ContractTypes | None = None, clock: str | None = None
     ) -> None:
         """Check and store the rules; the class describes the arguments."""
         object.__setattr__(self, "declaration", declare_contract(rules, types, clock))

@@ -13,14 +13,14 @@ from typing import Final
 
 import numpy as np
 from fastfeat_kernels.binned import ENTRY
-from fastfeat_kernels.binned.state import Binnable, Bins, count_in_bins
+from fastfeat_kernels.binned.state import Binnable, BinnedValues, count_in_bins
 from fastfeat_kernels.column import value_of_key
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.trust.quality.layout import floats_of, plain_keys
 from fastfeat.trust.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
 
@@ -34,23 +34,23 @@ _MOST_AT_ONCE: Final = 64
 _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
-def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+def count_column(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     """Return the profile of a column, counted by the edges or categories of `layout`.
 
     The column has values as they are stored (see `io.columns.conform`).
     """
-    (found,) = counted_columns([(layout, column)])
+    (found,) = count_columns([(layout, column)])
     return found
 
 
-def counted_columns(
+def count_columns(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
     """Return the profile of each column; all columns have equal length and come with a layout."""
     by_kernels = [one for one in columns if _has_many_values_to_bin(*one)]
-    of_kernels = iter(_counted_by_kernels(by_kernels) if by_kernels else [])
+    of_kernels = iter(_count_with_kernels(by_kernels) if by_kernels else [])
     return [
-        next(of_kernels) if _has_many_values_to_bin(*one) else _counted_by_arrow(*one)
+        next(of_kernels) if _has_many_values_to_bin(*one) else _count_with_arrow(*one)
         for one in columns
     ]
 
@@ -60,16 +60,16 @@ def _has_many_values_to_bin(layout: ColumnProfile, column: ChunkedArray) -> bool
     return layout.has_bins and len(column) >= LEAST_ROWS and len(layout.edges) > 0
 
 
-def _counted_by_arrow(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+def _count_with_arrow(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     if layout.kind == "category":
         return _of_categories(layout, column)
     if layout.kind == "other":
         return replace(layout, n_rows=len(column), n_missing=column.null_count)
-    return counted_by_numpy(layout, column)
+    return count_with_numpy(layout, column)
 
 
 def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    column = decoded(column)
+    column = decode_column(column)
     is_bool = pa.types.is_boolean(column.type)
     direct = _of_two if is_bool else _of_small if pa.types.is_integer(column.type) else None
     counted = None if direct is None else direct(layout, column)
@@ -135,7 +135,7 @@ def _as_key(category: Category) -> bytes | bool | int:
     return category.encode() if isinstance(category, str) else category
 
 
-def _counted_by_kernels(
+def _count_with_kernels(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
     """Return the profile of each binned column; all have the same, large number of rows.
@@ -162,7 +162,7 @@ def _element_of(column: ChunkedArray) -> str:
     return _ELEMENTS.get(given, given)
 
 
-def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> ColumnProfile:
+def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: BinnedValues) -> ColumnProfile:
     """Return the profile of a binned column from the counts that the kernels made."""
     element, edges, moments = _element_of(column), layout.edges, bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
@@ -206,7 +206,7 @@ def _finite(column: ChunkedArray) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+def count_with_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     """Return the profile of a binned column, counted by NumPy."""
     values = floats_of(column)
     finite = values[np.isfinite(values)]

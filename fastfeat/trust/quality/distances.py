@@ -16,10 +16,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from numpy.typing import NDArray
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Bracket(NamedTuple):
@@ -32,8 +30,8 @@ class Bracket(NamedTuple):
 class Brackets(NamedTuple):
     """The least and greatest possible values of a distance, per column; both of shape `(...)`."""
 
-    low: Floats
-    high: Floats
+    low: Float64Array
+    high: Float64Array
 
 
 class ChiSquared(NamedTuple):
@@ -44,7 +42,7 @@ class ChiSquared(NamedTuple):
     p_value: float
 
 
-def psi(then: Counts, now: Counts) -> float:
+def psi(then: Int64Array, now: Int64Array) -> float:
     """Return the population stability index, sum((q - p) * ln(q / p)) over the shares in bins.
 
     Half a row is added to every bin so that one empty bin cannot dominate; with many rows the
@@ -137,7 +135,7 @@ def share_noise(
     return math.sqrt(2 * bits * variance) + bits / (3 * min(of_then, of_now))
 
 
-def jensen_shannon(then: Counts, now: Counts) -> float:
+def jensen_shannon(then: Int64Array, now: Int64Array) -> float:
     """Return the Jensen-Shannon distance: 0 for equal shares, 1 if no bin has rows of both samples.
 
     It is the square root of the divergence, in bits, of the shares in bins. It is at most as large
@@ -152,12 +150,12 @@ def jensen_shannon(then: Counts, now: Counts) -> float:
     return float(np.sqrt(min(max(divergence, 0.0), 1.0)))
 
 
-def _entropy_terms(p: Floats, middle: Floats) -> Floats:
+def _entropy_terms(p: Float64Array, middle: Float64Array) -> Float64Array:
     ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
     return p * np.log2(ratio)
 
 
-def chi_squared(then: Counts, now: Counts) -> ChiSquared:
+def chi_squared(then: Int64Array, now: Int64Array) -> ChiSquared:
     """Return the chi-squared test of two samples; bins that are empty in both do not count.
 
     Both counts have shape `(n_bins,)`. Statistic 0 and p 1 if a sample is empty or all rows are in
@@ -184,29 +182,29 @@ class Bins:
         last: Greatest value that a bin may hold; equal to `first` for bins of one value.
     """
 
-    first: Floats
-    last: Floats
+    first: Float64Array
+    last: Float64Array
 
     @property
-    def width(self) -> Floats:
+    def width(self) -> Float64Array:
         """The distance from the least to the greatest value of each bin."""
         with np.errstate(over="ignore"):
             return self.last - self.first
 
     @property
-    def ends(self) -> tuple[Floats, Floats]:
+    def ends(self) -> tuple[Float64Array, Float64Array]:
         """The least and the greatest value of all bins, shape `(...)`."""
         return self.first[..., 0], self.last.max(axis=-1)
 
     @property
-    def gaps(self) -> Floats:
+    def gaps(self) -> Float64Array:
         """The distance from the greatest value of each bin to the least value of the next bin."""
         with np.errstate(over="ignore"):
             return np.maximum(self.first[..., 1:] - self.last[..., :-1], 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Binned:
+class BinnedSide:
     """Samples of numbers in bins, with the figures that brackets need.
 
     Args:
@@ -221,13 +219,13 @@ class Binned:
             `(..., n_bins + 1)`; 0 without values.
     """
 
-    counts: Counts
-    n_low: Counts
-    n_high: Counts
-    mean_low: Floats
-    mean_high: Floats
-    n: Counts = field(init=False)
-    below: Floats = field(init=False)
+    counts: Int64Array
+    n_low: Int64Array
+    n_high: Int64Array
+    mean_low: Float64Array
+    mean_high: Float64Array
+    n: Int64Array = field(init=False)
+    below: Float64Array = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute `n` and `below`."""
@@ -240,7 +238,7 @@ class Binned:
         object.__setattr__(self, "below", below)
 
 
-def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def kolmogorov_smirnov(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the largest difference between the two distribution functions.
 
     A bracket is at most as wide as the greatest share of rows that both samples have in one bin
@@ -255,7 +253,7 @@ def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def wasserstein(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the Wasserstein distance, the integral of |F - G|.
 
     The unit is the unit of the values. 0 to 0 if a sample is empty; infinite if the shares of -inf
@@ -264,7 +262,7 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return with_infinite(area(bins, then, now), then, now)
 
 
-def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def area(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the integral of |F - G| between the least and the greatest finite value.
 
     This is the Wasserstein distance if infinite values count as the nearest finite value, in the
@@ -284,7 +282,7 @@ def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
+def with_infinite(finite: Brackets, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the Wasserstein distance: infinite if shares of infinite values differ.
 
     `finite` is the result of `area` for the same samples, and is returned where shares are equal.
@@ -295,19 +293,23 @@ def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(differs, np.inf, end) for end in finite))
 
 
-class Moments(NamedTuple):
+class BinnedMoments(NamedTuple):
     """Mean and standard deviation of columns; infinite values count as the nearest finite value.
 
     Both arrays are float64, shape `(...)`.
     """
 
-    mean: Floats
-    std: Floats
+    mean: Float64Array
+    std: Float64Array
 
 
 def area_noise(
-    bins: Bins, then: Binned, now: Binned, together: Moments, confidence: float = 0.995
-) -> Floats:
+    bins: Bins,
+    then: BinnedSide,
+    now: BinnedSide,
+    together: BinnedMoments,
+    confidence: float = 0.995,
+) -> Float64Array:
     """Return the `area` that two samples of one distribution rarely exceed.
 
     The mean of the area is the mean area between a Brownian bridge and zero. The area is the
@@ -341,7 +343,7 @@ def area_noise(
     return np.where(_are_there(then, now) & np.isfinite(noise), noise, np.inf)
 
 
-def _together(then: Binned, now: Binned) -> Binned:
+def _together(then: BinnedSide, now: BinnedSide) -> BinnedSide:
     """Return two samples in the same bins as one sample."""
     counts = then.counts + now.counts
     of_then = then.counts / np.maximum(counts, 1)
@@ -349,10 +351,10 @@ def _together(then: Binned, now: Binned) -> Binned:
         of_then * one + (1 - of_then) * other
         for one, other in ((then.mean_low, now.mean_low), (then.mean_high, now.mean_high))
     )
-    return Binned(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
+    return BinnedSide(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
 
 
-def _bridge(bins: Bins, of: Binned) -> Floats:
+def _bridge(bins: Bins, of: BinnedSide) -> Float64Array:
     """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
@@ -361,7 +363,7 @@ def _bridge(bins: Bins, of: Binned) -> Floats:
     )
 
 
-def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
+def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Float64Array:
     """Return the third absolute central moment divided by the variance, in the unit of the values.
 
     In a bin, the third moment is at most its value with all values at the two ends.
@@ -370,7 +372,9 @@ def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
     range_ = end - start
     scale = np.divide(1.0, range_, out=np.zeros_like(range_), where=range_ > 0)
 
-    def cubed(place: Floats) -> Floats:  # products: bits of powers depend on columns nearby
+    def cubed(
+        place: Float64Array,
+    ) -> Float64Array:  # products: bits of powers depend on columns nearby
         far = np.abs((place - moments.mean[..., None]) * scale[..., None])
         return far * far * far
 
@@ -383,20 +387,20 @@ def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
     return np.divide(third, std * std, out=np.zeros_like(third), where=std > 0) * range_
 
 
-def _mean_place(of: Binned) -> Floats:
+def _mean_place(of: BinnedSide) -> Float64Array:
     return (of.mean_low + of.mean_high) / 2
 
 
-def _deviation(share: Floats) -> Floats:
+def _deviation(share: Float64Array) -> Float64Array:
     """Return the standard deviation of a variable that is 1 with probability `share`, else 0."""
     return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
 
-def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
+def _are_there(then: BinnedSide, now: BinnedSide) -> NDArray[np.bool_]:
     return (np.asarray(then.n) > 0) & (np.asarray(now.n) > 0)
 
 
-def _summed(shares: Floats, widths: Floats) -> Floats:
+def _summed(shares: Float64Array, widths: Float64Array) -> Float64Array:
     """Return the sum of `shares * widths` over the bins, for values >= 0; 0 times inf counts as 0.
 
     The sum runs in order, so that empty bins at the end change no bit. Columns with fewer bins than
@@ -409,12 +413,12 @@ def _summed(shares: Floats, widths: Floats) -> Floats:
     return np.cumsum(products, axis=-1)[..., -1]
 
 
-def _n_terms(shares: Floats, widths: Floats) -> Counts:
+def _n_terms(shares: Float64Array, widths: Float64Array) -> Int64Array:
     """Return the number of products that `_summed` adds."""
     return ((shares > 0) & (widths > 0)).sum(axis=-1)
 
 
-def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
+def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Float64Array, Float64Array]:
     """Return the least and greatest integral of |F - G| over each bin, in units of its width.
 
     Within a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0
@@ -432,7 +436,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     apart = _most([x + y - 2 * x * y for x in a for y in b])
     at_start, at_end = np.abs(f0 - g0), np.abs(f1 - g1)
 
-    def by(mean: tuple[Floats, Floats], other: Floats) -> Floats:
+    def by(mean: tuple[Float64Array, Float64Array], other: Float64Array) -> Float64Array:
         """Return the upper bound in which one sample's function is in the convex term."""
         return _most([at_end + (at_start - at_end) * x for x in mean]) + other * apart
 
@@ -442,7 +446,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     return low, np.maximum(high, low)
 
 
-def _most(of: list[Floats]) -> Floats:
+def _most(of: list[Float64Array]) -> Float64Array:
     return reduce(np.maximum, of)
 
 
@@ -452,7 +456,7 @@ _LEAST_FLOAT = 2.0**-1074
 """Upper bound on the error of a product with a subnormal factor, where rounding is absolute."""
 
 
-def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:
+def coarse_groups(then: Int64Array, n_now: int, most: int = 10) -> NDArray[np.intp]:
     """Return the first bin of each group of adjacent bins; groups have about equal shares then.
 
     PSI over many bins is noise. At most `most` groups are made, and fewer if there are few rows, so

@@ -14,11 +14,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
 from fastfeat.io.columns.times import time_text
 from fastfeat.ir.dtypes import PER_SECOND, DType
-from fastfeat.markup.html import capped, short
+from fastfeat.markup.html import short, shorten_middle
 from fastfeat.markup.svg import distribution_svg
 
 if TYPE_CHECKING:
@@ -29,11 +29,10 @@ _MOST_CATEGORIES = 16
 _LEAST_EDGES = 8
 _LONGEST_TAIL = 0.15
 """Longest tail, as a share of the width between the tails; the end cell counts rows beyond it."""
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class DistributionChart:
     """The distribution of a column as shares of rows in cells, the bars of the drawing.
 
     Missing values are left out.
@@ -46,8 +45,8 @@ class Distribution:
         labels: Name of each cell if cells are categories; empty for cells of a continuous range.
     """
 
-    then: Floats
-    now: Floats | None
+    then: Float64Array
+    now: Float64Array | None
     first: str
     last: str
     labels: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ class Distribution:
 _LEAST_CHANGE = 0.005
 
 
-def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> Distribution | None:
+def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> DistributionChart | None:
     """Return the distribution of a column's training rows and, if given, of the rows now.
 
     `now` must have the same edges and categories as `then`. None if nothing can be drawn: no
@@ -90,12 +89,12 @@ def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> Distr
     return _of_bins(then, now)
 
 
-def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> DistributionChart:
     every = [then] if now is None else [then, now]
     n_shown = min(len(then.categories), _MOST_CATEGORIES)
     has_others = n_shown < len(then.categories) or any(of.n_other for of in every)
 
-    def shares(of: ColumnProfile) -> Floats:
+    def shares(of: ColumnProfile) -> Float64Array:
         others = of.n_other + int(of.counts[n_shown:].sum())
         counts = [*of.counts[:n_shown], *([others] if has_others else [])]
         return _shares(counts, of.n_values)
@@ -103,7 +102,7 @@ def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
     names = [short(str(one), 24) for one in then.categories[:n_shown]]
     labels = (*names, *(["other"] if has_others else []))
     first, last = labels[0], labels[-1]
-    return Distribution(shares(then), now and shares(now), first, last, labels)
+    return DistributionChart(shares(then), now and shares(now), first, last, labels)
 
 
 def _is_of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> bool:
@@ -112,21 +111,21 @@ def _is_of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> bool:
     return bool(then.is_atom[there].all()) and 0 < int(there.sum()) <= _MOST_CATEGORIES
 
 
-def _of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+def _of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> DistributionChart:
     bins = np.flatnonzero(then.counts + (now.counts if now else 0) > 0)
     labels = tuple(value_text(then, float(then.edges[place - 1])) for place in bins)
 
-    def shares(of: ColumnProfile) -> Floats:
+    def shares(of: ColumnProfile) -> Float64Array:
         return _shares(of.counts[bins], of.n_values)
 
-    return Distribution(shares(then), now and shares(now), labels[0], labels[-1], labels)
+    return DistributionChart(shares(then), now and shares(now), labels[0], labels[-1], labels)
 
 
-def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> DistributionChart:
     every = [then] if now is None else [then, now]
     ends = [end for of in every for end in (of.least, of.greatest) if not math.isnan(end)]
     if not ends:  # only infinite values
-        return Distribution(np.ones(1), now and np.ones(1), "infinite", "infinite")
+        return DistributionChart(np.ones(1), now and np.ones(1), "infinite", "infinite")
     low, high = min(ends), max(ends)
     if len(then.edges) > _LEAST_EDGES:  # without about a sixtieth of the sample at each end
         inner_low, inner_high = float(then.edges[1]), float(then.edges[-2])
@@ -139,10 +138,10 @@ def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
     left = f"{'< ' if low > min(ends) else ''}{value_text(then, low, n_digits=2)}"
     right = f"{'> ' if high < max(ends) else ''}{value_text(then, high, n_digits=2)}"
     of_now = None if now is None else _in_cells(now, cells)
-    return Distribution(_in_cells(then, cells), of_now, left, right)
+    return DistributionChart(_in_cells(then, cells), of_now, left, right)
 
 
-def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
+def _in_cells(of: ColumnProfile, cells: Float64Array) -> Float64Array:
     """Return the share of rows in each cell; values beyond all cells count in the outer ones.
 
     `cells` are the ascending edges of the cells.
@@ -168,7 +167,7 @@ def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
     return _shares(found, of.n_values)
 
 
-def _shares(counts: Any, n_rows: int) -> Floats:
+def _shares(counts: Any, n_rows: int) -> Float64Array:
     return np.asarray(counts, np.float64) / max(n_rows, 1)
 
 
@@ -183,7 +182,7 @@ def value_text(of: ColumnProfile, value: float, n_digits: int = 4) -> str:
         dtype = _time_type(of.dtype)
         if dtype is not None:
             text = time_text(round(value), dtype)
-            return capped(text.removesuffix("+00:00").removesuffix(" 00:00:00"), 30)
+            return shorten_middle(text.removesuffix("+00:00").removesuffix(" 00:00:00"), 30)
     if not math.isfinite(value) or abs(value) >= 1e6:
         return f"{value:.{n_digits}g}"
     is_whole = value == int(value) or abs(value) >= 10**n_digits

@@ -11,22 +11,27 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fastfeat.calls.completion import offering
+from fastfeat.calls.completion import with_completion
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
 from fastfeat.execute.fitted import Fitted
 from fastfeat.markup.html import printable
-from fastfeat.trust.quality.column_drift import ColumnDrift, Compared, compared_columns, worst_first
+from fastfeat.trust.quality.column_drift import (
+    ColumnDrift,
+    ComparedColumn,
+    compared_columns,
+    worst_first,
+)
 from fastfeat.trust.quality.profile import ColumnProfile, Profile
-from fastfeat.trust.quality.seasons import is_moment, out_of_season, reading_alone
-from fastfeat.trust.quality.thresholds import SECTIONS, Limits, thresholds
+from fastfeat.trust.quality.seasons import features_reading_only, is_moment, out_of_season
+from fastfeat.trust.quality.thresholds import SECTIONS, GateThresholds, thresholds
 
-_CALENDAR = "of times alone: judged beside a reference of the same season, and not without"
-_TIME = "times go on"
+_CALENDAR = "depends on times only: judged only against a reference from the same season"
+_TIME = "times always advance"
 _IGNORED = "ignored"
-_FIXED = "of one value in a segment"
+_FIXED = "has one value in each segment"
 
 
-@offering(
+@with_completion(
     "ok", "drifted", "drifted_inputs", "features", "inputs", "segments", "n_then", "n_now",
     "smallest_shift",
 )  # fmt: skip
@@ -96,7 +101,7 @@ class Drift:
         ]
         told = " and ".join(of) if n_features or n_inputs else "nothing"
         if not self.n_now or not self.n_then:
-            return f"{counted(self.n_now, 'row')} beside {self.n_then:,}: nothing was compared"
+            return f"{counted(self.n_now, 'row')} against {self.n_then:,}: nothing was compared"
         rows = f"{counted(self.n_now, 'row')}, compared with {self.n_then:,}"
         bad = [value for value, drift in self.segments.items() if not drift.ok]
         segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"
@@ -159,12 +164,12 @@ class Drift:
         return drift_html(told, self.features.values(), self.inputs.values())
 
 
-def compared(
+def compare_profiles(
     fitted: Fitted,
     now: Profile,
     then: Profile,
     *,
-    limits: Limits | None = None,
+    limits: GateThresholds | None = None,
     is_same_season: bool = False,
     fixed: Collection[str] = (),
     segments: Mapping[Any, Drift] | None = None,
@@ -188,14 +193,14 @@ def compared(
     limits = thresholds(None, "drift") if limits is None else limits
     names = [*then.features, *then.inputs]
     limits.check_names(names)
-    ignored = _ignored(limits, names)
-    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else []
+    ignored = _ignored_columns(limits, names)
+    of_keys = features_reading_only(fitted, lambda name: name in fixed) if fixed else []
     calendar = frozenset[str]() if is_same_season else out_of_season(fitted, now, then)
 
     def columns(
         of_then: Mapping[str, ColumnProfile], of_now: Mapping[str, ColumnProfile], *, own: bool
     ) -> Mapping[str, ColumnDrift]:
-        found: list[Compared] = []
+        found: list[ComparedColumn] = []
         for name, column in of_then.items():
             if name not in of_now:
                 continue
@@ -205,7 +210,7 @@ def compared(
             elif own and name in calendar:
                 why = why or _CALENDAR
             of_name = {word: limits.of(name, word) for word in SECTIONS["drift"].named}
-            found.append(Compared(column, of_now[name], of_name, why))
+            found.append(ComparedColumn(column, of_now[name], of_name, why))
         return MappingProxyType({one.name: one for one in compared_columns(found)})
 
     return Drift(
@@ -218,7 +223,7 @@ def compared(
     )
 
 
-def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
+def _ignored_columns(limits: GateThresholds, names: Collection[str]) -> frozenset[str]:
     """Return the columns that the limits say to ignore; raises `InvalidConfig` for unknown ones."""
     ignored: tuple[str, ...] = limits["ignore"]
     for name in ignored:

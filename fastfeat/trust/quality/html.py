@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from fastfeat.errors import counted
-from fastfeat.markup.html import capped, in_notebook, printable, short, table
+from fastfeat.markup.html import in_notebook, printable, short, shorten_middle, table
 from fastfeat.trust.quality.column_drift import ColumnDrift, worst_first
 
 MOST_ROWS = 50
@@ -67,14 +67,14 @@ def drift_html(summary: str, features: Iterable[ColumnDrift], inputs: Iterable[C
     columns.sort(key=lambda pair: not pair[1].is_drifted)
     rows = (
         [
-            _marked(short(column.name), "bad" if column.is_drifted else ""),
+            _with_level(short(column.name), "bad" if column.is_drifted else ""),
             kind,
-            *(_marked(of.text, "bad" if of.is_beyond else "") for of in drift_figures(column)),
+            *(_with_level(of.text, "bad" if of.is_beyond else "") for of in drift_figures(column)),
             escape(column.reason),
         ]
         for kind, column in islice(columns, MOST_ROWS)
     )
-    head = ("name", "", *TITLES, "told")
+    head = ("name", "", *TITLES, "reason")
     return in_notebook(summary, table(head, rows) + _more(len(columns), "column"))
 
 
@@ -103,16 +103,16 @@ class RuleRow(NamedTuple):
     told: str
 
 
-RULE_TITLES = ("rule", "outcome", "rows", "what it says, and the first rows that break it")
+RULE_TITLES = ("rule", "outcome", "rows", "definition, and the first rows that break it")
 
 
 def rule_cells(rule: RuleRow) -> list[str]:
     """Return the cells of a rule as HTML, in the order of `RULE_TITLES`."""
     return [
         f"<b>{escape(short(rule.name))}</b>",
-        _marked(rule.outcome, rule.level),
+        _with_level(rule.outcome, rule.level),
         f'<span class="n">{rule.n_broken:,}</span>',
-        f"<code>{escape(capped(printable(rule.told), _LONGEST))}</code>",
+        f"<code>{escape(shorten_middle(printable(rule.told), _LONGEST))}</code>",
     ]
 
 
@@ -123,26 +123,26 @@ def rules_html(summary: str, rules: Sequence[RuleRow]) -> str:
 
 
 _OF_VERDICT = {"major": "bad", "minor": "warn", "refit": "", "same": "ok"}
-Told = tuple[str, str, str, str]
+ChangeRow = tuple[str, str, str, str]
 """Verdict, kind and name of a change, and its values before and after in words."""
 
 
-def changes_html(summary: str, changes: Sequence[Told]) -> str:
+def changes_html(summary: str, changes: Sequence[ChangeRow]) -> str:
     """Return changes between plans as HTML, in the order given, at most `MOST_ROWS` of them."""
     rows = (
         [
-            _marked(verdict, _OF_VERDICT[verdict]),
+            _with_level(verdict, _OF_VERDICT[verdict]),
             escape(kind),
             f"<b>{escape(short(name))}</b>",
-            escape(capped(printable(told), _LONGEST)),
+            escape(shorten_middle(printable(told), _LONGEST)),
         ]
         for verdict, kind, name, told in islice(changes, MOST_ROWS)
     )
-    shown = table(("verdict", "change", "of", "before and after"), rows) if changes else ""
+    shown = table(("verdict", "change", "name", "before and after"), rows) if changes else ""
     return in_notebook(summary, shown + _more(len(changes), "change"))
 
 
-def _marked(text: str, level: str) -> str:
+def _with_level(text: str, level: str) -> str:
     return f'<span class="{level}">{escape(text)}</span>' if level else escape(text)
 
 

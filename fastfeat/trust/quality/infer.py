@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -26,7 +26,7 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.guard import read_again
+from fastfeat.execute.guard import as_rereadable
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.io.arrow import pa
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -36,7 +36,7 @@ from fastfeat.ir.dtypes import INTEGER_RANGE, NULL, DType
 from fastfeat.plan.declare.contract import Rule
 from fastfeat.tell.fitted_tables import learnt_values, vocabulary
 from fastfeat.trust.quality.contract import Contract
-from fastfeat.trust.quality.rows import CheckedRows, checked_rows, learnt_of
+from fastfeat.trust.quality.rows import CheckedRows, learn_expressions, read_rows_to_check
 
 MOST_VALUES = 200
 """Limit on the distinct values of a text column for a rule on its set of values."""
@@ -87,8 +87,8 @@ _COUNTS = frozenset({"per", "n", "num", "count", "total", "since"})
 """Words that turn an hour into a number of hours, or into a count per hour."""
 
 
-@explaining
-@in_ieee
+@with_argument_errors
+@with_ieee_arithmetic
 def infer_contract(
     data: Any,
     *,
@@ -145,15 +145,15 @@ def infer_contract(
         ['x: range']
     """
     keys = [key] if isinstance(key, str) else list(key or ())
-    data = read_again(data) if memory is None else dataset_of(data)
+    data = as_rereadable(data) if memory is None else dataset_of(data)
     names = data.schema.names if isinstance(data, Dataset) else column_names(data)
     if names is None:
-        names = checked_rows(CallRows(data), (), ()).data.column_names
+        names = read_rows_to_check(CallRows(data), (), ()).data.column_names
     for name in (*keys, *exclude):
         if name not in names:
             raise UnknownColumn(f"the data has no column {name!r}.{did_you_mean(name, names)}")
     wanted = [name for name in names if name not in exclude]
-    rows = checked_rows(CallRows(data, memory=memory), wanted, ())
+    rows = read_rows_to_check(CallRows(data, memory=memory), wanted, ())
     types = {
         name: dtype
         for name, dtype in rows.schema.items()
@@ -161,18 +161,27 @@ def infer_contract(
     }
     if rows.n_rows == 0 or not types:
         what = "no rows" if rows.n_rows == 0 else "no columns that rules can read"
-        raise InvalidData(f"the data has {what}, so nothing can be said of it")
-    if any(name not in types for name in keys):
-        raise InvalidPlan(f"key={key!r}: is of columns that rules can read, and are not excluded")
+        raise InvalidData(f"the data has {what}, so no rules can be inferred")
+    for name in keys:
+        if name in exclude:
+            raise InvalidPlan(
+                f"key={key!r}: exclude= names the column {name!r} too. Remove it from one of the "
+                "two"
+            )
+        if name not in types:
+            raise InvalidPlan(
+                f"key={key!r}: the column {name!r} holds lists, no values, or values of a type "
+                "that rules cannot read. Name other columns"
+            )
     unique = Rule(lit(1).count(by=keys[0] if len(keys) == 1 else keys) == 1) if keys else None
     kinds = _kinds(rows, types, keys)
     asked = {
         f"{k} {what}": of
         for k, (name, dtype) in enumerate(types.items())
-        for what, of in _asked(col(name), dtype, kinds[name])
+        for what, of in _wanted_statistics(col(name), dtype, kinds[name])
     }
     asked |= {} if unique is None else {"repeated": unique.broken.sum()}
-    learnt = _Learnt(learnt_of(rows, asked))
+    learnt = _Learnt(learn_expressions(rows, asked))
     rules: dict[str, Expr | Rule] = {}
     for k, (name, dtype) in enumerate(types.items()):
         rules |= _rules(name, dtype, kinds[name], learnt, str(k), rows.n_rows)
@@ -188,23 +197,25 @@ def infer_contract(
 def _warn_repeated(keys: Sequence[str], n_repeated: int, n_rows: int) -> None:
     of = repr(keys[0]) if len(keys) == 1 else repr([*keys])
     warn(
-        f"key={of}: {n_repeated:,} of the {counted(n_rows, 'row')} have a key that is missing, or "
-        "that another row has too, so the contract has no rule that it is unique. Remove such "
-        "rows, or name the columns that tell rows apart",
+        f"key={of}: the key is missing or repeated in {n_repeated:,} of {counted(n_rows, 'row')}, "
+        "so the contract has no rule that it is unique. Remove such rows, or name the columns that "
+        "identify a row",
         KeyRepeats,
     )
 
 
-Kind = Literal["id", "set", "many"]
+InferredKind = Literal["id", "set", "many"]
 """Kind of a column's values: identifiers, possibly a small set, or many."""
 
 
-def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str]) -> dict[str, Kind]:
-    """Return the kind of each column by name, from a sample of the rows; see `Kind`.
+def _kinds(
+    rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str]
+) -> dict[str, InferredKind]:
+    """Return the kind of each column by name, from a sample of the rows; see `InferredKind`.
 
     `keys` are the columns that the user named as a key.
     """
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, InferredKind] = {}
     for name, dtype in types.items():
         is_number = dtype.is_float or dtype.is_integer
         is_id = is_number and (name in keys or not IDS.isdisjoint(_words(name)[-1:]))
@@ -215,7 +226,7 @@ def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str])
             break
         features = {f"{k} distinct": col(name).n_unique() for k, name in enumerate(asked)}
         features |= {f"{k} present": col(name).is_not_null().sum() for k, name in enumerate(asked)}
-        learnt = _Learnt(learnt_of(_sample(rows, asked, most_rows), features))
+        learnt = _Learnt(learn_expressions(_sample(rows, asked, most_rows), features))
         for k, name in enumerate(asked):
             n_distinct, n_present = learnt.value(f"{k} distinct"), learnt.value(f"{k} present")
             if types[name].is_integer and n_distinct == n_present >= LEAST_ROWS_OF_IDS:
@@ -261,7 +272,7 @@ class _Learnt:
         return [value for code, value in known if code > 1]
 
 
-def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
+def _wanted_statistics(x: Expr, dtype: DType, kind: InferredKind) -> list[tuple[str, Expr]]:
     """Return the aggregates to learn for a column, each with a short name such as "min"."""
     asked = [("missing", x.is_null().sum())]
     if kind == "id":
@@ -282,11 +293,11 @@ def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
 
 
 def _rules(
-    name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_rows: int
+    name: str, dtype: DType, kind: InferredKind, learnt: _Learnt, k: str, n_rows: int
 ) -> dict[str, Expr | Rule]:
     """Return the rules of a column by name.
 
-    `learnt` has the values of the aggregates from `_asked`, with names that begin with `k`.
+    `learnt` has the values of the aggregates from `_wanted_statistics`; their names begin with `k`.
     """
     x, n_missing = col(name), int(learnt.value(f"{k} missing"))
     rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}
@@ -311,7 +322,7 @@ def _rules(
 
 
 def _rules_of_numbers(
-    name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_present: int
+    name: str, dtype: DType, kind: InferredKind, learnt: _Learnt, k: str, n_present: int
 ) -> dict[str, Expr | Rule]:
     """Return the rule of a numeric column by name: a set of values, or a range.
 

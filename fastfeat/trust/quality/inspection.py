@@ -15,18 +15,18 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.completion import offering
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.completion import with_completion
 from fastfeat.errors import ArtifactError, InvalidPlan, counted
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.ir.node import Aggregate, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.keep.artifact import Contents, read_contents
+from fastfeat.keep.artifact import ArtifactContents, read_contents
 from fastfeat.keep.parts import OPTIONAL_PARTS
 from fastfeat.keep.state import aggregates_of
 from fastfeat.markup.html import printable
-from fastfeat.plan.lower.codes import shown_codes
+from fastfeat.plan.lower.codes import visible_codes
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.profiling import profile_face
@@ -53,7 +53,7 @@ class HeldValues:
     remedy: str = ""
 
 
-@offering("name", "n_bytes", "says", "held", "holds_rows", "notes")
+@with_completion("name", "n_bytes", "says", "held", "holds_rows", "notes")
 @dataclass(frozen=True, slots=True)
 class PartReport:
     """A part of an artifact.
@@ -83,12 +83,12 @@ class PartReport:
         lines = [f"{word} {self.name}, {as_bytes(self.n_bytes)}: {self.says}"]
         lines += [f"       {printable(f'{of.of}: {of.told}')}" for of in self.held[:_MOST_SHOWN]]
         if len(self.held) > _MOST_SHOWN:
-            lines.append(f"       and of {len(self.held) - _MOST_SHOWN} more")
+            lines.append(f"       and {len(self.held) - _MOST_SHOWN} more")
         remedies = dict.fromkeys(of.remedy for of in self.held if of.remedy)
         return "\n".join([*lines, *(f"       {text}" for text in (*remedies, *self.notes))])
 
 
-@offering("path", "parts", "holds_rows", "format", "written_by", "n_rows", "n_bytes")
+@with_completion("path", "parts", "holds_rows", "format", "written_by", "n_rows", "n_bytes")
 @dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
     """The parts of an artifact; prints a line each, and marks parts with values of single rows.
@@ -123,7 +123,8 @@ class Inspection:
         for one in self.parts:
             if one.name == part:
                 return one
-        raise InvalidPlan(f"no part {part!r}. There are: {', '.join(p.name for p in self.parts)}")
+        known = ", ".join(one.name for one in self.parts)
+        raise InvalidPlan(f"the report has no part {part!r}. The parts are {known}")
 
     @property
     def summary(self) -> str:
@@ -137,7 +138,7 @@ class Inspection:
         return "\n".join([self.summary, *map(str, self.parts)])
 
 
-@explaining
+@with_argument_errors
 def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
     """Inspect the parts of an artifact: their sizes, and the values of single training rows inside.
 
@@ -164,10 +165,10 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
         >>> [(part.name, part.holds_rows) for part in ff.inspect(path).parts][:3]
         [('manifest', False), ('plan', False), ('state', False)]
         >>> print(ff.inspect(path, few=2)["table 0"].held[0].told)
-        1 of 2 keys came in 1 row
+        1 of 2 keys occurred in 1 row
     """
     if type(few) is not int or few < 1:
-        raise InvalidPlan(f"few={few!r}: is a number of rows, from 1")
+        raise InvalidPlan(f"few={few!r}: must be a whole number of rows, at least 1")
     contents, name = read_contents(path), os.fspath(path)
     try:
         return inspection_of(name, contents, few)
@@ -175,7 +176,7 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
         raise ArtifactError(f"{name}: {error}") from error.__cause__
 
 
-def inspection_of(path: str, contents: Contents, few: int) -> Inspection:
+def inspection_of(path: str, contents: ArtifactContents, few: int) -> Inspection:
     """Return the inspection of an artifact's contents; raises ArtifactError if a part is damaged.
 
     `few` is the number of training rows below which keys are reported.
@@ -208,7 +209,7 @@ def _no_notes(fitted: Fitted) -> Sequence[str]:
 
 def _of_plan(fitted: Fitted) -> Sequence[str]:
     literals = [n for n in postorder(fitted.declaration.nodes.values()) if isinstance(n, Literal)]
-    return [f"{counted(len(literals), 'literal')} in it, as somebody wrote them"]
+    return [f"{counted(len(literals), 'literal')}, stored as written"]
 
 
 def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
@@ -219,7 +220,7 @@ def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
             continue
         n_values = len(value) if isinstance(value, tuple) else 1
         if "order" in primitives:
-            told = f"{counted(n_values, 'quantile')}: values of rows, or between those of two"
+            told = f"{counted(n_values, 'quantile')}: values of rows, or between the values of two"
             yield HeldValues(show(node), n_values, told)
         elif primitives & {"min", "max"}:
             ends = " and ".join(_ENDS[word] for word in ("min", "max") if word in primitives)
@@ -229,7 +230,7 @@ def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
         elif node.function == "mode":
             yield HeldValues(show(node), 1, "the most frequent value")
         elif fitted.n_rows < few:
-            yield HeldValues(show(node), 1, f"learnt of {counted(fitted.n_rows, 'row')}")
+            yield HeldValues(show(node), 1, f"learnt from {counted(fitted.n_rows, 'row')}")
 
 
 def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
@@ -242,7 +243,7 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     value = fitted.learnt[node]
     of_values = isinstance(value, Groups)
     vocabulary = _vocabulary_of(fitted, node)
-    says = f"a value of each key, {show(node)}" if of_values else f"the keys of {_keys_text(node)}"
+    says = f"one value per key, {show(node)}" if of_values else f"the keys of {_keys_text(node)}"
     if vocabulary is None:
         return PartReport(name, n_bytes, says)
     counts = vocabulary.counts
@@ -253,21 +254,21 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     least = least_rows(keys.params) if isinstance(keys, Aggregate) else 1
     remedy = "" if least >= few else f"{_bound_of(fitted, node)}={few} leaves such keys out"
     if n_one:
-        alone = ", whose own value it is" if of_values else ""
-        told = f"{n_one:,} of {counted(len(counts), 'key')} came in 1 row{alone}"
+        alone = ", so its value is of that row alone" if of_values else ""
+        told = f"{n_one:,} of {counted(len(counts), 'key')} occurred in 1 row{alone}"
         held.append(HeldValues(_keys_text(node), n_one, told, remedy))
     if n_none:
-        told = f"{n_none:,} of {counted(len(counts), 'key')} came in no row, and keep their codes"
+        told = f"{n_none:,} of {counted(len(counts), 'key')} occurred in no row, and kept a code"
         held.append(
-            HeldValues(_keys_text(node), n_none, told, "a fit without stable= leaves them out")
+            HeldValues(_keys_text(node), n_none, told, "fit without stable= to leave them out")
         )
     if n_few > n_one + n_none:
-        told = f"{n_few:,} of {counted(len(counts), 'key')} came in fewer than {few} rows"
+        told = f"{n_few:,} of {counted(len(counts), 'key')} occurred in fewer than {few} rows"
         held.append(HeldValues(_keys_text(node), n_few, told, remedy))
     if of_values and AGGREGATES[node.function].primitives & {"min", "max", "order"}:
-        told = "each value is that of a row of the key, or between two"
+        told = "each value is from a row with the key, or between the values of two"
         held.append(HeldValues(show(node), len(counts), told))
-    kept = [] if least == 1 else [f"keys of fewer than {least} rows were left out"]
+    kept = [] if least == 1 else [f"keys with fewer than {least} rows were left out"]
     return PartReport(name, n_bytes, says, tuple(held), tuple(kept))
 
 
@@ -287,7 +288,7 @@ def _bound_of(fitted: Fitted, node: Aggregate) -> str:
 
     The first one is for encoders that return codes.
     """
-    shown = shown_codes(fitted.declaration.nodes.values())
+    shown = visible_codes(fitted.declaration.nodes.values())
     return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
 
@@ -317,31 +318,32 @@ def _of_column(column: ColumnProfile, few: int) -> tuple[int, str] | None:
         n_values = len(column.edges) + ends
         if not n_values:
             return None
-        return n_values, f"{counted(len(column.edges), 'edge')} of bins, values of rows, and ends"
+        edges = counted(len(column.edges), "bin edge")
+        return n_values, f"{edges}, the least and the greatest value: values of rows"
     n_few = int((column.counts < few).sum())
     if not n_few:
         return None
-    return n_few, f"{n_few:,} of {len(column.counts):,} categories came in fewer than {few} rows"
+    return n_few, f"{n_few:,} of {len(column.counts):,} categories had fewer than {few} rows"
 
 
 def _of_golden(fitted: Fitted) -> Sequence[str]:
     kept = GoldenRows.from_bytes(fitted.golden or b"")
     return [
-        f"{counted(len(kept), 'row')}, made up column by column, without keys of few rows; edges "
-        "among their values stand in the state, or the profile"
+        f"{counted(len(kept), 'row')}, generated column by column, without rare keys; bin edges "
+        "among their values are also in the state or in the profile"
     ]
 
 
 _Says = tuple[str, Callable[[Fitted, int], Iterator[HeldValues]], Callable[[Fitted], Sequence[str]]]
 _PARTS: dict[str, _Says] = {
     "plan": ("the features, as JSON", _nothing, _of_plan),
-    "state": ("what was learnt of all rows, a line each", _of_state, _no_notes),
+    "state": ("the values learnt from all rows, one per line", _of_state, _no_notes),
     "zones": ("the rules of time zones", _nothing, _no_notes),
     "contract": (
         "",
         _nothing,
         lambda fitted: [
-            "bounds and categories in it are as written, or as infer_contract saw them"
+            "its bounds and categories are as written, or as infer_contract found them"
         ],
     ),
     "profile": ("", _of_profile, _no_notes),

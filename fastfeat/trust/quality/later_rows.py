@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.guard import IGNORE, read_again
+from fastfeat.execute.guard import IGNORE, as_rereadable
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.pieces import budget_of_features, pieces_of_later_rows
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget, within
+from fastfeat.io.budget import Budget, use_budget
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import scan
 from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.profiling import NO_FEATURES, host_table, profile_face
 from fastfeat.trust.quality.table_profiles import counted_tables
 
-Take = Callable[[Table, Table | None], None]
+PieceReceiver = Callable[[Table, Table | None], None]
 """Receives the inputs of some rows and their features, or None if these are not counted."""
 
 NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=True"
@@ -48,7 +48,10 @@ def profile_to_compare(fitted: Fitted) -> Profile:
     """
     profile = known_profile(fitted)
     if profile.no_features not in ("", NO_FEATURES):
-        raise InvalidPlan(f"the profile has no features to compare with: {profile.no_features}")
+        raise InvalidPlan(
+            "the profile of the training rows has no features to compare with: "
+            f"{profile.no_features}"
+        )
     return profile
 
 
@@ -65,9 +68,9 @@ def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
     return found[0]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def each_piece(
-    fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: Take
+    fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: PieceReceiver
 ) -> None:
     """Call `take` with the inputs and features of all rows, or piece by piece if memory is bounded.
 
@@ -80,7 +83,7 @@ def each_piece(
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
     if_there = [name for name in layout.inputs if name in late and name not in wanted]
     if rows.memory is None:
-        rows = rows._replace(data=read_again(rows.data))
+        rows = rows._replace(data=as_rereadable(rows.data))
         table = read_columns(rows.data, wanted, if_there)
         features = transform(fitted, rows) if layout.features else None
         take(host_table(table, [*wanted, *if_there], backend_named(rows.backend)), features)
@@ -88,7 +91,7 @@ def each_piece(
     rows = rows._replace(data=dataset_of(rows.data))
     budget = budget_of_features(fitted, rows)
     assert budget is not None
-    with within(budget):
+    with use_budget(budget):
         columns = wanted, if_there
         _each_of_files(fitted, layout, rows, columns, take, budget)
 
@@ -98,7 +101,7 @@ def _each_of_files(
     layout: Profile,
     rows: CallRows,
     columns: tuple[Sequence[str], Sequence[str]],
-    take: Take,
+    take: PieceReceiver,
     budget: Budget,
 ) -> None:
     """Call `take` with the inputs and features of files, piece by piece.
@@ -121,11 +124,11 @@ def _each_of_files(
         pieces = pieces_of_later_rows(
             fitted, rows, most_bytes=budget.table_bytes, on_violation=IGNORE
         )
-        for table, features in _beside(inputs, pieces.of_all()):
+        for table, features in _side_by_side(inputs, pieces.of_all()):
             take(table, features)
 
 
-def _beside(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
+def _side_by_side(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
     """Yield pairs of tables with the same rows, from two streams that are cut at different rows."""
     a, b = next(first), next(second)
     while True:

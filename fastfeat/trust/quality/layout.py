@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded, has_value, is_binary
+from fastfeat.io.columns.decode import decode_column, has_value, is_binary
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import BOOL, DType
-from fastfeat.trust.quality.profile import Category, ColumnProfile, Kind
+from fastfeat.trust.quality.profile import Category, ColumnProfile, ProfileKind
 
 N_BINS: Final = 64
 """A value with more than 1 / N_BINS of the sample gets its own bin; no other bin holds as much."""
@@ -25,7 +25,7 @@ SAMPLED: Final = 1 << 13
 _LARGEST: Final = np.finfo(np.float64).max
 
 
-def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
+def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> ProfileKind:
     """Return the kind of a column, which says how its values are counted; see `ColumnProfile`.
 
     `is_code` marks integers that encode categories.
@@ -42,7 +42,7 @@ def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
 def layout_of(
     name: str,
     dtype: DType | UnsupportedType,
-    kind: Kind,
+    kind: ProfileKind,
     sample: ChunkedArray,
     least_rows: int = 1,
 ) -> ColumnProfile:
@@ -151,7 +151,7 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
 
 def plain_keys(column: ChunkedArray) -> ChunkedArray:
     """Return a column of categories as bytes, bools or int64, whatever its Arrow encoding."""
-    column = decoded(column)
+    column = decode_column(column)
     if pa.types.is_boolean(column.type):
         return column
     if pa.types.is_integer(column.type):

@@ -18,10 +18,10 @@ from fastfeat_kernels.binned import OFFSET_BITS
 from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotient
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import opened, sealed
+from fastfeat.engine.learner import seal, unseal
 from fastfeat.errors import ArtifactError, InvalidData
 
-Kind = Literal["number", "category", "moment", "other"]
+ProfileKind = Literal["number", "category", "moment", "other"]
 Category = str | bytes | bool | int
 Exact = tuple[int, int]
 """A number mantissa * 2**exponent as (mantissa, exponent): the mantissa odd, or both 0."""
@@ -66,7 +66,7 @@ class ColumnProfile:
 
     name: str
     dtype: str
-    kind: Kind
+    kind: ProfileKind
     n_rows: int = 0
     n_missing: int = 0
     edges: NDArray[np.float64] = field(default_factory=lambda: _NO_FLOATS)
@@ -170,8 +170,8 @@ class Profile:
             InvalidData: The columns, edges or categories differ.
         """
         return Profile(
-            _merged(self.inputs, other.inputs),
-            _merged(self.features, other.features),
+            _merge_by_name(self.inputs, other.inputs),
+            _merge_by_name(self.features, other.features),
             self.n_rows + other.n_rows,
             self.no_features or other.no_features,
         )
@@ -186,7 +186,7 @@ class Profile:
             "inputs": [_head_of(column, arrays) for column in self.inputs.values()],
             "features": [_head_of(column, arrays) for column in self.features.values()],
         }
-        return sealed(head, arrays)
+        return seal(head, arrays)
 
     @staticmethod
     def from_bytes(content: bytes) -> Profile:
@@ -196,11 +196,11 @@ class Profile:
             ArtifactError: The bytes are truncated, changed, not a profile, or from a newer version.
         """
         try:
-            head, rest = opened(bytes(content))
+            head, rest = unseal(bytes(content))
         except InvalidData as error:
             raise ArtifactError(f"the profile is damaged: {error}") from None
         if not isinstance(head, dict) or "profile" not in head:
-            raise ArtifactError("the bytes are of no profile")
+            raise ArtifactError("the bytes are not a profile")
         parts = cast("dict[str, Any]", head)
         if parts["profile"] != FORMAT:
             raise ArtifactError(
@@ -212,12 +212,12 @@ class Profile:
             inputs = _mapping(_column_of(one, reader) for one in parts["inputs"])
             features = _mapping(_column_of(one, reader) for one in parts["features"])
             if reader.rest:
-                raise ArtifactError("the profile is damaged: it has bytes of no column")
+                raise ArtifactError("the profile is damaged: it has extra bytes at the end")
             n_rows, reason = parts["n_rows"], parts["no_features"]
             if len(inputs) != len(parts["inputs"]) or len(features) != len(parts["features"]):
-                raise ArtifactError("the profile is damaged: two columns have one name")
+                raise ArtifactError("the profile is damaged: two columns have the same name")
             if type(n_rows) is not int or n_rows < 0 or not isinstance(reason, str):
-                raise ArtifactError("the profile is damaged: it does not say how many rows it has")
+                raise ArtifactError("the profile is damaged: its number of rows is invalid")
         except ArtifactError:
             raise
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
@@ -267,10 +267,10 @@ def normal(mantissa: int, exponent: int) -> Exact:
     return mantissa >> n_zeros, exponent + n_zeros
 
 
-def added(a: Exact, b: Exact) -> Exact:
+def add_exact(a: Exact, b: Exact) -> Exact:
     """Return the exact sum of two numbers.
 
-    >>> added((3, 0), (1, -1))
+    >>> add_exact((3, 0), (1, -1))
     (7, -1)
     """
     exponent = min(a[1], b[1])
@@ -286,7 +286,7 @@ def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
     )
 
 
-def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
+def merge_column_profiles(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
     """Return the profile of one column over the rows of both profiles.
 
     Raises:
@@ -294,8 +294,8 @@ def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
     """
     if not has_layout_of(a, b):
         raise InvalidData(
-            f"profiles of {a.name!r} have other edges or categories, and do not merge. Make both "
-            "by profile_of() of one fitted plan"
+            f"two profiles of {a.name!r} cannot be merged: their types, bins or categories "
+            "differ. Create both with profile_of() of one fitted plan"
         )
     return replace(
         a,
@@ -307,23 +307,24 @@ def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         n_high=a.n_high + b.n_high,
         least=float(np.fmin(a.least, b.least)),
         greatest=float(np.fmax(a.greatest, b.greatest)),
-        sum=added(a.sum, b.sum),
-        squares=added(a.squares, b.squares),
-        tails=(added(a.tails[0], b.tails[0]), added(a.tails[1], b.tails[1])),
+        sum=add_exact(a.sum, b.sum),
+        squares=add_exact(a.squares, b.squares),
+        tails=(add_exact(a.tails[0], b.tails[0]), add_exact(a.tails[1], b.tails[1])),
         n_other=a.n_other + b.n_other,
     )
 
 
-def _merged(
+def _merge_by_name(
     a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]
 ) -> Mapping[str, ColumnProfile]:
     if list(a) != list(b):
-        odd = sorted(set(a) ^ set(b)) or ["another order"]
+        odd = sorted(set(a) ^ set(b))
+        found = f"only one has {odd[0]!r}" if odd else "the columns are in another order"
         raise InvalidData(
-            f"profiles of other columns do not merge: {odd[0]!r}. Make both by profile_of() of one "
-            "fitted plan"
+            f"profiles with different columns cannot be merged: {found}. Create both with "
+            "profile_of() of one fitted plan"
         )
-    return MappingProxyType({name: merged(a[name], b[name]) for name in a})
+    return MappingProxyType({name: merge_column_profiles(a[name], b[name]) for name in a})
 
 
 _ARRAYS: Final = ("edges", "is_atom", "counts", "offsets", "ends")
@@ -368,7 +369,7 @@ class _Reader:
         dtype, n = np.dtype(given[0]), given[1]
         n_bytes = dtype.itemsize * n
         if dtype.kind not in "fu" or type(n) is not int or not 0 <= n_bytes <= len(self.rest):
-            raise ArtifactError("the profile is damaged: it has fewer bytes than it says")
+            raise ArtifactError("the profile is damaged: it is shorter than its header says")
         found, self.rest = self.rest[:n_bytes], self.rest[n_bytes:]
         return np.frombuffer(found, dtype)
 
@@ -391,7 +392,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
         categories=tuple(_category_of_json(one) for one in known.pop("categories")),
     )
     if known:
-        raise ArtifactError(f"this version does not know {min(known)!r} of a profile. Update it")
+        raise ArtifactError(f"the profile has an unknown field {min(known)!r}. Update fastfeat")
     _check(column)
     return column
 
@@ -399,7 +400,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
 def _check(column: ColumnProfile) -> None:
     """Raise ArtifactError if the counts of a column's profile contradict each other."""
     texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
-    ok = all(type(one) is str for one in texts) and column.kind in get_args(Kind)
+    ok = all(type(one) is str for one in texts) and column.kind in get_args(ProfileKind)
     ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2
     n_bins = len(column.edges) + 1 if column.has_bins else 0
     n_counts = n_bins or len(column.categories)
@@ -416,7 +417,7 @@ def _check(column: ColumnProfile) -> None:
 def _exact_of(given: Any) -> Exact:
     mantissa, exponent = given
     if type(mantissa) is not int or type(exponent) is not int or abs(exponent) > 1 << 16:
-        raise ArtifactError("the profile is damaged: a sum is no number")
+        raise ArtifactError("the profile is damaged: a sum is not a number")
     return normal(mantissa, exponent)
 
 
@@ -432,7 +433,7 @@ def _category_of_json(given: Any) -> Category:
         (text,) = cast("list[str]", given)
         return base64.b64decode(text, validate=True)
     if type(given) not in (str, bool, int):
-        raise ArtifactError(f"the profile is damaged: {given!r} is no category")
+        raise ArtifactError(f"the profile is damaged: {given!r} is not a category")
     return given
 
 

@@ -14,26 +14,24 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import opened, sealed
+from fastfeat.engine.learner import seal, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, ipc_stream, pa
-from fastfeat.learn.part_state import Sums, added
+from fastfeat.learn.part_state import RowNumberSums, add_sums
 from fastfeat.trust.quality.layout import SAMPLED
 from fastfeat.trust.quality.profile import Profile, profile_of_columns
 
 MAGIC: Final = b"fastfeat profile of rows\n"
 """Prefix of the bytes of a state."""
-_FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
-)
+_FOREIGN = "the state is of another plan, schema, or round: only states of one round can be merged"
 _USED = (
-    "the state is used up: it was merged, added to, or given to next() before. Go on with the "
-    "state that came of it, or make this one anew"
+    "the state is used up: it was merged, added to, or passed to next() before. Use the "
+    "resulting state, or create this one again"
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class ProfileSample:
     """A sample of rows, with one row for each key.
 
     Args:
@@ -48,7 +46,7 @@ class Sample:
     inputs: Table
     features: Table | None
 
-    def merge(self, other: Sample, *, has_features: bool) -> Sample:
+    def merge(self, other: ProfileSample, *, has_features: bool) -> ProfileSample:
         """Return the sample of two parts of the rows together: the rows with the smallest keys."""
         keys = np.concatenate([self.keys, other.keys])
         found, first, place = np.unique(keys, return_index=True, return_inverse=True)
@@ -59,7 +57,7 @@ class Sample:
         if has_features and self.features is not None and other.features is not None:
             features = pa.concat_tables([self.features, other.features]).take(taken)
         inputs = pa.concat_tables([self.inputs, other.inputs]).take(taken)
-        return Sample(found[:SAMPLED], counts[:SAMPLED], inputs, features)
+        return ProfileSample(found[:SAMPLED], counts[:SAMPLED], inputs, features)
 
     def rows(self) -> NDArray[np.int64]:
         """Return the indices of the sampled rows that edges and categories are computed from.
@@ -89,8 +87,8 @@ class ProfileState:
 
     digest: str
     n_rows: int = 0
-    sums: Sums = (0, 0)
-    sample: Sample | None = None
+    sums: RowNumberSums = (0, 0)
+    sample: ProfileSample | None = None
     counts: Profile | None = None
     is_failed: bool = False
     is_used: bool = field(default=False, repr=False)
@@ -110,7 +108,7 @@ class ProfileState:
                 merged before.
         """
         if self is other:
-            raise InvalidData("a state is merged with itself, and its rows would count twice")
+            raise InvalidData("a state cannot be merged with itself: its rows would count twice")
         self.check(self.digest)
         other.check(self.digest)
         sample, counts = self.sample or other.sample, self.counts or other.counts
@@ -121,7 +119,7 @@ class ProfileState:
             a, b = (_bare(one) if is_failed else one for one in (self.counts, other.counts))
             counts = a.merge(b)
         self.is_used = other.is_used = True
-        n_rows, sums = self.n_rows + other.n_rows, added(self.sums, other.sums)
+        n_rows, sums = self.n_rows + other.n_rows, add_sums(self.sums, other.sums)
         return ProfileState(self.digest, n_rows, sums, sample, counts, is_failed)
 
     def to_bytes(self) -> bytes:
@@ -138,12 +136,12 @@ class ProfileState:
         elif self.counts is not None:
             parts = [self.counts.to_bytes()]
         head["sizes"] = list(map(len, parts))
-        return MAGIC + sealed(head, parts)
+        return MAGIC + seal(head, parts)
 
 
 def profile_state_of(content: bytes) -> ProfileState:
     """Return the state from the bytes of `ProfileState.to_bytes`; raises InvalidData if damaged."""
-    head, rest = opened(content[len(MAGIC) :])
+    head, rest = unseal(content[len(MAGIC) :])
     ends = np.cumsum([0, *head["sizes"]]).tolist()
     parts = [rest[a:b] for a, b in pairwise(ends)]
     sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
@@ -151,7 +149,9 @@ def profile_state_of(content: bytes) -> ProfileState:
     if "keys" in head:
         keys, counts = np.frombuffer(parts[0], head["keys"]), np.frombuffer(parts[1], np.int64)
         inputs, *features = map(_table_of, parts[2:])
-        return replace(state, sample=Sample(keys, counts, inputs, next(iter(features), None)))
+        return replace(
+            state, sample=ProfileSample(keys, counts, inputs, next(iter(features), None))
+        )
     if parts:
         return replace(state, counts=Profile.from_bytes(parts[0]))
     return state

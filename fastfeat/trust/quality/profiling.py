@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import Backend
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError, TypeMismatch
-from fastfeat.execute.batch import Made, TrainingRows
+from fastfeat.execute.batch import ComputedColumns, TrainingRows
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
-from fastfeat.learn.fit import features_given, fit_on
+from fastfeat.learn.fit import fit_on, training_row_features
 from fastfeat.learn.training_data import TrainingData, prepare
 from fastfeat.learn.training_features import has_folds, later_features
 from fastfeat.plan.declare.declaration import Declaration
@@ -30,70 +30,65 @@ from fastfeat.trust.quality import table_profiles
 if TYPE_CHECKING:
     from fastfeat.trust.quality.profile import Profile
 
-Profiled = bool | Literal["inputs"]
+ProfileChoice = bool | Literal["inputs"]
 """Scope of a profile: inputs and features (True), "inputs" only, or nothing (False)."""
 
 NO_FEATURES = "profile='inputs' left them out"
 
 
-def checked_choice(profile: object) -> Profiled:
+def checked_choice(profile: object) -> ProfileChoice:
     """Return a valid `profile=` option; raises TypeMismatch for any other value."""
     if isinstance(profile, bool) or profile == "inputs":
         return profile  # pyright: ignore[reportReturnType]
     raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fit_profiled(
-    plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
+    plan: Declaration, rows: CallRows, *, profile: ProfileChoice, stable: Fitted | None = None
 ) -> Fitted:
-    """Return a fitted plan, with a profile of its training rows if `profile` asks for one.
+    """Return a fitted plan with a profile of its training rows; False is for `learn.fit.fit`.
 
     `stable` is an earlier fitted plan; the categories that it knows keep their codes.
     """
-    choice = checked_choice(profile)
-    with_features = choice is True
+    with_features = checked_choice(profile) is True
     transforms = with_features or rows.rows is not None
     prepared = prepare(plan, rows, stable=stable, transforms=transforms)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
-    if not choice:
-        return fit_on(prepared, wanted)[0]
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
-    made = _trained(fitted, prepared, training, with_features=with_features)
+    made = _profile_of_fit(fitted, prepared, training, with_features=with_features)
     return replace(fitted, profile=made)
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fit_transform_profiled(
     plan: Declaration,
     rows: CallRows,
     *,
-    profile: Profiled,
+    profile: ProfileChoice,
     to: str = "arrow",
     categories: bool = False,
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
-    """Return the fitted plan, with a profile if `profile` asks for one, and the training features.
+    """Return the fitted plan with a profile, and the training features; see `Plan.fit_transform`.
 
-    See `Plan.fit_transform`.
+    False is for `learn.fit.fit_transform`.
     """
     check_result(to, None, rows.backend, categories=categories)
     choice = checked_choice(profile)
     prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
-    features = features_given(fitted, prepared, training, to, categories=categories)
-    if not choice:
-        return fitted, features
+    features = training_row_features(fitted, prepared, training, to, categories=categories)
     is_as_later = training.wanted is None and not has_folds(training.learnt_from)
     if choice is True and to == "arrow" and not categories and is_as_later:
-        made = of_training_rows(fitted, prepared, wanted, features)
+        made = profile_of_training_rows(fitted, prepared, wanted, features)
     else:
-        made = _trained(fitted, prepared, training, with_features=choice is True)
+        made = _profile_of_fit(fitted, prepared, training, with_features=choice is True)
     return replace(fitted, profile=made), features
 
 
-def _trained(
+def _profile_of_fit(
     fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
 ) -> Profile:
     """Return the profile of the training rows.
@@ -103,24 +98,26 @@ def _trained(
     """
     wanted = None if training is None else training.wanted
     if not with_features:
-        return of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
+        return profile_of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
     features, reason = None, ""
     try:
-        with fitted.told.unheard():  # fit has warned already
-            features = _as_later(fitted, prepared, training)
+        with fitted.told.suppress_warnings():  # fit has warned already
+            features = _features_as_for_later_rows(fitted, prepared, training)
     except FastfeatError as error:  # a failing feature must not fail the fit
-        reason = failed(error)
-    return of_training_rows(fitted, prepared, wanted, features, reason)
+        reason = failure_reason(error)
+    return profile_of_training_rows(fitted, prepared, wanted, features, reason)
 
 
-def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | None) -> Table:
+def _features_as_for_later_rows(
+    fitted: Fitted, prepared: TrainingData, training: TrainingRows | None
+) -> Table:
     """Return the features of training rows as `transform` computes them for later rows.
 
     The features of `fit_transform` are out of fold, so their distribution differs from later rows.
     """
     plan = replace(fitted.declaration, keep=())
     bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
-    known: Made = {}
+    known: ComputedColumns = {}
     if training is not None:
         if training.wanted is not None:
             return later_features(bare, training, training.wanted, "arrow")
@@ -129,12 +126,12 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
     return transform(bare, prepared.again, known=known)
 
 
-def failed(error: FastfeatError) -> str:
+def failure_reason(error: FastfeatError) -> str:
     """Return the text that says why a profile has no features, from the error of computing them."""
-    return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
+    return f"computing them for training rows fails: {str(error).partition(chr(10))[0]}"
 
 
-def of_training_rows(
+def profile_of_training_rows(
     fitted: Fitted,
     prepared: TrainingData,
     wanted: NDArray[np.int64] | None,
@@ -147,7 +144,7 @@ def of_training_rows(
     None, `no_features` says why.
     """
     own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
-    rows = own if wanted is None else table_profiles.taken(own, wanted)
+    rows = own if wanted is None else table_profiles.take_places(own, wanted)
     return table_profiles.profile_of_tables(fitted, rows, features, no_features)
 
 
@@ -175,7 +172,7 @@ def profile_face(fitted: Fitted) -> Profile | None:
             pass
         case bytes() as content:
             profile = profiles.Profile.from_bytes(content)
-            table_profiles.check_is_of(profile, fitted)
+            table_profiles.check_profile_of_plan(profile, fitted)
         case other:
             profile = profiles.Profile.from_bytes(other.to_bytes())
     inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}

@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.pieces import MOST_BYTES
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.budget import Budget, within
-from fastfeat.io.sources.scan import Scanned, scan
-from fastfeat.learn.round import Learning
+from fastfeat.io.budget import Budget, use_budget
+from fastfeat.io.sources.scan import ScannedTable, scan
+from fastfeat.learn.round import LearningRound
 from fastfeat.learn.row_sample import numbers_of_sample
 from fastfeat.learn.rows_in_passes import RowsInPasses
 from fastfeat.trust.quality.layout import SAMPLED
 from fastfeat.trust.quality.profile import Profile
-from fastfeat.trust.quality.profiling import NO_FEATURES, Profiled, failed
-from fastfeat.trust.quality.table_profiles import counted_tables, layout_of_tables, taken
+from fastfeat.trust.quality.profiling import NO_FEATURES, ProfileChoice, failure_reason
+from fastfeat.trust.quality.table_profiles import counted_tables, layout_of_tables, take_places
 
 N_PASSES = 2
 """A pass that samples rows, and a pass that counts them."""
@@ -39,19 +39,23 @@ class _Piece(NamedTuple):
         first: Number of training rows before this piece.
     """
 
-    scanned: Scanned
+    scanned: ScannedTable
     inputs: Table
     first: int
 
 
-@in_ieee
+@with_ieee_arithmetic
 def profiled_in_passes(
-    fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, profile: Profiled
+    fitted: Fitted,
+    learning: LearningRound,
+    rows: RowsInPasses,
+    budget: Budget,
+    profile: ProfileChoice,
 ) -> Fitted:
     """Return a fitted plan with the profile of its training rows, which takes two more passes."""
     if not profile:
         return fitted
-    with within(budget), warnings.catch_warnings():
+    with use_budget(budget), warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         told = set(fitted.told.kinds)
         made = _profile(fitted, learning, rows, budget, with_features=profile is True)
@@ -60,19 +64,24 @@ def profiled_in_passes(
 
 
 def _profile(
-    fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, *, with_features: bool
+    fitted: Fitted,
+    learning: LearningRound,
+    rows: RowsInPasses,
+    budget: Budget,
+    *,
+    with_features: bool,
 ) -> Profile:
     reason = "" if with_features else NO_FEATURES
     if with_features:
         try:
-            return _counted(fitted, learning, rows, budget, "")
+            return _count_in_pass(fitted, learning, rows, budget, "")
         except FastfeatError as error:
-            reason = failed(error)
-    return _counted(fitted, learning, rows, budget, reason)
+            reason = failure_reason(error)
+    return _count_in_pass(fitted, learning, rows, budget, reason)
 
 
-def _counted(
-    fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, no_features: str
+def _count_in_pass(
+    fitted: Fitted, learning: LearningRound, rows: RowsInPasses, budget: Budget, no_features: str
 ) -> Profile:
     """Return the profile of the training rows after two passes: one samples rows, one counts all.
 
@@ -85,7 +94,7 @@ def _counted(
     features: list[Table] = []
     for piece in _pieces(fitted, learning, rows, budget):
         places = _within(numbers, piece) - piece.first
-        inputs.append(taken(piece.inputs, places))
+        inputs.append(take_places(piece.inputs, places))
         if not no_features:
             features.append(rows.later_features(learning, piece.scanned, places))
     of_features = pa.concat_tables(features) if features else None
@@ -107,7 +116,7 @@ def _within(numbers: NDArray[np.int64], piece: _Piece) -> NDArray[np.int64]:
 
 
 def _pieces(
-    fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget
+    fitted: Fitted, learning: LearningRound, rows: RowsInPasses, budget: Budget
 ) -> Iterator[_Piece]:
     """Yield the training rows in pieces, in the order of the data."""
     columns = [*dict.fromkeys((*learning.columns, *fitted.inputs, *fitted.declaration.row_columns))]

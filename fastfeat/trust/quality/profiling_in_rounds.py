@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.engine.learner import Rows, opened, sealed
+from fastfeat.engine.float_environment import with_ieee_arithmetic
+from fastfeat.engine.learner import Rows, seal, unseal
 from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
@@ -25,26 +25,26 @@ from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table
 from fastfeat.io.columns.decode import plain_table
-from fastfeat.learn.learning import check_all_rows, finished, first_window
+from fastfeat.learn.learning import check_all_rows, finish_learning, first_window
 from fastfeat.learn.part_rows import check_numbers
 from fastfeat.learn.part_state import sums_of
-from fastfeat.learn.round import Learning
+from fastfeat.learn.round import LearningRound
 from fastfeat.learn.row_sample import are_sampled, stride_of_sample
 from fastfeat.trust.quality.content_hashes import content_hashes
 from fastfeat.trust.quality.layout import SAMPLED
 from fastfeat.trust.quality.profile import Profile
-from fastfeat.trust.quality.profile_state import ProfileState, Sample
-from fastfeat.trust.quality.profiling import NO_FEATURES, Profiled, host_table
+from fastfeat.trust.quality.profile_state import ProfileSample, ProfileState
+from fastfeat.trust.quality.profiling import NO_FEATURES, ProfileChoice, host_table
 from fastfeat.trust.quality.table_profiles import (
     counted_tables,
     layout_of_tables,
     stored_features,
     stored_inputs,
-    taken,
+    take_places,
 )
 
 N_ROUNDS = 2
-FAILED = "of training rows they fail: fitted.transform(rows) tells which"
+FAILED = "computing them for training rows fails: fitted.transform(rows) shows the error"
 
 
 class ProfileRounds(NamedTuple):
@@ -61,7 +61,7 @@ class ProfileRounds(NamedTuple):
         made: The finished profile; None before the last round is over.
     """
 
-    choice: Profiled
+    choice: ProfileChoice
     round: int | None = None
     stride: int | None = None
     no_features: str = ""
@@ -78,12 +78,12 @@ class ProfileRounds(NamedTuple):
         parts = [one.to_bytes() for one in (self.layout, self.made) if one is not None]
         head = {"choice": self.choice, "round": self.round, "stride": self.stride}
         head |= {"no_features": self.no_features, "has_layout": self.layout is not None}
-        return sealed({**head, "sizes": list(map(len, parts))}, parts)
+        return seal({**head, "sizes": list(map(len, parts))}, parts)
 
 
 def rounds_of_bytes(content: bytes) -> ProfileRounds:
     """Return the progress that `ProfileRounds.to_bytes` wrote; raises InvalidData if damaged."""
-    head, rest = opened(content)
+    head, rest = unseal(content)
     parts: list[Profile] = []
     for size in head.pop("sizes"):
         parts.append(Profile.from_bytes(rest[:size]))
@@ -92,9 +92,9 @@ def rounds_of_bytes(content: bytes) -> ProfileRounds:
     return ProfileRounds(**head, layout=layout, made=next(iter(parts), None))
 
 
-@in_ieee
-def begun(
-    rounds: ProfileRounds, learning: Learning, last: int, *, has_numbers: bool
+@with_ieee_arithmetic
+def begin_sampling(
+    rounds: ProfileRounds, learning: LearningRound, last: int, *, has_numbers: bool
 ) -> ProfileRounds:
     """Return the progress before the sampling round; `last` is the number of the round before.
 
@@ -111,12 +111,12 @@ def begun(
 
 def _of_windows(first: str) -> str:
     return (
-        f"{first} sees rows that may be in other parts: they are counted where parts have whole "
-        "entities, by learning(whole_entities=True), and by fit_transform of Ray and Spark"
+        f"{first} sees rows that may be in other parts. Features are counted if parts have whole "
+        "entities: with learning(whole_entities=True), or fit_transform on Ray and Spark"
     )
 
 
-def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
+def columns_profiled(rounds: ProfileRounds, learning: LearningRound) -> list[str]:
     """Return the names of the columns that the next round reads.
 
     There is at least one, because the number of rows comes from a column.
@@ -128,10 +128,10 @@ def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
     return list(dict.fromkeys(read)) or learning.columns[:1]
 
 
-@in_ieee
+@with_ieee_arithmetic
 def add_part(
     rounds: ProfileRounds,
-    learning: Learning,
+    learning: LearningRound,
     data: Any,
     given: Rows | None,
     state: ProfileState | None,
@@ -156,8 +156,8 @@ def add_part(
     check_numbers(given, n_rows)
     if given is None and rounds.stride is not None:
         raise InvalidPlan(
-            "rows=None says that the rows have no numbers, and in the rounds before they had. Give "
-            "them in each round, or in none"
+            "rows=None: no row numbers were passed, but in earlier rounds they were. Pass row "
+            "numbers in every round, or in none"
         )
     own = ProfileState(own_digest, n_rows, sums_of(given))
     if n_rows:
@@ -168,7 +168,7 @@ def add_part(
 def _profile_part(
     state: ProfileState,
     rounds: ProfileRounds,
-    learning: Learning,
+    learning: LearningRound,
     table: Table,
     given: Rows | None,
     history: Any,
@@ -184,16 +184,18 @@ def _profile_part(
         layout = rounds.layout
         state.counts = counted_tables(layout, fitted, inputs, features)
         return
-    keys, counts, places = _chosen(rounds, fitted, inputs, features, given, int(table.num_rows))
-    sampled = plain_table(taken(inputs, places))
+    keys, counts, places = _sampled_rows(
+        rounds, fitted, inputs, features, given, int(table.num_rows)
+    )
+    sampled = plain_table(take_places(inputs, places))
     if features is not None:
-        features = taken(features, places)
+        features = take_places(features, places)
     elif rounds.has_features and not is_whole:
-        features = _features(state, learning, taken(table, places), None)
-    state.sample = Sample(keys, counts, sampled, features)
+        features = _features(state, learning, take_places(table, places), None)
+    state.sample = ProfileSample(keys, counts, sampled, features)
 
 
-def _chosen(
+def _sampled_rows(
     rounds: ProfileRounds,
     fitted: Fitted,
     inputs: Table,
@@ -219,7 +221,9 @@ def _chosen(
     return keys[:SAMPLED], counts[:SAMPLED].astype(np.int64), places[:SAMPLED]
 
 
-def _features(state: ProfileState, learning: Learning, table: Table, history: Any) -> Table | None:
+def _features(
+    state: ProfileState, learning: LearningRound, table: Table, history: Any
+) -> Table | None:
     """Return the features of rows as `transform` computes them.
 
     If that fails, return None and mark the state as failed.
@@ -235,8 +239,10 @@ def _features(state: ProfileState, learning: Learning, table: Table, history: An
         return None
 
 
-@in_ieee
-def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -> ProfileRounds:
+@with_ieee_arithmetic
+def next_round(
+    rounds: ProfileRounds, learning: LearningRound, state: ProfileState
+) -> ProfileRounds:
     """Return the progress after a round, from its state over all rows, which cannot be used again.
 
     Raises:
@@ -251,8 +257,10 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
     if rounds.layout is None:
         assert state.sample is not None
         sample, chosen = state.sample, state.sample.rows()
-        features = None if reason or sample.features is None else taken(sample.features, chosen)
-        inputs = taken(sample.inputs, chosen)
+        features = (
+            None if reason or sample.features is None else take_places(sample.features, chosen)
+        )
+        inputs = take_places(sample.inputs, chosen)
         layout = layout_of_tables(_fitted(learning), inputs, features, reason)
         return rounds._replace(round=rounds.round + 1, no_features=reason, layout=layout)
     assert state.counts is not None
@@ -262,19 +270,19 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
     return rounds._replace(round=None, no_features=reason, made=made)
 
 
-def _fitted(learning: Learning) -> Fitted:
+def _fitted(learning: LearningRound) -> Fitted:
     """Return the plan that a complete learning gives, without columns that are passed through."""
     if _BARE not in learning.shared:
         with warnings.catch_warnings():  # finish() warns about this plan itself
             warnings.simplefilter("ignore", FastfeatWarning)
-            fitted = finished(replace(learning, shared={}))
+            fitted = finish_learning(replace(learning, shared={}))
         plan = replace(fitted.declaration, keep=())
         bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
         learning.shared[_BARE] = bare
     return learning.shared[_BARE]
 
 
-def digest(rounds: ProfileRounds, learning: Learning) -> str:
+def digest(rounds: ProfileRounds, learning: LearningRound) -> str:
     """Return a digest that identifies a round of a fit; the states of the round carry it."""
     key = ("digest of profile", rounds.round)
     if key not in learning.shared:

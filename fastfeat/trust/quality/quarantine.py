@@ -16,30 +16,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import OutputError
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract
-from fastfeat.execute.guard import Guard, guard_of_rules, judged_rules, tell_of_rows, unlike
+from fastfeat.execute.guard import Guard, guard_of_rules, report_broken_rows, row_rules, unused_name
 from fastfeat.execute.layout import Layout, check_beside
 from fastfeat.execute.lookup_tables import Tables, read_tables, table_schemas
 from fastfeat.execute.memory_needs import needs_of_call
-from fastfeat.execute.pieces import Pieces, bytes_within, pieces_of
+from fastfeat.execute.pieces import FeaturePieces, bytes_within, pieces_of
 from fastfeat.execute.to_files import digest_of_tables, write_features
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Array, Table, call, pa
-from fastfeat.io.budget import bounded, budget_of
+from fastfeat.io.budget import budget_of, use_optional_budget
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sinks.manifest import Manifest
-from fastfeat.io.sources.chosen import RowFlags, chosen_rows, flags_of
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.read import read_table
-from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.io.sources.scan import ScannedTable, scan, with_place_in_errors
+from fastfeat.io.sources.selected_rows import RowFlags, chosen_rows, flags_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule
 
 VIOLATIONS = "violations"
 """The column of quarantined rows that lists the broken rules of each."""
-Broken = Mapping[str, NDArray[np.bool_]]
+BrokenFlags = Mapping[str, NDArray[np.bool_]]
 """For each rule, whether each row breaks it."""
 
 
@@ -58,7 +58,7 @@ class Quarantined:
     numbers: NDArray[np.int64]
 
 
-def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
+def separate_rows(guard: Guard | None, rows: CallRows) -> Quarantined:
     """Return the rows in two groups: accepted, and quarantined.
 
     Raises like `transform`, for the columns of rules. Warns `RowsBreakRule` if accepted rows break
@@ -72,14 +72,16 @@ def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
     return Quarantined(table.take(pa.array(good)), apart, good)
 
 
-def _broken(guard: Guard | None, rows: CallRows) -> Broken:
+def _broken(guard: Guard | None, rows: CallRows) -> BrokenFlags:
     if guard is None:
         return {}
     each = transform(guard.each_broken, rows._replace(history=None))
     return {name: of.to_numpy() for name, of in zip(guard.rules, each.columns, strict=True)}
 
 
-def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -> NDArray[np.bool_]:
+def _is_bad(
+    guard: Guard | None, broken: BrokenFlags, table: Table, first_row: int
+) -> NDArray[np.bool_]:
     """Return whether each row breaks a rule that rejects rows, shape `(n_rows,)`.
 
     Also warn about rules that only warn and that the other rows break.
@@ -92,11 +94,11 @@ def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -
     for name, rule in rules.items():
         warned = np.flatnonzero(broken[name] & ~is_bad)
         if rule.on_violation == "warn" and len(warned):
-            tell_of_rows(name, rule, table, warned, first_row=first_row)
+            report_broken_rows(name, rule, table, warned, first_row=first_row)
     return is_bad
 
 
-def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
+def reasons_of(broken: BrokenFlags, rows: NDArray[np.int64]) -> Array:
     """Return an Arrow array with a list per row: the names of the rules that the row breaks."""
     kind = pa.list_(pa.string())
     if not broken or not len(rows):
@@ -110,12 +112,12 @@ def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
 def with_reasons(rows: Table, numbers: NDArray[np.int64], reasons: Array) -> Table:
     """Return a table with row numbers added as first column, and names of broken rules as last."""
     names = rows.column_names
-    rows = rows.add_column(0, unlike("row", names), pa.array(numbers))
-    return rows.append_column(unlike(VIOLATIONS, names), reasons)
+    rows = rows.add_column(0, unused_name("row", names), pa.array(numbers))
+    return rows.append_column(unused_name(VIOLATIONS, names), reasons)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Divided:
+class QuarantineSplit:
     """A data set that is separated into two groups of rows.
 
     Args:
@@ -124,7 +126,7 @@ class Divided:
     """
 
     accepted: Dataset
-    apart: Pieces
+    apart: FeaturePieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,12 +145,12 @@ class Judge:
     backend: str
     most_bytes: int | Callable[[], int]
 
-    def rows_of(self, piece: Scanned) -> CallRows:
+    def rows_of(self, piece: ScannedTable) -> CallRows:
         """Return a piece of the data set as an argument of `transform`, with the lookup tables."""
         return CallRows(piece.table, tables=self.tables, backend=self.backend)
 
 
-def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
+def separate_dataset(judge: Judge, dataset: Dataset, layout: Layout) -> QuarantineSplit:
     """Return a data set separated into accepted and other rows, after one pass that judges them.
 
     `layout` is the output for quarantined rows: CSV and TSV store the names of broken rules as one
@@ -162,17 +164,17 @@ def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
         RowsBreakRule: Accepted rows break a rule that only warns.
     """
     dataset.check_passes(3)  # the pass here, and one per group
-    dataset.check(list(dataset.at_odds))
-    flags = _accepted(judge, dataset)
-    others = flags.inverted()
-    rows = chosen_rows(dataset, others, "the rows set apart")
-    apart = _apart(judge, rows, others, is_text=layout.form in ("csv", "tsv"))
+    dataset.check(list(dataset.column_errors))
+    flags = _accepted_flags(judge, dataset)
+    others = flags.invert()
+    rows = chosen_rows(dataset, others, "the quarantined rows")
+    apart = _quarantined_pieces(judge, rows, others, is_text=layout.form in ("csv", "tsv"))
     if others.n_chosen == 0:
-        return Divided(dataset, apart)
-    return Divided(chosen_rows(dataset, flags, "the rows that hold the rules"), apart)
+        return QuarantineSplit(dataset, apart)
+    return QuarantineSplit(chosen_rows(dataset, flags, "the accepted rows"), apart)
 
 
-def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
+def _accepted_flags(judge: Judge, dataset: Dataset) -> RowFlags:
     """Return one flag per row of a data set, whether it is accepted; no flags without rules."""
     guard = judge.guard
     found: list[NDArray[np.bool_]] = []
@@ -180,13 +182,15 @@ def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
         return flags_of(found)
     with closing(scan(dataset, guard.columns, judge.most_bytes)) as pieces:
         for piece in pieces:
-            with telling_place(piece):
+            with with_place_in_errors(piece):
                 broken = _broken(guard, judge.rows_of(piece))
                 found.append(~_is_bad(guard, broken, piece.table, piece.first_row))
     return flags_of(found)
 
 
-def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pieces:
+def _quarantined_pieces(
+    judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool
+) -> FeaturePieces:
     """Return the quarantined rows, in pieces, with row numbers and the names of broken rules.
 
     With `is_text`, these names are joined to one text per row.
@@ -195,7 +199,7 @@ def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pi
     def joined(reasons: Array) -> Array:
         return call("binary_join", reasons, ", ") if is_text else reasons
 
-    def features(piece: Scanned) -> Table:
+    def features(piece: ScannedTable) -> Table:
         broken = _broken(judge.guard, judge.rows_of(piece))
         numbers = flags.numbers(piece.first_row, piece.table.num_rows)
         reasons = reasons_of(broken, np.arange(len(numbers)))
@@ -207,7 +211,7 @@ def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pi
     return pieces_of(rows, rows.schema.names, (), features, given, judge.most_bytes)
 
 
-@in_ieee
+@with_ieee_arithmetic
 def quarantine(
     contract: ContractDeclaration, data: Any, tables: Tables, late: Collection[str] = ()
 ) -> tuple[Table, Table]:
@@ -215,11 +219,11 @@ def quarantine(
     table = read_table(data)
     known = read_tables(tables, contract.table_columns)
     guard = _guard(contract, table.schema, known, late)
-    found = quarantined(guard, CallRows(table, tables=known))
+    found = separate_rows(guard, CallRows(table, tables=known))
     return found.accepted, found.quarantined
 
 
-@in_ieee
+@with_ieee_arithmetic
 def quarantine_to(
     contract: ContractDeclaration,
     text: str,
@@ -245,8 +249,8 @@ def quarantine_to(
     digest = hashlib.sha256(text.encode()).hexdigest()
     of_tables = digest_of_tables(known, contract.table_columns)
     judge = Judge(_guard(contract, dataset.schema, known), known, "cpu", bytes_within(budget))
-    with bounded(budget):
-        rows = divided(judge, dataset, apart)
+    with use_optional_budget(budget):
+        rows = separate_dataset(judge, dataset, apart)
         set_apart = write_apart(rows, apart, digest, of_tables, accepted)
         return write_rows(rows.accepted, accepted, digest, judge.most_bytes), set_apart
 
@@ -261,7 +265,7 @@ def _guard(
 
     None if the contract has no such rules. `late` names columns that may be absent.
     """
-    rules = judged_rules(contract, late)
+    rules = row_rules(contract, late)
     if not rules:
         return None
     types = schema_of(schema)
@@ -269,7 +273,7 @@ def _guard(
 
 
 def write_apart(
-    divided: Divided, layout: Layout, digest: str, tables: str, accepted: Layout
+    divided: QuarantineSplit, layout: Layout, digest: str, tables: str, accepted: Layout
 ) -> Manifest:
     """Write the quarantined rows, and return their manifest.
 
@@ -278,7 +282,7 @@ def write_apart(
     """
     if layout.target.absolute() == accepted.target.absolute():
         raise OutputError(
-            f"{layout.target}: rows that are set apart go to another place than the others"
+            f"{layout.target}: quarantined= must differ from the output of the accepted rows"
         )
     return write_features(divided.apart, layout, digest, tables)
 

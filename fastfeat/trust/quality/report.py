@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastfeat.calls.completion import offering
+from fastfeat.calls.completion import with_completion
 from fastfeat.errors import InvalidPlan, counted, did_you_mean
 from fastfeat.execute.guard import N_SHOWN, broken_text, values_text
 from fastfeat.io.arrow import Table
@@ -18,7 +18,7 @@ from fastfeat.markup.html import printable
 if TYPE_CHECKING:
     from fastfeat.trust.quality.html import RuleRow
 
-Outcome = Literal["holds", "broken", "undecided", "skipped"]
+RuleOutcome = Literal["holds", "broken", "undecided", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RuleResult:
     name: str
     text: str
     on_violation: str
-    outcome: Outcome
+    outcome: RuleOutcome
     n_broken: int
     n_rows: int
     reason: str = ""
@@ -68,7 +68,7 @@ class RuleResult:
     def in_words(self) -> str:
         """The outcome in one or two words."""
         if self.outcome == "broken":
-            return "broken, warns" if self.level == "warn" else "broken"
+            return "broken (warning)" if self.level == "warn" else "broken"
         return _IN_WORDS[self.outcome]
 
     def told(self) -> str:
@@ -98,7 +98,7 @@ RowsOfRule = Callable[[str, int | None], Table]
 """Returns the rows that break a rule, by name of rule and maximum number of rows."""
 
 
-@offering("ok", "counts", "broken", "results", "n_rows")
+@with_completion("ok", "counts", "broken", "results", "n_rows")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class CheckReport:
     """The result of each rule of a contract on some rows.
@@ -233,7 +233,7 @@ class CheckReport:
 
 def _no_rows(result: RuleResult) -> str:
     if result.of_table:
-        return f"{result.says} is said of all rows together"
+        return f"the rule is about all rows together: {result.says}"
     return result.told()
 
 

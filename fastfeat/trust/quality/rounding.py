@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.feature_subset import select_features
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.sinks.results import float_values
 from fastfeat.ir.dtypes import FLOAT_FORMATS
 
-Floats = NDArray[np.float64]
 NARROW = ("float32", "float16", "bfloat16")
 
 
@@ -73,27 +72,27 @@ def roundings(
     for dtype in dtypes:
         if dtype not in FLOAT_FORMATS:
             known = ", ".join(map(repr, FLOAT_FORMATS))
-            raise InvalidPlan(f"dtypes= takes some of {known}, got {dtype!r}")
+            raise InvalidPlan(f"dtypes= may contain {known}, got {dtype!r}")
     names = [name for name, node in fitted.nodes.items() if fitted.types[node].is_float]
     if not names:
         return {}
-    wide = selected(fitted, names, dtype="float64")
+    wide = select_features(fitted, names, dtype="float64")
     features = transform(wide, rows)
     return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
 
 
-def _values(column: Any) -> Floats:
+def _values(column: Any) -> Float64Array:
     chunks = [float_values(chunk) for chunk in column.chunks]
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 
-def roundings_of(values: Floats, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
+def roundings_of(values: Float64Array, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
     """Return the rounding errors of values, shape `(n_rows,)`, by type; NaN is missing."""
     finite = values[np.isfinite(values)]
     return {dtype: _rounding(finite, dtype) for dtype in dtypes}
 
 
-def _rounding(values: Floats, dtype: str) -> Rounding:
+def _rounding(values: Float64Array, dtype: str) -> Rounding:
     result = rounded(values, dtype)
     held = np.isfinite(result)
     kept, sizes = values[held], np.abs(values[held])
@@ -111,7 +110,7 @@ def _rounding(values: Floats, dtype: str) -> Rounding:
     )
 
 
-def rounded(values: Floats, dtype: str) -> Floats:
+def rounded(values: Float64Array, dtype: str) -> Float64Array:
     """Return values rounded once to a float type, ties to even, as float64; too large is infinite.
 
     `values` has shape `(n_rows,)`; NaN and infinities stay. `dtype` is "float16", "bfloat16",
@@ -135,20 +134,20 @@ def rounded(values: Floats, dtype: str) -> Floats:
     return np.where(np.abs(result) > kind.largest, np.copysign(np.inf, values), result)
 
 
-def told(found: Mapping[str, Rounding]) -> str:
+def roundings_text(found: Mapping[str, Rounding]) -> str:
     """Return the rounding errors of a feature as a line of text.
 
     Example:
         >>> import numpy as np
-        >>> told(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
-        'float16: 1 beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
+        >>> roundings_text(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
+        'float16: 1 value beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
     """
-    return "; ".join(f"{name}: {_told(one)}" for name, one in found.items())
+    return "; ".join(f"{name}: {_rounding_text(one)}" for name, one in found.items())
 
 
-def _told(one: Rounding) -> str:
+def _rounding_text(one: Rounding) -> str:
     if one.n_beyond:
-        return f"{one.n_beyond:,} beyond its largest number"
-    vanished = f", {one.n_vanished:,} become 0" if one.n_vanished else ""
+        return f"{counted(one.n_beyond, 'value')} beyond its largest number"
+    vanished = f", {one.n_vanished:,} rounded to 0" if one.n_vanished else ""
     largest, rms = (f"{100 * share:.2g} %" for share in (one.largest_relative, one.rms_relative))
     return f"error at most {largest}, rms {rms}{vanished}"

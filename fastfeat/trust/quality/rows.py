@@ -35,10 +35,10 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
 from fastfeat.keep.learning import learning_record
 from fastfeat.learn.fit import fit
-from fastfeat.learn.learning import finished
-from fastfeat.learn.passes import learned_within, with_scratch
+from fastfeat.learn.learning import finish_learning
+from fastfeat.learn.passes import learn_in_passes, with_scratch
 from fastfeat.learn.rows_in_passes import rows_in_passes
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import Declaration, declare
 
 
@@ -81,12 +81,12 @@ class CheckedRows:
     elsewhere: RowsElsewhere | None = None
 
     @property
-    def schemas(self) -> Schemas:
+    def schemas(self) -> TableTypes:
         """The column types of each lookup table."""
         return table_schemas(self.tables)
 
 
-def checked_rows(
+def read_rows_to_check(
     rows: CallRows, columns: Sequence[str], table_columns: Sequence[Any]
 ) -> CheckedRows:
     """Return rows to check; they are read now, unless they are too large for memory.
@@ -118,7 +118,7 @@ def checked_rows(
     return CheckedRows(table, schema_of(table), table.num_rows, past, read, backend, None)
 
 
-def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
+def learn_expressions(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
     """Return a plan with the given expressions as features, fitted on all rows to check.
 
     Raises like `Plan.fit`. Warnings of fit are suppressed: the rules report missing values
@@ -147,7 +147,7 @@ def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> F
         )
         copied.check_passes(learning.most_rounds + learning.n_function_passes)
         read = rows_in_passes(copied, earlier, budget)
-        return finished(learned_within(learning, read, budget))
+        return finish_learning(learn_in_passes(learning, read, budget))
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:

@@ -14,7 +14,7 @@ from typing import Final
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Node, postorder
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.temporal import SECONDS_PER_DAY, ticks_per_day
 from fastfeat.trust.quality.profile import ColumnProfile, Profile
@@ -30,7 +30,7 @@ def is_moment(column: ColumnProfile) -> bool:
     return column.kind == "moment" and column.dtype.startswith(_POINTS)
 
 
-def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
+def features_reading_only(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
     """Return the features that read columns, and only columns for which `is_of` returns True."""
     read = {name: columns_of([node]) for name, node in fitted.nodes.items()}
     return [name for name, columns in read.items() if columns and all(map(is_of, columns))]
@@ -48,7 +48,7 @@ def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]
         return isinstance(dtype, DType) and dtype.name.startswith(_POINTS)
 
     found: list[str] = []
-    for name in reading_alone(fitted, is_time):
+    for name in features_reading_only(fitted, is_time):
         node = fitted.nodes[name]
         least = ENOUGH * _repeats_s(node, fitted.types)
         spans = [_span_s(of.inputs, columns_of([node]), fitted) for of in (now, then)]

@@ -56,12 +56,13 @@ def sentence_of(rule: Node) -> str:
         case Call("is_in", (x,), (("values", values),)):
             return f"{_name(x)} is {_one_of(values)}"
         case Call("le", (Call("str.len_chars", (x,)), Literal(most))):
-            return f"{_name(x)} has at most {counted(most, 'character')}"
+            return f"{_name(x)} is at most {counted(most, 'character')} long"
         case Call("eq", (Aggregate("count", (counted_by, key), _, GroupFrame()), Literal(1))):
             return _unique(counted_by, key)
         case Call("le", (Aggregate("sum", (Call("is_null", (x,)),), _, f), most)) if f == TRAINING:
             share = _share_beyond_chance(most)
-            return share and f"at most {share} of {_name(x)} is missing, beyond chance"
+            told = f"at most {share} of {_name(x)} is missing, with an allowance for chance"
+            return share and told
         case Call("ge", (x, Literal(datetime.date() as first))):
             return f"{_name(x)} is not before {first}"
         case Call(function, (x, Literal(value))) if function in _COMPARED:

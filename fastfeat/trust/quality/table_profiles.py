@@ -22,25 +22,30 @@ from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.learn.row_sample import numbers_of_sample
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
-from fastfeat.trust.quality.counting import KERNEL, counted, counted_columns
+from fastfeat.trust.quality.counting import KERNEL, count_column, count_columns
 from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
-from fastfeat.trust.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
-from fastfeat.trust.quality.wide import KERNELS, Head, counted_at_once, laid_out_at_once
+from fastfeat.trust.quality.many_columns import (
+    KERNELS,
+    BinnedColumnHead,
+    count_binned_columns,
+    layouts_of_columns,
+)
+from fastfeat.trust.quality.profile import ColumnProfile, Profile, ProfileKind, profile_of_columns
 
-Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
+StoredColumns = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""
-_Told = tuple[DType | UnsupportedType, Kind]
+_TypeAndKind = tuple[DType | UnsupportedType, ProfileKind]
 
 
-class _Laid(NamedTuple):
+class _LayoutInput(NamedTuple):
     """A column with the arguments of `layout_of` for it."""
 
     name: str
     dtype: DType | UnsupportedType
-    kind: Kind
+    kind: ProfileKind
     column: ChunkedArray
     least_rows: int
 
@@ -56,8 +61,8 @@ def profile_of_tables(
     if n_rows <= SAMPLED:
         return _of_few_rows(fitted, inputs, features, no_features)
     numbers = numbers_of_sample(n_rows, SAMPLED)
-    of_features = None if features is None else taken(features, numbers)
-    layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
+    of_features = None if features is None else take_places(features, numbers)
+    layout = layout_of_tables(fitted, take_places(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)
 
 
@@ -65,73 +70,80 @@ def _of_few_rows(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str
 ) -> Profile:
     """Return the profile of rows that are so few that all of them are the sample."""
-    of_inputs, of_features = map(_in_their_layouts, _to_lay_out(fitted, inputs, features))
+    of_inputs, of_features = map(_profiles_of_own_rows, _to_lay_out(fitted, inputs, features))
     n_rows = _n_rows(inputs, features)
     return profile_of_columns(of_inputs, of_features, n_rows, no_features)
 
 
-def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+def _profiles_of_own_rows(given: Sequence[_LayoutInput]) -> dict[str, ColumnProfile]:
     """Return the profile of each column by name, with edges and categories from its own rows."""
-    known = _at_once(given, counted_at_once)
+    known = _profiles_together(given, count_binned_columns)
     return {
-        one.name: known[k] if k in known else counted(layout_of(*one), one.column)
+        one.name: known[k] if k in known else count_column(layout_of(*one), one.column)
         for k, one in enumerate(given)
     }
 
 
-def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+def _layouts(given: Sequence[_LayoutInput]) -> dict[str, ColumnProfile]:
     """Return the layout of each column by name, from a sample of its rows."""
-    known = _at_once(given, laid_out_at_once)
+    known = _profiles_together(given, layouts_of_columns)
     return {one.name: known[k] if k in known else layout_of(*one) for k, one in enumerate(given)}
 
 
-def _at_once(
-    given: Sequence[_Laid],
-    profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
+def _profiles_together(
+    given: Sequence[_LayoutInput],
+    profiles_of: Callable[
+        [Sequence[BinnedColumnHead], Sequence[ChunkedArray]], dict[int, ColumnProfile]
+    ],
 ) -> dict[int, ColumnProfile]:
     """Return the profiles that `profiles_of` computes for many columns together.
 
     They are numbered by index in `given`; other columns are left out.
     """
     binned = [k for k, one in enumerate(given) if one.kind in ("number", "moment")]
-    heads = [Head(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
+    heads = [BinnedColumnHead(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
     found = profiles_of(heads, [given[k].column for k in binned])
     return {binned[k]: profile for k, profile in found.items()}
 
 
-def check_is_of(profile: Profile, fitted: Fitted) -> None:
+def check_profile_of_plan(profile: Profile, fitted: Fitted) -> None:
     """Raise ArtifactError if a profile has other columns or types than the plan of its file."""
-    inputs, features = _inputs_told_of(fitted), _features_told_of(fitted)
+    inputs, features = _input_kinds(fitted), _feature_kinds(fitted)
     for of, told in ((profile.inputs, inputs), (profile.features, features)):
         for name, column in of.items():
             if name not in told:
                 continue  # of a feature that the plan no longer has
             dtype, kind = told[name]
             if (column.dtype, column.kind) != (str(dtype), kind):
-                differs = f"{name!r} is {column.dtype} in it, and {dtype} here"
-                raise ArtifactError(f"the profile is of another plan: {differs}. Fit it again")
+                differs = f"{name!r} is {column.dtype} in the profile, but {dtype} in the plan"
+                raise ArtifactError(
+                    f"the profile belongs to another plan: {differs}. Fit the plan again"
+                )
     lacking = [] if profile.no_features else [of for of in features if of not in profile.features]
     if lacking:
         raise ArtifactError(
-            f"the profile is of another plan: it lacks the feature {lacking[0]!r}. Fit it again"
+            f"the profile belongs to another plan: it lacks the feature {lacking[0]!r}. Fit the "
+            "plan again"
         )
 
 
 def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
     """Return the kernels that a profile of many rows runs, each as its folder and its function."""
-    told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
+    told = [*_input_kinds(fitted).values(), *_feature_kinds(fitted).values()]
     return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
 
 
-def _inputs_told_of(fitted: Fitted) -> dict[str, _Told]:
+def _input_kinds(fitted: Fitted) -> dict[str, _TypeAndKind]:
     return {name: (dtype, kind_of(dtype)) for name, dtype in fitted.inputs.items()}
 
 
-def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
-    return {field.name: _told_of(field.type, fitted.nodes[field.name]) for field in fitted.schema}
+def _feature_kinds(fitted: Fitted) -> dict[str, _TypeAndKind]:
+    return {
+        field.name: _type_and_kind(field.type, fitted.nodes[field.name]) for field in fitted.schema
+    }
 
 
-def _told_of(arrow: DataType, node: Node) -> _Told:
+def _type_and_kind(arrow: DataType, node: Node) -> _TypeAndKind:
     """Return the type and the kind of a feature's column; see `kind_of`."""
     dtype = _known(arrow)
     return dtype, kind_of(dtype, is_code=_is_code(node))
@@ -141,7 +153,7 @@ def _known(arrow: DataType) -> DType | UnsupportedType:
     return known_type(arrow) or UnsupportedType(str(arrow))
 
 
-def taken(table: Table, places: NDArray[np.int64]) -> Table:
+def take_places(table: Table, places: NDArray[np.int64]) -> Table:
     """Return the rows of a table at the indices `places`, copied to new memory.
 
     `places` has shape `(n_rows,)` and must lie within the table, unless it has no columns. Columns
@@ -168,19 +180,19 @@ def layout_of_tables(
 
 def _to_lay_out(
     fitted: Fitted, inputs: Table, features: Table | None
-) -> tuple[list[_Laid], list[_Laid]]:
+) -> tuple[list[_LayoutInput], list[_LayoutInput]]:
     """Return the inputs, then the features of a plan, as arguments of `layout_of`."""
     least = _least_rows(fitted)
     of_inputs = [
-        _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
+        _LayoutInput(name, dtype, kind_of(dtype), column, least.get(name, 1))
         for name, dtype, column in stored_inputs(fitted, inputs)
     ]
-    of_features = list[_Laid]()
+    of_features = list[_LayoutInput]()
     for name, dtype, column in [] if features is None else stored_features(fitted, features):
         node = fitted.nodes[name]
         rows = max((least.get(read, 1) for read in columns_of([node])), default=1) if least else 1
         kind = kind_of(dtype, is_code=_is_code(node))
-        of_features.append(_Laid(name, dtype, kind, column, rows))
+        of_features.append(_LayoutInput(name, dtype, kind, column, rows))
     return of_inputs, of_features
 
 
@@ -199,10 +211,12 @@ def counted_tables(
     return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
 
 
-def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
+def _counted(
+    layouts: Mapping[str, ColumnProfile], given: StoredColumns
+) -> dict[str, ColumnProfile]:
     """Return the profiles of those columns that have a layout, by name."""
     columns = [(layouts[name], column) for name, _, column in given if name in layouts]
-    return {one.name: one for one in counted_columns(columns)}
+    return {one.name: one for one in count_columns(columns)}
 
 
 def _n_rows(inputs: Table, features: Table | None) -> int:
@@ -213,7 +227,7 @@ def _n_rows(inputs: Table, features: Table | None) -> int:
     return inputs.num_rows if features is None else features.num_rows
 
 
-def stored_inputs(fitted: Fitted, table: Table) -> Stored:
+def stored_inputs(fitted: Fitted, table: Table) -> StoredColumns:
     """Return the inputs of a plan that a table has: name, type and stored values of each."""
     types: Mapping[str, DType | UnsupportedType] = fitted.inputs
     there = set(table.column_names)
@@ -224,9 +238,9 @@ def stored_inputs(fitted: Fitted, table: Table) -> Stored:
     ]
 
 
-def stored_features(fitted: Fitted, table: Table) -> Stored:
+def stored_features(fitted: Fitted, table: Table) -> StoredColumns:
     """Return the features of a plan in a table: name, type and stored values of each."""
-    found: Stored = []
+    found: StoredColumns = []
     for name in fitted.nodes:
         column = table.column(name)
         dtype = _known(column.type)

@@ -18,12 +18,12 @@ from typing import Any, cast
 from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.trust.quality.changes.record import VERDICTS
 
-Given = Mapping[str, Any] | str | os.PathLike[str] | None
+ThresholdsSource = Mapping[str, Any] | str | os.PathLike[str] | None
 """Thresholds from a user: a mapping with the structure of the file, a path, or None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberKey:
     """A key of a section that takes a number between two inclusive bounds.
 
     Args:
@@ -46,13 +46,13 @@ class Number:
         number = _float_of(given)
         if not self.low <= number <= self.high:
             above = math.isinf(self.high)
-            bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
-            raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
+            bounds = f"of at least {self.low:g}" if above else f"from {self.low:g} to {self.high:g}"
+            raise InvalidConfig(f"{place}: must be a number {bounds}, got {given!r}")
         return number
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class FlagKey:
     """A key of a section that takes true or false.
 
     Args:
@@ -66,12 +66,12 @@ class Flag:
     def read(self, place: str, given: object) -> bool:
         """Return the given bool; raises InvalidConfig for other types. `place` names the key."""
         if not isinstance(given, bool):
-            raise InvalidConfig(f"{place}: is true or false, got {given!r}")
+            raise InvalidConfig(f"{place}: must be true or false, got {given!r}")
         return given
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TextListKey:
     """A key of a section that takes a list of strings.
 
     Args:
@@ -92,20 +92,21 @@ class Words:
         is_list = isinstance(given, Sequence) and not isinstance(given, str)
         words = cast("Sequence[Any]", given) if is_list else ()
         if not is_list or not all(isinstance(word, str) for word in words):
-            raise InvalidConfig(f"{place}: is a list of text, got {given!r}")
+            raise InvalidConfig(f"{place}: must be a list of strings, got {given!r}")
         for word in words:
             if self.known and word not in self.known:
                 hint = did_you_mean(word, self.known)
                 known = ", ".join(map(repr, self.known))
-                raise InvalidConfig(f"{place}: is of {known}, got {word!r}.{hint}".rstrip("."))
+                told = f"{place}: may contain {known}, got {word!r}.{hint}"
+                raise InvalidConfig(told.rstrip("."))
         return tuple(words)
 
 
-Word = Number | Flag | Words
+GateKey = NumberKey | FlagKey | TextListKey
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class GateSection:
     """The keys in the section of a gate.
 
     Args:
@@ -115,48 +116,48 @@ class Section:
         named: Keys that may occur in this subtable.
     """
 
-    words: Mapping[str, Word]
+    words: Mapping[str, GateKey]
     of_names: str = ""
     named: tuple[str, ...] = ()
 
 
 _SHARE = 1.0
-SECTIONS: Mapping[str, Section] = {
-    "check": Section(
+SECTIONS: Mapping[str, GateSection] = {
+    "check": GateSection(
         {
-            "at_most": Number("The share of rows that may break a rule.", 0.0, _SHARE, 0.0),
-            "warnings": Flag("Whether rules that only warn are findings."),
+            "at_most": NumberKey("The share of rows that may break a rule.", 0.0, _SHARE, 0.0),
+            "warnings": FlagKey("Whether rules that only warn are findings."),
         },
         "rules",
         ("at_most",),
     ),
-    "drift": Section(
+    "drift": GateSection(
         {
-            "psi": Number("The population stability index.", default=0.1),
-            "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": Number(
+            "psi": NumberKey("The population stability index.", default=0.1),
+            "ks": NumberKey("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
+            "wasserstein": NumberKey(
                 "The Wasserstein distance, in standard deviations of training.", default=0.1
             ),
-            "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
-            "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
-            "unseen": Number("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
-            "beyond": Number(
-                "The growth of the share of numbers beyond all before.", 0.0, _SHARE, 0.002
+            "jensen_shannon": NumberKey("The Jensen-Shannon distance.", 0.0, _SHARE),
+            "missing": NumberKey("The change of the share of missing values.", 0.0, _SHARE, 0.02),
+            "unseen": NumberKey("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
+            "beyond": NumberKey(
+                "The growth of the share of numbers outside the earlier range.", 0.0, _SHARE, 0.002
             ),
-            "ignore": Words("Columns that are reported, and are no finding."),
+            "ignore": TextListKey("Columns that are reported, but are not findings."),
         },
         "columns",
         ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen", "beyond"),
     ),
-    "diff": Section(
-        {"findings": Words("The verdicts that are findings.", VERDICTS, ("major",))},
+    "diff": GateSection(
+        {"findings": TextListKey("The verdicts that are findings.", VERDICTS, ("major",))},
     ),
 }
 """The sections of a thresholds file, by name of gate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateThresholds:
     """The thresholds of a gate.
 
     Args:
@@ -187,13 +188,13 @@ class Limits:
             if name not in names:
                 key = SECTIONS[self.section].of_names
                 hint = did_you_mean(name, names)
-                hint = hint or f" There are {shortened(names)}" if names else ""
+                hint = hint or f" The known ones are {shortened(names)}" if names else ""
                 place = f"{self.source}: " if self.source else ""
                 what = f"there is no {key.removesuffix('s')} {name!r}"
                 raise InvalidConfig(f"{place}[{self.section}.{key}]: {what}.{hint}")
 
 
-def thresholds(given: Given, section: str) -> Limits:
+def thresholds(given: ThresholdsSource, section: str) -> GateThresholds:
     """Return the thresholds of a gate, from a mapping or a file; the defaults for None.
 
     Raises:
@@ -206,10 +207,10 @@ def thresholds(given: Given, section: str) -> Limits:
         >>> thresholds({"check": {"at_moost": 1}}, "check")
         Traceback (most recent call last):
             ...
-        fastfeat.errors.InvalidConfig: [check]: unknown word 'at_moost'. Did you mean 'at_most'?
+        fastfeat.errors.InvalidConfig: [check]: unknown key 'at_moost'. Did you mean 'at_most'?
     """
     if given is None:
-        return Limits(section)
+        return GateThresholds(section)
     if isinstance(given, Mapping):
         return _sections(given)[section]
     if not isinstance(cast(object, given), str | os.PathLike):
@@ -227,16 +228,16 @@ def thresholds(given: Given, section: str) -> Limits:
         raise InvalidConfig(f"{source}: {error}") from None
 
 
-def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
+def _sections(document: Mapping[str, Any]) -> dict[str, GateThresholds]:
     for name in document:
         if name not in SECTIONS:
             known = ", ".join(f"[{each}]" for each in SECTIONS)
             hint = did_you_mean(str(name), SECTIONS)
-            raise InvalidConfig(f"unknown section {name!r}: it has {known}.{hint}")
+            raise InvalidConfig(f"unknown section {name!r}. The sections are {known}.{hint}")
     return {name: _limits(name, document.get(name, {})) for name in SECTIONS}
 
 
-def _limits(name: str, given: object) -> Limits:
+def _limits(name: str, given: object) -> GateThresholds:
     section, table = SECTIONS[name], _table(f"[{name}]", given)
     own = {key: of for key, of in table.items() if key != section.of_names or not section.of_names}
     values = _values(f"[{name}]", own, section.words, [*section.words, section.of_names])
@@ -247,7 +248,7 @@ def _limits(name: str, given: object) -> Limits:
         for thing, of in _table(f"[{of_names}]", table.get(section.of_names, {})).items():
             place = f"[{of_names}.{thing}]"
             named[thing] = _values(place, _table(place, of), words, list(words))
-    return Limits(name, values, named)
+    return GateThresholds(name, values, named)
 
 
 def _float_of(given: object) -> float:
@@ -261,17 +262,17 @@ def _float_of(given: object) -> float:
 
 
 def _values(
-    place: str, table: Mapping[str, Any], words: Mapping[str, Word], known: Sequence[str]
+    place: str, table: Mapping[str, Any], words: Mapping[str, GateKey], known: Sequence[str]
 ) -> dict[str, Any]:
     for word in table:
         if word not in words:
             hint = did_you_mean(word, [each for each in known if each])
-            hint = hint or f" It has {', '.join(each for each in known if each)}"
-            raise InvalidConfig(f"{place}: unknown word {word!r}.{hint}")
+            hint = hint or f" The keys are {', '.join(each for each in known if each)}"
+            raise InvalidConfig(f"{place}: unknown key {word!r}.{hint}")
     return {word: words[word].read(f"{place} {word}", given) for word, given in table.items()}
 
 
 def _table(place: str, given: object) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise InvalidConfig(f"{place}: is a table, got {given!r}")
+        raise InvalidConfig(f"{place}: must be a table, got {given!r}")
     return cast("Mapping[str, Any]", given)

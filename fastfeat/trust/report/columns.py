@@ -8,16 +8,16 @@ from functools import partial
 from html import escape
 
 from fastfeat.execute.fitted import Fitted
-from fastfeat.markup.html import capped, folded, listed, short
+from fastfeat.markup.html import details_block, details_list, short, shorten_middle
 from fastfeat.tell.fitted_tables import feature_map
-from fastfeat.tell.html import FORMULAS, details_of, facts_of, learnt_of
+from fastfeat.tell.html import FORMULAS, details_of, facts_of, learnt_lines
 from fastfeat.trust.quality.column_drift import ColumnDrift, worst_first
 from fastfeat.trust.quality.distribution import distribution, length_text, value_text
 from fastfeat.trust.quality.html import TITLES, drift_figures, level_of, share_text
 from fastfeat.trust.quality.later_rows import NO_PROFILE
 from fastfeat.trust.quality.profile import ColumnProfile
-from fastfeat.trust.report.found import Found
 from fastfeat.trust.report.page import cell, figure, rows_table, section
+from fastfeat.trust.report.report_data import ReportData
 
 _LONGEST_FORMULA = 80
 
@@ -82,7 +82,7 @@ def _figures_alone(then: ColumnProfile) -> list[str]:
     return [figure(text, name) for name, text in zip(_TITLES_ALONE, texts, strict=True)]
 
 
-def features_section(found: Found) -> str:
+def features_section(found: ReportData) -> str:
     """Return the section on features as HTML: values, formula, learnt values and windows.
 
     Features with drift come first.
@@ -96,12 +96,12 @@ def features_section(found: Found) -> str:
     if found.then is None:
         told = f"{NO_PROFILE[0].upper()}{NO_PROFILE[1:]}."
     elif not columns.then:
-        told = f"Of the features there is no profile: {found.then.no_features}"
+        told = f"The features have no profile: {found.then.no_features}"
     elif columns.drift is not None:
         told = (
-            "Worst first. How far values have moved is the Wasserstein distance that they have at "
-            "least, and KS the least and the greatest that it can be: profiles are compared, no "
-            "rows are kept."
+            "Worst first. Profiles are compared, not rows, so distances have bounds: 'moved' is "
+            "the smallest possible Wasserstein distance, and KS shows its smallest and greatest "
+            "possible values."
         )
     shown = rows_table(["feature", *columns.titles, "how"], _feature_rows(found.fitted, columns))
     return section(_title("Features", columns), told, _key(columns), shown)
@@ -155,14 +155,14 @@ def _named(name: str, drift: ColumnDrift | None) -> str:
 
 def _formula(fitted: Fitted, feature: str) -> str:
     """Return a formula as HTML that unfolds to its details: inputs and learnt values."""
-    details = {**details_of(fitted.declaration, feature), "learnt": learnt_of(fitted, feature)}
+    details = {**details_of(fitted.declaration, feature), "learnt": learnt_lines(fitted, feature)}
     (formula,) = details["formula"]
-    start = capped(formula, _LONGEST_FORMULA)
+    start = shorten_middle(formula, _LONGEST_FORMULA)
     more = {title: texts for title, texts in details.items() if [*texts] != [start]}
-    return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
+    return details_block(f"<code>{escape(start)}</code>", details_list(more, FORMULAS))
 
 
-def inputs_section(found: Found) -> str:
+def inputs_section(found: ReportData) -> str:
     """Return the section on input columns as HTML, those with drift first; "" without a profile."""
     if found.then is None or not found.then.inputs:
         return ""

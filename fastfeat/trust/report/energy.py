@@ -26,7 +26,7 @@ class Energy:
         """Return the energy and its source as text."""
         if self.joules is None:
             return f"unavailable: {self.source}"
-        return f"{self.joules:.3g} J of the whole machine, by {self.source}"
+        return f"{self.joules:.3g} J used by the whole machine, measured by {self.source}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def energy_meter(folder: Path = SYS) -> Callable[[], Energy]:
 
     Example:
         >>> str(energy_meter(Path("nowhere"))())
-        'unavailable: this machine shows no counter of energy'
+        'unavailable: this machine has no energy counter'
     """
     before = _counters(folder)
 
@@ -61,7 +61,7 @@ def energy_meter(folder: Path = SYS) -> Callable[[], Energy]:
         after = _counters(folder)
         lost = before.values.keys() - after.values.keys()
         if lost:
-            return Energy(None, f"{min(lost)} cannot be read any more")
+            return Energy(None, f"{min(lost)} can no longer be read")
         steps = [_step(before, after, path) for path in before.values]
         return Energy(sum(steps) * _MICRO, before.source)
 
@@ -83,7 +83,7 @@ def _counters(folder: Path) -> _Counters:
     sensors = sorted(folder.glob("hwmon/*/energy*_input"))
     paths, source = (packages, "powercap") if packages else (sensors, "hwmon")
     if not paths:
-        return _Counters({}, {}, "this machine shows no counter of energy")
+        return _Counters({}, {}, "this machine has no energy counter")
     values: dict[Path, int] = {}
     for path in paths:
         try:
@@ -91,7 +91,7 @@ def _counters(folder: Path) -> _Counters:
         except OSError as error:
             return _Counters({}, {}, f"{path} cannot be read: {error.strerror}")
         except ValueError:
-            return _Counters({}, {}, f"{path} holds no number")
+            return _Counters({}, {}, f"{path} does not contain a number")
     ranges = {path: _range_of(path) for path in packages}
     return _Counters(values, ranges, f"{source} ({', '.join(map(_name_of, paths))})")
 

@@ -30,7 +30,7 @@ _MIDDLE = 450
 _STARTS, _ENDS = {1: 340, 2: 680}, {0: 220, 1: 560}
 """Horizontal starts and ends of the boxes in each column of the picture."""
 
-Names = frozenset[str]
+InputNameSet = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class _Step:
 
     text: str
     told: str
-    inputs: Names
+    inputs: InputNameSet
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _FeaturePath:
     """The columns and steps from which an expression is computed.
 
     Args:
@@ -57,7 +57,7 @@ class _Way:
         steps: The steps with results that it reads.
     """
 
-    own: Names
+    own: InputNameSet
     steps: frozenset[_Step]
 
 
@@ -76,9 +76,9 @@ class _Box:
     level: str = ""
 
 
-Place = tuple[int, int]
+BoxPosition = tuple[int, int]
 """The column of a box, and its number in the column."""
-Edges = dict[tuple[Place, Place], None]
+Edges = dict[tuple[BoxPosition, BoxPosition], None]
 
 
 def plan_picture(
@@ -93,7 +93,7 @@ def plan_picture(
     names, every = list(ways), sorted({name for way in ways.values() for name in _inputs(way)})
     steps = list(dict.fromkeys(step for way in ways.values() for step in way.steps))
     features = _grouped(names, lambda name: frozenset(s.text for s in ways[name].steps))
-    seen_by = _seen_by(ways, {name: k for k, group in enumerate(features) for name in group})
+    seen_by = _groups_using(ways, {name: k for k, group in enumerate(features) for name in group})
     inputs = _grouped(every, lambda name: frozenset(seen_by[name]))
     middle = _grouped(steps, lambda step: step.text)
     columns = (
@@ -103,21 +103,21 @@ def plan_picture(
     )
     places = (_places(inputs, 0), _places(middle, 1), _places(features, 2))
     edges = _edges(ways, *places)
-    return _drawn(columns, edges)
+    return _svg_of(columns, edges)
 
 
-def _ways(nodes: Mapping[str, Node]) -> dict[str, _Way]:
+def _ways(nodes: Mapping[str, Node]) -> dict[str, _FeaturePath]:
     """Return the columns and steps from which each feature is computed, by name."""
     found = fold(list(nodes.values()), _way)
     return {name: _without_doubles(found[node]) for name, node in nodes.items()}
 
 
-def _way(node: Node, args: list[_Way]) -> _Way:
+def _way(node: Node, args: list[_FeaturePath]) -> _FeaturePath:
     match node:
         case Column(name):
-            return _Way(frozenset([name]), frozenset())
+            return _FeaturePath(frozenset([name]), frozenset())
         case TableColumn(table, name):
-            return _Way(frozenset([f"{table}.{name}"]), frozenset())
+            return _FeaturePath(frozenset([f"{table}.{name}"]), frozenset())
         case Aggregate():
             return _through(node, learnt_word(node), args)
         case Call() if is_over(node):
@@ -127,25 +127,25 @@ def _way(node: Node, args: list[_Way]) -> _Way:
             return _through(node, f"{how} in {short(table)}", args)
         case _:
             own = frozenset[str]().union(*(way.own for way in args))
-            return _Way(own, frozenset[_Step]().union(*(way.steps for way in args)))
+            return _FeaturePath(own, frozenset[_Step]().union(*(way.steps for way in args)))
 
 
-def _through(node: Node, text: str, args: list[_Way]) -> _Way:
+def _through(node: Node, text: str, args: list[_FeaturePath]) -> _FeaturePath:
     """Return the source of a step's result, which is the step alone: it stands for its inputs."""
     inputs = frozenset[str]().union(*(_inputs(way) for way in args))
-    return _Way(frozenset(), frozenset([_Step(text, show(node), inputs)]))
+    return _FeaturePath(frozenset(), frozenset([_Step(text, show(node), inputs)]))
 
 
-def _inputs(way: _Way) -> Names:
+def _inputs(way: _FeaturePath) -> InputNameSet:
     return way.own.union(*(step.inputs for step in way.steps))
 
 
-def _without_doubles(way: _Way) -> _Way:
+def _without_doubles(way: _FeaturePath) -> _FeaturePath:
     """Return columns and steps, without the columns that one of the steps reads too.
 
     Steps that read equal columns are merged into one.
     """
-    by_inputs: dict[Names, list[_Step]] = {}
+    by_inputs: dict[InputNameSet, list[_Step]] = {}
     for step in sorted(way.steps, key=lambda step: step.told):
         by_inputs.setdefault(step.inputs, []).append(step)
     steps = [
@@ -155,7 +155,7 @@ def _without_doubles(way: _Way) -> _Way:
         for names, same in by_inputs.items()
     ]
     through = frozenset[str]().union(*by_inputs)
-    return _Way(way.own - through, frozenset(steps))
+    return _FeaturePath(way.own - through, frozenset(steps))
 
 
 def _window_text(over: Call) -> str:
@@ -163,8 +163,8 @@ def _window_text(over: Call) -> str:
     params, name = dict(window_of(over).params), over.function.removeprefix(OVER)
     last, n_rows = params.get("last"), params.get("rows")
     if isinstance(last, int):
-        return f"{name} of {duration_text(last) if params.get('unit') == 'time' else last}"
-    return f"{name} of {counted(n_rows, 'row')}" if isinstance(n_rows, int) else name
+        return f"{name} over {duration_text(last) if params.get('unit') == 'time' else last}"
+    return f"{name} over {counted(n_rows, 'row')}" if isinstance(n_rows, int) else name
 
 
 H = TypeVar("H", bound=Hashable)
@@ -185,11 +185,13 @@ def _grouped(items: Sequence[H], key: Callable[[H], Hashable]) -> list[tuple[H, 
     return [*found[: MOST - 1], *([rest] if rest else [])]
 
 
-def _places(groups: Sequence[tuple[H, ...]], column: int) -> dict[H, Place]:
+def _places(groups: Sequence[tuple[H, ...]], column: int) -> dict[H, BoxPosition]:
     return {item: (column, k) for k, group in enumerate(groups) for item in group}
 
 
-def _seen_by(ways: Mapping[str, _Way], group_of: Mapping[str, int]) -> dict[str, set[int]]:
+def _groups_using(
+    ways: Mapping[str, _FeaturePath], group_of: Mapping[str, int]
+) -> dict[str, set[int]]:
     """Return the indices of the groups of features that use each input, by name of the input."""
     found: dict[str, set[int]] = {}
     for name, way in ways.items():
@@ -199,10 +201,10 @@ def _seen_by(ways: Mapping[str, _Way], group_of: Mapping[str, int]) -> dict[str,
 
 
 def _edges(
-    ways: Mapping[str, _Way],
-    inputs: Mapping[str, Place],
-    steps: Mapping[_Step, Place],
-    features: Mapping[str, Place],
+    ways: Mapping[str, _FeaturePath],
+    inputs: Mapping[str, BoxPosition],
+    steps: Mapping[_Step, BoxPosition],
+    features: Mapping[str, BoxPosition],
 ) -> Edges:
     """Return the lines between boxes, as pairs of positions, without repeats."""
     edges: Edges = {}
@@ -236,7 +238,9 @@ _LEVELS = ("", "ok", "warn", "bad")
 _MOST_TOLD = 8
 
 
-def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place]]) -> str:
+def _svg_of(
+    columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[BoxPosition, BoxPosition]]
+) -> str:
     """Return boxes and lines as SVG.
 
     `columns` has the boxes of the three columns: inputs, steps and features.
@@ -249,17 +253,17 @@ def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place
     height = longest * _ROW + _TOP
     return (
         f'<svg class="plan" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="the plan: columns, what is learnt, features">{"".join(parts)}</svg>'
+        f'aria-label="the plan: columns, learnt values, features">{"".join(parts)}</svg>'
     )
 
 
 def _heights(
-    columns: Sequence[Sequence[_Box]], edges: Sequence[tuple[Place, Place]]
-) -> dict[Place, float]:
+    columns: Sequence[Sequence[_Box]], edges: Sequence[tuple[BoxPosition, BoxPosition]]
+) -> dict[BoxPosition, float]:
     """Return the vertical position of each box, in SVG units; boxes lie near those they lead to."""
     longest = max(map(len, columns))
-    heights: dict[Place, float] = {}
-    after: dict[Place, list[Place]] = {}
+    heights: dict[BoxPosition, float] = {}
+    after: dict[BoxPosition, list[BoxPosition]] = {}
     for one, other in edges:
         after.setdefault(one, []).append(other)
     for column in (2, 1, 0):
@@ -276,7 +280,7 @@ def _heights(
     return heights
 
 
-def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
+def _line(one: BoxPosition, other: BoxPosition, heights: Mapping[BoxPosition, float]) -> str:
     """Return a line from the right end of one box to the left end of another, as an SVG path."""
     y, z = round(heights[one]), round(heights[other])
     if other[0] - one[0] == 1:

@@ -8,34 +8,34 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from fastfeat.calls.completion import offering
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.calls.completion import with_completion
+from fastfeat.engine.kernel_cache import observe_kernels
 from fastfeat.errors import counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.guard import read_again
-from fastfeat.execute.step_costs import StepCost, measuring, times_without_kernels
+from fastfeat.execute.guard import as_rereadable
+from fastfeat.execute.step_costs import StepCost, measure_steps, times_without_kernels
 from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.atomic import write_bytes
-from fastfeat.progress import Step, doing
+from fastfeat.progress import ProgressStep, show_progress
 from fastfeat.trust.quality.checking import check_rows
-from fastfeat.trust.quality.drift import Drift, compared
-from fastfeat.trust.quality.drifting import limits_of
+from fastfeat.trust.quality.drift import Drift, compare_profiles
 from fastfeat.trust.quality.later_rows import NO_PROFILE, each_piece, known_profile
 from fastfeat.trust.quality.profile import ColumnProfile, Profile, profile_of_columns
 from fastfeat.trust.quality.profiling import profile_face
 from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.quality.row_drift import limits_of
 from fastfeat.trust.quality.table_profiles import counted_tables
-from fastfeat.trust.quality.thresholds import Limits
+from fastfeat.trust.quality.thresholds import GateThresholds
 from fastfeat.trust.report.columns import features_section, inputs_section
 from fastfeat.trust.report.energy import energy_meter
-from fastfeat.trust.report.found import Costs, Found, verdict_of
 from fastfeat.trust.report.page import page
+from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
 from fastfeat.trust.report.sections import contract_section, costs_section, head, plan_section
-from fastfeat.trust.report.smaller import smaller_floats, smaller_section
+from fastfeat.trust.report.smaller_floats import smaller_floats, smaller_section
 
 
-@offering("verdict", "level", "html", "path", "drift", "check", "steps")
+@with_completion("verdict", "level", "html", "path", "drift", "check", "steps")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class FeatureReport:
     """The report on a fitted plan, and on later rows if given; notebooks show its page.
@@ -87,14 +87,14 @@ def report(
 ) -> FeatureReport:
     """Return the report on a fitted plan; arguments and errors match `FittedPlan.report`."""
     limits = limits_of(thresholds)
-    with doing("making a report") as step:
-        found = Found(fitted, profile_face(fitted))
+    with show_progress("making a report") as step:
+        found = ReportData(fitted, profile_face(fitted))
         if rows.data is not None:
             if fitted.contract is None:  # with a contract, rules can be judged without one
                 known_profile(fitted)
             if rows.memory is None:
-                rows = rows._replace(data=read_again(rows.data))
-            found = _beside(found, rows, clock, limits, step)
+                rows = rows._replace(data=as_rereadable(rows.data))
+            found = _with_row_facts(found, rows, clock, limits, step)
         step("writing the page")
         level, told = verdict_of(found)
         html = _page(found, title or _title(fitted))
@@ -105,14 +105,16 @@ def report(
     return FeatureReport(level, told, html, where, found.drift, found.check, steps)
 
 
-def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step) -> Found:
+def _with_row_facts(
+    found: ReportData, rows: CallRows, clock: Any, limits: GateThresholds, step: ProgressStep
+) -> ReportData:
     """Return the facts of a report, with facts on the given rows added: drift, rules and costs.
 
     `step` is called with a description of each step of the work.
     """
     fitted, then = found.fitted, found.then
     step("computing features")
-    features, now, costs = _measured(fitted, then, rows)
+    features, now, costs = _measure_run(fitted, then, rows)
     smaller = smaller_floats(fitted, features)
     found = replace(found, now=now, costs=costs, smaller=smaller)
     if then is None or now is None:
@@ -120,16 +122,16 @@ def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step
     elif not (then.inputs or then.features):
         found = replace(found, no_drift=then.no_features or NO_PROFILE)
     else:
-        drift = compared(fitted, now, then, limits=limits)
+        drift = compare_profiles(fitted, now, then, limits=limits)
         found = replace(found, drift=drift, no_drift=then.no_features)
     if fitted.contract is None:
         return found
-    step("judging rules")
+    step("checking rules")
     contract, late = fitted.contract.declaration, fitted.declaration.late
     return replace(found, check=check_rows(contract, rows, clock=clock, late=late)[1])
 
 
-def _measured(
+def _measure_run(
     fitted: Fitted, then: Profile | None, rows: CallRows
 ) -> tuple[Table, Profile | None, Costs]:
     """Compute the features of rows and measure the costs.
@@ -150,15 +152,15 @@ def _measured(
 
     taken = energy_meter()
     begin = times_without_kernels()
-    with observing() as used, measuring() as costs:
-        each_piece(fitted, _wanted(fitted, then), rows, (), take)
+    with observe_kernels() as used, measure_steps() as costs:
+        each_piece(fitted, _wanted_profile(fitted, then), rows, (), take)
     wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
     measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
     return first[0], counted_rows[0] if counted_rows else None, measured
 
 
-def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
+def _wanted_profile(fitted: Fitted, then: Profile | None) -> Profile:
     """Return a profile that names the inputs and features to compute; it has no counts to use.
 
     It includes features even if the training profile has none, since the report measures their
@@ -170,7 +172,7 @@ def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
     return profile_of_columns({} if then is None else then.inputs, features, 0)
 
 
-def _page(found: Found, title: str) -> str:
+def _page(found: ReportData, title: str) -> str:
     sections = (features_section, inputs_section, contract_section, plan_section, costs_section)
     smaller = smaller_section(found.smaller, found.then, found.now)
     return page(title, [head(found, title), *(section(found) for section in sections), smaller])
@@ -178,4 +180,4 @@ def _page(found: Found, title: str) -> str:
 
 def _title(fitted: Fitted) -> str:
     label = ", ".join(fitted.declaration.label_nodes)
-    return f"Features of {label}" if label else "Features"
+    return f"Features for {label}" if label else "Features"

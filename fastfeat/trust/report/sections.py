@@ -9,21 +9,21 @@ from fastfeat.errors import counted, shortened
 from fastfeat.execute.step_costs import FEATURES, StepCost
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.show import show_all
-from fastfeat.markup.html import capped, folded, lines, short, table
+from fastfeat.markup.html import details_block, lines, short, shorten_middle, table
 from fastfeat.tell.explain_live import order_text
 from fastfeat.trust.quality.column_drift import worst_first
 from fastfeat.trust.quality.html import RULE_TITLES, level_of, rule_cells
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.report.columns import anchors
-from fastfeat.trust.report.found import Costs, Found, verdict_of
 from fastfeat.trust.report.page import cards, section, verdict
 from fastfeat.trust.report.picture import plan_picture
+from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
 
 _MOST_POINTS = 8
 _MOST_SERVED = 6
 
 
-def head(found: Found, title: str) -> str:
+def head(found: ReportData, title: str) -> str:
     """Return the title, the verdict and the main figures as HTML."""
     fitted, (level, headline) = found.fitted, verdict_of(found)
     told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
@@ -35,7 +35,7 @@ def head(found: Found, title: str) -> str:
     return name + verdict(level, headline, _points(found)) + cards(_cards(found))
 
 
-def _points(found: Found) -> list[str]:
+def _points(found: ReportData) -> list[str]:
     """Return the reasons of the verdict as HTML: broken rules first, then drift, worst first."""
     points: list[str] = []
     if found.drift is not None:
@@ -46,21 +46,24 @@ def _points(found: Found) -> list[str]:
                 points.append(f"{name}: {escape(column.reason)}")
         if found.drift.drifted_inputs:
             names = shortened(map(short, found.drift.drifted_inputs), _MOST_SERVED)
-            points.insert(min(len(points), _MOST_POINTS), f"inputs that drifted: {escape(names)}")
+            points.insert(min(len(points), _MOST_POINTS), f"drifted inputs: {escape(names)}")
     if found.check is not None:
         broken = [r for r in found.check.worst_first if r.is_finding]
         points = [
-            *(f"{escape(short(r.name))}: {escape(capped(r.told(), 200))}" for r in broken[:3]),
+            *(
+                f"{escape(short(r.name))}: {escape(shorten_middle(r.told(), 200))}"
+                for r in broken[:3]
+            ),
             *points,
         ]
     if found.costs is not None and found.no_drift:
-        what = "drift" if found.drift is None else "drift of features"
-        points.append(f"{what} is not told: {escape(found.no_drift)}")
+        what = "drift" if found.drift is None else "feature drift"
+        points.append(f"{what} was not measured: {escape(found.no_drift)}")
     more = len(points) - _MOST_POINTS
     return [*points[:_MOST_POINTS], *([f"and {more:,} more"] if more > 0 else [])]
 
 
-def _cards(found: Found) -> list[tuple[str, str, str]]:
+def _cards(found: ReportData) -> list[tuple[str, str, str]]:
     facts: list[tuple[str, str, str]] = []
     if found.drift is not None:
         n_features, n_inputs = len(found.drift.drifted), len(found.drift.drifted_inputs)
@@ -78,14 +81,14 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
     ]
     if plan.late:
         column = "late column" if len(plan.late) == 1 else "late columns"
-        facts.append((f"{len(plan.late):,}", f"{column}, which no row sees of itself", ""))
+        facts.append((f"{len(plan.late):,}", f"{column} (no row sees its own value)", ""))
     if found.costs is not None and found.costs.n_rows:
         per_row = found.costs.cpu_s / found.costs.n_rows
-        facts.append((_seconds(per_row), "of processor time a row", ""))
+        facts.append((_seconds(per_row), "CPU time per row", ""))
     return facts
 
 
-def contract_section(found: Found) -> str:
+def contract_section(found: ReportData) -> str:
     """Return the section on the contract as HTML: its rules, with rows that break them.
 
     "" without a contract.
@@ -97,15 +100,15 @@ def contract_section(found: Found) -> str:
         return section("Contract", found.check.summary, *_rules(found.check))
     declared = contract.declaration
     rows = [
-        [f"<b>{escape(short(name))}</b>", f"<code>{escape(capped(repr(rule), 400))}</code>"]
+        [f"<b>{escape(short(name))}</b>", f"<code>{escape(shorten_middle(repr(rule), 400))}</code>"]
         for name, rule in declared.rules.items()
     ]
     types = [
         [f"<b>{escape(short(name))}</b>", f"is {escape(str(dtype))}"]
         for name, dtype in declared.types.items()
     ]
-    told = "Rules that later rows must hold; no rows were given that they could be counted on."
-    return section("Contract", told, table(("rule", "what it says"), [*rows, *types]))
+    told = "Rules for later rows. They were not checked: this report has no rows."
+    return section("Contract", told, table(("rule", "definition"), [*rows, *types]))
 
 
 def _rules(check: CheckReport) -> Iterator[str]:
@@ -117,7 +120,7 @@ def _rules(check: CheckReport) -> Iterator[str]:
         yield _wide(table(RULE_TITLES, [rule_cells(check.shown(result)) for result in ordered]))
     if others:
         rows = table(RULE_TITLES, [rule_cells(check.shown(result)) for result in others])
-        yield folded(f"{counted(len(others), 'rule')} held, or not judged", _wide(rows))
+        yield details_block(f"Held or not judged: {counted(len(others), 'rule')}", _wide(rows))
 
 
 def _wide(content: str) -> str:
@@ -125,7 +128,7 @@ def _wide(content: str) -> str:
     return f'<div class="wide">{content}</div>'
 
 
-def plan_section(found: Found) -> str:
+def plan_section(found: ReportData) -> str:
     """Return the section on the plan as HTML, with its picture."""
     inputs: dict[str, str] = {}
     features: dict[str, str] = {}
@@ -133,11 +136,11 @@ def plan_section(found: Found) -> str:
         inputs = {name: level_of(of) for name, of in found.drift.inputs.items()}
         features = {name: level_of(of) for name, of in found.drift.features.items()}
     picture = plan_picture(found.fitted.nodes, inputs, features)
-    told = "Columns, what fit learns of them or windows see, features."
+    told = "From left to right: input columns, learnt values and windows, features."
     return section("The plan", told, _wide(picture))
 
 
-def costs_section(found: Found) -> str:
+def costs_section(found: ReportData) -> str:
     """Return the section on costs as HTML: the times of each step in the run over the given rows.
 
     "" without rows.
@@ -148,12 +151,12 @@ def costs_section(found: Found) -> str:
     steps = sorted(costs.steps, key=lambda step: -step.cpu_s)
     in_steps = sum(step.wall_s for step in steps), sum(step.cpu_s for step in steps)
     others = (
-        "rows read, converted, counted",
+        "reading, converting and counting rows",
         max(costs.wall_s - in_steps[0], 0.0),
         max(costs.cpu_s - in_steps[1], 0.0),
     )
     texts = show_all([node for step in steps for node in step.nodes])
-    served = _served(found.fitted.nodes, steps)
+    served = _features_served(found.fitted.nodes, steps)
     rows = [
         [
             escape(step.kind),
@@ -165,23 +168,23 @@ def costs_section(found: Found) -> str:
     ]
     rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
     compiled = (
-        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile: these times leave that out."
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile, not included in these times."
         if costs.n_compiled
         else ""
     )
     told = (
-        f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "
-        f"{_seconds(costs.wall_s)}, of processors {_seconds(costs.cpu_s)}.{compiled} "
+        f"Measured in the run over {counted(costs.n_rows, 'row')} that this report is based on: "
+        f"{_seconds(costs.wall_s)} elapsed, {_seconds(costs.cpu_s)} of CPU time.{compiled} "
         f"Energy: {costs.energy}."
     )
-    titles = ("step", "what it computes", "for", "time", "processors", "a row", "share")
+    titles = ("step", "computes", "for", "time", "CPU time", "per row", "share")
     return section("Costs by step", told, _wide(table(titles, rows)))
 
 
 def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
     """Return lines that say what a step computes; `texts` has the text of each expression."""
     if step.kind == FEATURES:
-        return ["functions of a row, fused into loops"]
+        return ["row functions, fused into loops"]
     order = [order_text(step.order)] if isinstance(step.order, Call) else []
     shown = [texts[node] for node in step.nodes[:3]]
     more = [f"and {len(step.nodes) - 3:,} more"] if len(step.nodes) > 3 else []
@@ -194,7 +197,7 @@ def _features_text(step: StepCost, features: Sequence[str]) -> str:
     return shortened(map(short, features), _MOST_SERVED) if features else "other steps"
 
 
-def _served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
+def _features_served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
     """Return a list per step: the names of the features that use its results.
 
     Empty for the step that computes all features.

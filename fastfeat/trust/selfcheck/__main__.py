@@ -13,7 +13,7 @@ from fastfeat.errors import FastfeatWarning
 from fastfeat.trust.selfcheck.digests import (
     FILE,
     FILE_OF_PAST,
-    Digests,
+    DigestsByPlan,
     digests_of,
     digests_of_live,
     digests_of_past,
@@ -28,7 +28,7 @@ def main() -> None:
     """Compute the digests, and write `golden.json` and `golden_past.json`."""
     warnings.simplefilter("ignore", FastfeatWarning)
     train, rows = training_table(), check_table()
-    digests: Digests = {}
+    digests: DigestsByPlan = {}
     for name, plan in contract_plans().items():
         fitted = plan.fit(train)
         digests[name] = digests_of(fitted, fitted.transform(rows))
@@ -38,7 +38,7 @@ def main() -> None:
     _write(FILE_OF_PAST, {**of_past, "live": digests_of_live(live_plan(), past)})
 
 
-def _write(file: str, digests: Digests) -> None:
+def _write(file: str, digests: DigestsByPlan) -> None:
     path = Path(__file__).with_name(file)
     path.write_text(golden_text(digests), "utf-8")
     print(f"{path}: {sum(map(len, digests.values())):,} digests")

@@ -48,7 +48,7 @@ class PlanResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class SelfCheckReport:
     """The result of a check of a backend.
 
     Args:
@@ -78,7 +78,7 @@ class CheckReport:
         return json.dumps({"ok": self.ok, **asdict(self)}, indent=2) + "\n"
 
 
-def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
+def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> SelfCheckReport:
     """Return the results of all plans on a backend.
 
     `step` is called with a description of each step. `n_rows` is the number of rows to measure the
@@ -101,7 +101,7 @@ def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -
         if n_rows:
             step("Measuring the speed of a row plan")
             bandwidth = measure_bandwidth(backend, n_rows)
-    return CheckReport(backend, device, _versions(), N_ROWS, tuple(results), bandwidth)
+    return SelfCheckReport(backend, device, _versions(), N_ROWS, tuple(results), bandwidth)
 
 
 def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> PlanResult:
@@ -132,23 +132,23 @@ def _difference(feature: str, expected: Any, features: Any) -> str:
     one, other = expected[feature].combine_chunks(), features[feature].combine_chunks()
     row = first_difference(one, other)
     if row is None:
-        return f"{feature}: as on this CPU, which differs from the golden digest too"
-    return f"{feature}: row {row} is {other[row].as_py()!r}, and {one[row].as_py()!r} on the CPU"
+        return f"{feature}: equal to the result of this CPU; both differ from the golden digest"
+    return f"{feature}: row {row} is {other[row].as_py()!r}, but {one[row].as_py()!r} on the CPU"
 
 
 def _difference_learnt(expected: dict[str, Any], learnt: dict[str, Any]) -> str:
     wrong = [name for name, value in expected.items() if repr(learnt.get(name)) != repr(value)]
     if not wrong:
-        return f"{LEARNT}: as on this CPU, which differs from the golden digest too"
+        return f"{LEARNT}: equal to the result of this CPU; both differ from the golden digest"
     name = wrong[0]
-    return f"{LEARNT}: {name} is {learnt.get(name)!r}, and {expected[name]!r} on the CPU"
+    return f"{LEARNT}: {name} is {learnt.get(name)!r}, but {expected[name]!r} on the CPU"
 
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "system": platform.platform()}
     driver = driver_version()
     if driver is not None:
-        found["CUDA of the driver"] = f"{driver[0]}.{driver[1]}"
+        found["CUDA driver"] = f"{driver[0]}.{driver[1]}"
     for package in (*_PACKAGES, *_PACKAGES_OF_NVIDIA):
         try:
             found[package] = version(package)

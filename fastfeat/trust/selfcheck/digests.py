@@ -21,7 +21,7 @@ LEARNT = "what fit learns"
 
 _N_ARRIVING = 80
 
-Digests = dict[str, dict[str, str]]
+DigestsByPlan = dict[str, dict[str, str]]
 """Digest by plan and feature."""
 
 
@@ -102,7 +102,7 @@ def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
 
 
 @cache
-def golden_digests(file: str = FILE) -> Digests:
+def golden_digests(file: str = FILE) -> DigestsByPlan:
     """Return the digests that every backend must give, by plan and feature.
 
     `file` is `FILE` or `FILE_OF_PAST`.
@@ -110,6 +110,6 @@ def golden_digests(file: str = FILE) -> Digests:
     return json.loads((files("fastfeat.trust.selfcheck") / file).read_text("utf-8"))
 
 
-def golden_text(digests: Digests) -> str:
+def golden_text(digests: DigestsByPlan) -> str:
     """Return digests as JSON, the content of their file."""
     return json.dumps(digests, indent=1, ensure_ascii=False) + "\n"

@@ -20,7 +20,7 @@ from fastfeat.operators.calendar import DatetimeParts
 from fastfeat.operators.categories import cross
 from fastfeat.operators.lookup import Lookup, asof, lookup
 from fastfeat.operators.operator import Case, Operator
-from fastfeat.operators.targets import Statistic
+from fastfeat.operators.targets import TargetStatistic
 from fastfeat.operators.windows import (
     Window,
     count,
@@ -294,7 +294,7 @@ def _folds() -> Calls:
             for column in ("key", "text"):
                 made = operator.of(col(column), target, **{**params, **given})
                 yield f"{name} {number} {told} {column}", made
-    for stat in get_args(Statistic):
+    for stat in get_args(TargetStatistic):
         yield f"target_encode {stat}", col("key").target_encode("f64", stat=stat, smooth=3.0)
     yield "target_encode auto", col("key").target_encode("f64", folds=3)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Uint64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Table, pa
@@ -38,8 +39,6 @@ _INTEGERS = (LARGEST, -LARGEST, 0, 1, -1, 2**53 + 1)
 _LISTED = ("f64", "i8", "text")
 _TEXTS = ("a", "b", "", "é", "zz")
 
-Words = NDArray[np.uint64]
-
 
 def training_table(n_rows: int = N_TRAINING_ROWS) -> Table:
     """Return rows for fit, without infinities and without values near the limits of their type."""
@@ -63,7 +62,7 @@ def check_table(n_rows: int = N_ROWS) -> Table:
     return _table(columns, n_rows, seed=4)
 
 
-def pseudo_random_words(n: int, seed: int) -> Words:
+def pseudo_random_words(n: int, seed: int) -> Uint64Array:
     """Return `n` pseudo-random 64-bit integers; equal seeds give equal numbers.
 
     Source: G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators (2014).

@@ -25,11 +25,11 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
 from fastfeat.plan.declare.rows_ahead import is_known
 
 
-class Sight(NamedTuple):
+class OtherRowsSource(NamedTuple):
     """A way in which a feature reads other rows: by a window, an as-of join, or a lookup.
 
     Args:
@@ -43,7 +43,7 @@ class Sight(NamedTuple):
     column: TableColumn | None
 
 
-Sights = frozenset[Sight]
+OtherRowsSources = frozenset[OtherRowsSource]
 
 
 class TableTime(NamedTuple):
@@ -59,7 +59,7 @@ class TableTime(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ClockRun:
     """The features that one clock judges.
 
     Args:
@@ -81,14 +81,14 @@ class Run:
         return all(self.tables.get(name, seen) == seen for name, seen in tables.items())
 
 
-class Runs(NamedTuple):
+class ClockRuns(NamedTuple):
     """The runs of a plan, and lines of text on the features and tables that no run judges."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[ClockRun, ...]
     on_word: tuple[str, ...]
 
 
-def runs_of(fitted: Fitted) -> Runs:
+def runs_of(fitted: Fitted) -> ClockRuns:
     """Return the runs of a fitted plan, and text on the features that cannot be judged.
 
     If the label reads later rows, its clock judges every feature. Otherwise each feature is judged
@@ -97,7 +97,7 @@ def runs_of(fitted: Fitted) -> Runs:
     """
     late = fitted.declaration.known_late
     seen = fold(list(fitted.nodes.values()), _sights_of)
-    runs: list[Run] = []
+    runs: list[ClockRun] = []
     unjudged: dict[str, list[str]] = {}
     for name, node in fitted.nodes.items():
         own = seen[node]
@@ -106,7 +106,7 @@ def runs_of(fitted: Fitted) -> Runs:
         if not clocks:
             continue
         if known:
-            unjudged.setdefault(f"by {show(known[0])}, which known_clocks= names", []).append(name)
+            unjudged.setdefault(f"by {show(known[0])}, which is in known_clocks=", []).append(name)
         elif late.ahead is not None:
             for clock in late.ahead.times:
                 _join(runs, clock, name, _tables_of(own, late, fitted))
@@ -116,41 +116,43 @@ def runs_of(fitted: Fitted) -> Runs:
         else:
             _join(runs, clocks[0], name, _tables_of(own, late, fitted))
     told = [f"features that see rows {by}: {shortened(names)}" for by, names in unjudged.items()]
-    all_seen = frozenset[Sight]().union(*(seen[node] for node in fitted.nodes.values()))
-    return Runs(tuple(runs), (*told, *_tables_on_word(all_seen, late)))
+    all_seen = frozenset[OtherRowsSource]().union(*(seen[node] for node in fitted.nodes.values()))
+    return ClockRuns(tuple(runs), (*told, *_tables_on_word(all_seen, late)))
 
 
 def _join(
-    runs: list[Run], clock: Node, name: str, tables: Mapping[str, frozenset[TableTime]]
+    runs: list[ClockRun], clock: Node, name: str, tables: Mapping[str, frozenset[TableTime]]
 ) -> None:
     """Add an output column to the run with its clock and tables; make a new run if none fits."""
     run = next((run for run in runs if run.clock is clock and run.takes(tables)), None)
     if run is None:
-        run = Run(clock)
+        run = ClockRun(clock)
         runs.append(run)
     run.columns.append(name)
     run.tables.update(tables)
 
 
-def _sights_of(node: Node, below: Sequence[Sights]) -> Sights:
+def _sights_of(node: Node, below: Sequence[OtherRowsSources]) -> OtherRowsSources:
     """Return the ways in which an expression sees other rows; learnt values do not count.
 
     `below` has these ways for each argument of `node`.
     """
     match node:
         case Aggregate(_, _, _, frame):
-            return frozenset[Sight]().union(*below[1:2] if isinstance(frame, GroupFrame) else ())
+            return frozenset[OtherRowsSource]().union(
+                *below[1:2] if isinstance(frame, GroupFrame) else ()
+            )
         case Call() if is_over_window(node):
-            own = Sight(order_of(node).args[0], None)
+            own = OtherRowsSource(order_of(node).args[0], None)
         case Call() if is_over_table(node):
             order = order_of(node)
-            own = Sight(order.args[0], table_columns_of(order)[0])
+            own = OtherRowsSource(order.args[0], table_columns_of(order)[0])
         case Call(_, (time, *others)) if is_asof(node):
-            own = Sight(time, _column(others[(len(others) - 1) // 2]))
+            own = OtherRowsSource(time, _column(others[(len(others) - 1) // 2]))
         case Call("lookup_row", (*_, key)):
-            own = Sight(None, _column(key))
+            own = OtherRowsSource(None, _column(key))
         case _:
-            return frozenset[Sight]().union(*below)
+            return frozenset[OtherRowsSource]().union(*below)
     return frozenset({own}).union(*below)
 
 
@@ -159,10 +161,12 @@ def _column(node: Node) -> TableColumn:
     return node
 
 
-def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[TableTime]]:
+def _tables_of(
+    own: OtherRowsSources, late: LateColumns, fitted: Fitted
+) -> dict[str, frozenset[TableTime]]:
     """Return the columns with the times of a table's rows, for each table that a feature reads.
 
-    See `Run.tables`; `own` are the ways in which the feature sees other rows.
+    See `ClockRun.tables`; `own` are the ways in which the feature sees other rows.
     """
     found: dict[str, frozenset[TableTime]] = {}
     whole = {sight.column.table for sight in own if sight.column and sight.time is None}
@@ -180,7 +184,9 @@ def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[T
     return found
 
 
-def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> list[TableColumn]:
+def _columns_that_say_when(
+    column: TableColumn, late: LateColumns, fitted: Fitted
+) -> list[TableColumn]:
     """Return the columns with the times of a table's rows.
 
     `column` is the column by which a feature sees these rows. If the label reads later rows of the
@@ -193,13 +199,13 @@ def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> l
     return [one for one in of_label if one in fitted.table_columns] or [column]
 
 
-def _tables_on_word(seen: Sights, late: Late) -> list[str]:
+def _tables_on_word(seen: OtherRowsSources, late: LateColumns) -> list[str]:
     """Return a line for each kind of table that is never cut."""
     columns = [sight.column for sight in seen if sight.column is not None]
     looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
     named = {column.table for column in columns} & set(late.known_tables)
     told = {
-        "tables that are looked up by key alone": looked_up - named,
-        "tables that known_tables= names": named,
+        "tables that are only looked up by key": looked_up - named,
+        "tables in known_tables=": named,
     }
     return [f"{what}: {shortened(sorted(names))}" for what, names in told.items() if names]

@@ -37,7 +37,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Report:
+class VerifyReport:
     """The results of `verify`; prints a line per check, then the limits of the checks.
 
     Args:
@@ -58,16 +58,16 @@ class Report:
 
     def __repr__(self) -> str:
         """Return one line per check, then the limits of the checks."""
-        return "\n".join([*map(str, self.checks), *left_out(self.on_word, self.cannot_see)])
+        return "\n".join([*map(str, self.checks), *lines_left_out(self.on_word, self.cannot_see)])
 
 
-def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]:
+def lines_left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]:
     """Yield lines on the features that the check for later rows leaves out, and its limits."""
     if on_word:
-        yield "on your word, not checked without later rows:"
+        yield "left out of the check without later rows:"
         yield from (f"  {text}" for text in on_word)
     if cannot_see:
-        yield "the check without later rows cannot see:"
+        yield "the check without later rows cannot detect:"
         yield from (f"  {text}" for text in cannot_see)
 
 

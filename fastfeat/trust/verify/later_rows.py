@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted
@@ -22,11 +23,9 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.lookup_tables import read_tables, table_values
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
 from fastfeat.io.arrow import call, options_of, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.differences import bits_text, first_difference
@@ -37,12 +36,18 @@ from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.progress import Step
-from fastfeat.scalars.zones import using
-from fastfeat.trust.verify.clocks import Run, Runs, TableTime, runs_of
+from fastfeat.plan.declare.source_columns import columns_of
+from fastfeat.progress import ProgressStep
+from fastfeat.scalars.zones import use_zone_tables
+from fastfeat.trust.verify.clocks import ClockRun, ClockRuns, TableTime, runs_of
 from fastfeat.trust.verify.comparison import Check
-from fastfeat.trust.verify.orders import Order, latest_before, orders_of, sampled, take_rows
+from fastfeat.trust.verify.orders import (
+    WindowRowOrder,
+    latest_before,
+    orders_of,
+    sample_rows,
+    take_rows,
+)
 from fastfeat.trust.verify.rows import SideInputs, rows_in_memory
 
 MOMENTS = 50
@@ -52,13 +57,13 @@ FEWEST_MOMENTS = 10
 TABLE_ROWS = 2_000_000
 """Rows of tables to index again, over all moments of a clock."""
 CANNOT_SEE = (
-    "what fit has learnt from later rows, such as counts per key, and in which order codes come",
-    "features of training rows out of fold: later rows have those that all training rows taught",
-    "rows of tables without a time, which may be later ones",
+    "values that fit has learnt from later rows, such as counts per key or the order of codes",
+    "out-of-fold features of training rows: features are computed here as for later rows",
+    "later rows in tables that have no time",
 )
 
 
-class Change(NamedTuple):
+class LaterRowChange(NamedTuple):
     """An output column that changes without later rows.
 
     Args:
@@ -88,7 +93,7 @@ class LaterRows:
     """
 
     checks: tuple[Check, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[LaterRowChange, ...] = ()
     on_word: tuple[str, ...] = ()
 
     @property
@@ -97,7 +102,7 @@ class LaterRows:
         return CANNOT_SEE if self.checks or self.on_word else ()
 
 
-class Sample(NamedTuple):
+class VerifySample(NamedTuple):
     """The rows that the check uses, with their tables and history.
 
     Args:
@@ -108,7 +113,7 @@ class Sample(NamedTuple):
 
     rows: Any
     side: SideInputs
-    numbers: Numbers
+    numbers: Int64Array
 
 
 def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
@@ -130,14 +135,14 @@ def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
     return check_later_rows(fitted, runs, sample, lambda _: None)
 
 
-def clock_columns(runs: Runs) -> list[str]:
+def clock_columns(runs: ClockRuns) -> list[str]:
     """Return the names of the columns of the data that contain the times of the runs."""
     return columns_of(run.clock for run in runs.runs)
 
 
 def sample_of(
-    orders: Sequence[Order], many: Any, earlier: Any, side: SideInputs, n_rows: int
-) -> Sample:
+    orders: Sequence[WindowRowOrder], many: Any, earlier: Any, side: SideInputs, n_rows: int
+) -> VerifySample:
     """Return a sample of about `n_rows` rows: whole entities for windows, else evenly spaced.
 
     `orders` are the row orders of the plan's windows, over the history followed by the rows `many`;
@@ -146,22 +151,24 @@ def sample_of(
     if not orders:
         n_all: int = many.num_rows
         places = np.linspace(0, max(n_all - 1, 0), min(n_rows, n_all))
-        numbers: Numbers = np.unique(places.astype(np.int64))
-        return Sample(take_rows(many, numbers), side, numbers)
+        numbers: Int64Array = np.unique(places.astype(np.int64))
+        return VerifySample(take_rows(many, numbers), side, numbers)
     n_earlier = len(orders[0].times) - many.num_rows
-    chosen = sampled(orders, n_earlier, n_rows)
+    chosen = sample_rows(orders, n_earlier, n_rows)
     if earlier is not None:
         side = side._replace(history=take_rows(earlier, latest_before(orders, n_earlier, chosen)))
-    return Sample(take_rows(many, chosen), side, chosen)
+    return VerifySample(take_rows(many, chosen), side, chosen)
 
 
-def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> LaterRows:
+def check_later_rows(
+    fitted: Fitted, runs: ClockRuns, sample: VerifySample, step: ProgressStep
+) -> LaterRows:
     """Return the results of the check on a sample; `step` is called with the name of each run."""
     if not runs.runs:
         return LaterRows(on_word=runs.on_word)
     features = sample.side.transform(fitted, sample.rows)
     most = max(FEWEST_MOMENTS, MOMENTS // len(runs.runs))
-    found = [_judged(fitted, run, sample, features, most, step) for run in runs.runs]
+    found = [_check_clock(fitted, run, sample, features, most, step) for run in runs.runs]
     return LaterRows(
         tuple(one.check for one in found),
         tuple(change for one in found for change in one.changes),
@@ -170,15 +177,20 @@ def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> 
 
 
 @dataclass(slots=True)
-class _Judged:
+class _ClockResult:
     check: Check
-    changes: tuple[Change, ...] = ()
+    changes: tuple[LaterRowChange, ...] = ()
     on_word: list[str] = field(default_factory=list[str])
 
 
-def _judged(
-    fitted: Fitted, run: Run, sample: Sample, features: Any, most: int, step: Step
-) -> _Judged:
+def _check_clock(
+    fitted: Fitted,
+    run: ClockRun,
+    sample: VerifySample,
+    features: Any,
+    most: int,
+    step: ProgressStep,
+) -> _ClockResult:
     """Return the results of one run, which removes the rows after each of up to `most` moments.
 
     `features` are the features of the sample with all its rows.
@@ -188,9 +200,9 @@ def _judged(
     times = _times_of(fitted, run.clock, sample.rows, sample.side.tables)
     if times is None:
         lacking = [n for n in columns_of([run.clock]) if n not in sample.rows.column_names]
-        return _Judged(Check(name, 0, None, f"the data lacks {lacking[0]!r}"))
+        return _ClockResult(Check(name, 0, None, f"the data lacks {lacking[0]!r}"))
     removal = _removal_of(fitted, run, sample, times)
-    changes: dict[str, Change] = {}
+    changes: dict[str, LaterRowChange] = {}
     n_rows = n_moments = 0
     for moment in times.spread(removal.at_most(most)):
         kept = removal.rows_at(moment)
@@ -201,20 +213,20 @@ def _judged(
         alone = take_rows(alone, np.searchsorted(kept.numbers, kept.judged))
         expected = take_rows(features.select(run.columns), kept.judged)
         for column, row, values in _differences(expected, alone):
-            first = Change(
+            first = LaterRowChange(
                 column, int(sample.numbers[kept.judged[row]]), times.text(moment), values, 0
             )
             found = changes.get(column, first)
             changes[column] = found._replace(n_moments=found.n_moments + 1)
     if not n_moments:
-        check = Check(name, 0, None, "no row comes after another one")
+        check = Check(name, 0, None, "no row is later than another")
     else:
-        told = _told(list(changes.values()), n_moments)
+        told = _change_text(list(changes.values()), n_moments)
         check = Check(name, n_rows, told, note=f", at {counted(n_moments, 'moment')}")
-    return _Judged(check, tuple(changes.values()), removal.on_word)
+    return _ClockResult(check, tuple(changes.values()), removal.on_word)
 
 
-def _told(changes: Sequence[Change], n_moments: int) -> str | None:
+def _change_text(changes: Sequence[LaterRowChange], n_moments: int) -> str | None:
     """Return a sentence on the first change and the number of other columns that change.
 
     None if there is no change.
@@ -222,9 +234,9 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
     if not changes:
         return None
     column, row, moment, (with_all, without), n_changed = changes[0]
-    more = f". So do {counted(len(changes) - 1, 'more column')}" if len(changes) > 1 else ""
+    more = f". Other columns that change: {len(changes) - 1:,}" if len(changes) > 1 else ""
     return (
-        f"feature {column!r}, row {row}: {with_all} beside all rows, and {without} without those "
+        f"feature {column!r}, row {row}: {with_all} with all rows, but {without} without the rows "
         f"after {moment}; it changes at {n_changed} of {counted(n_moments, 'moment')}{more}"
     )
 
@@ -251,8 +263,8 @@ class _Times(NamedTuple):
         tick: Nanoseconds per tick; None for whole numbers without a unit.
     """
 
-    ticks: Numbers
-    is_there: Flags
+    ticks: Int64Array
+    is_there: BoolArray
     dtype: DType
     tick: int | None
 
@@ -262,7 +274,7 @@ class _Times(NamedTuple):
         places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
         return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
 
-    def are_after(self, moment: int, tick: int | None) -> Flags:
+    def are_after(self, moment: int, tick: int | None) -> BoolArray:
         """Return whether each row is later than a moment, shape `(n_rows,)`; false without a time.
 
         `tick` is the unit of the moment in nanoseconds.
@@ -285,7 +297,7 @@ def _times_of(fitted: Fitted, clock: Node, rows: Any, tables: Any) -> _Times | N
         types = bind([clock], used_schema(rows, names))
     made = table_values(fitted.table_columns, tables)
     batch = Batch(rows, types, backend_named("cpu"), dict(fitted.constants), {**made})
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         make(batch, [clock])
         ticks, is_there, dtype = times_in_ticks(batch, *values_of(batch, clock))
         known = clock_of(clock, types)
@@ -296,7 +308,7 @@ def _tick(dtype: DType, step: int | None) -> int | None:
     return tick_ns(dtype) if dtype.is_temporal else step
 
 
-class _Kept(NamedTuple):
+class _EarlierRows(NamedTuple):
     """The rows that remain after the rows later than a moment are removed.
 
     Args:
@@ -307,8 +319,8 @@ class _Kept(NamedTuple):
     """
 
     rows: Any
-    numbers: Numbers
-    judged: Numbers
+    numbers: Int64Array
+    judged: Int64Array
     side: SideInputs
 
 
@@ -326,7 +338,7 @@ class _Removal:
         on_word: Lines of text on the tables and the history that keep all rows.
     """
 
-    sample: Sample
+    sample: VerifySample
     times: _Times
     of_history: _Times | None
     of_tables: Mapping[str, Sequence[_Times]]
@@ -338,7 +350,7 @@ class _Removal:
         n_rows = sum(len(times[0].ticks) for times in self.of_tables.values())
         return max(min(wanted, TABLE_ROWS // max(n_rows, 1)), FEWEST_MOMENTS // 2)
 
-    def rows_at(self, moment: int) -> _Kept | None:
+    def rows_at(self, moment: int) -> _EarlierRows | None:
         """Return the rows that are not later than a moment; None if no row is later."""
         rows, side, _ = self.sample
         is_later = self.times.are_after(moment, self.times.tick)
@@ -354,7 +366,7 @@ class _Removal:
             history = take_rows(history, np.flatnonzero(~is_late))
         kept = np.flatnonzero(~is_later)
         judged = np.flatnonzero(~is_later & self.times.is_there)
-        return _Kept(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
+        return _EarlierRows(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
 
     def _tables_at(self, moment: int) -> tuple[dict[str, Any], int]:
         """Return the tables without the rows that are later than a moment, and the number removed.
@@ -371,7 +383,7 @@ class _Removal:
                 n_removed += int(is_later.sum())
         return tables, n_removed
 
-    def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
+    def _are_removed(self, history: Any, rows: Any, is_later: BoolArray) -> BoolArray:
         """Return whether each row of the history has the id of a removed row of the sample."""
         if self.row_id is None:
             n_rows: int = history.num_rows
@@ -379,16 +391,17 @@ class _Removal:
         removed = rows.column(self.row_id).filter(pa.array(is_later)).combine_chunks()
         ids = history.column(self.row_id)
         of_removed = options_of("SetLookupOptions", value_set=removed)
-        found: Flags = np.asarray(call("is_in", ids, options=of_removed))
+        found: BoolArray = np.asarray(call("is_in", ids, options=of_removed))
         return found
 
 
-def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Removal:
+def _removal_of(fitted: Fitted, run: ClockRun, sample: VerifySample, times: _Times) -> _Removal:
     """Return a sample with the times by which a run removes rows; `times` are those of its rows."""
     history = sample.side.history
     has_history = not isinstance(history, str)
     of_history = _times_of(fitted, run.clock, history, sample.side.tables) if has_history else None
-    on_word = [] if of_history or not has_history else ["the history, which lacks the clock"]
+    lacks = f"the history, which lacks the columns of {show(run.clock)}"
+    on_word = [] if of_history or not has_history else [lacks]
     columns = {one.column for seen in run.tables.values() for one in seen}
     read = table_values({c: fitted.table_columns[c] for c in columns}, sample.side.tables)
     of_tables: dict[str, list[_Times]] = {}
@@ -396,7 +409,7 @@ def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Rem
         found = [_times_of_table(one, read, fitted) for one in seen]
         if any((one.tick is None) != (times.tick is None) for one in found):
             on_word.append(
-                f"the table {name!r}: its time is no time that {show(run.clock)} compares with"
+                f"the table {name!r}, because its time cannot be compared with {show(run.clock)}"
             )
         elif found:
             of_tables[name] = found

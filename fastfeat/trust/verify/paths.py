@@ -19,7 +19,7 @@ from fastfeat.backends import backend_named
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.feature_subset import select_features
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.lookup_tables import read_tables
@@ -36,42 +36,47 @@ from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
 from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.window_reach import live_functions
-from fastfeat.progress import Step, doing
+from fastfeat.progress import ProgressStep, show_progress
 from fastfeat.trust.verify.clocks import runs_of
-from fastfeat.trust.verify.comparison import Check, Report, compare
-from fastfeat.trust.verify.later_rows import Sample, check_later_rows, clock_columns, sample_of
+from fastfeat.trust.verify.comparison import Check, VerifyReport, compare
+from fastfeat.trust.verify.later_rows import (
+    VerifySample,
+    check_later_rows,
+    clock_columns,
+    sample_of,
+)
 from fastfeat.trust.verify.orders import (
-    Order,
+    WindowRowOrder,
     as_history,
-    halves,
-    in_time,
-    moved,
+    join_rows,
     orders_of,
+    shuffled_order,
+    split_in_time,
     take_rows,
-    together,
+    time_order,
 )
 from fastfeat.trust.verify.rows import (
-    Rows,
     SideInputs,
+    VerifiedRows,
     needs_of_reference,
     rows_in_memory,
     rows_of_parts,
 )
 
-Names = Sequence[str]
+BackendNames = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
 _N_PIECES, _N_SHARES = 7, 3
 """Numbers of pieces of the rows, and of shares of the entities, for data read in pieces."""
 
 
-Begin = Callable[..., Any]
+StartLive = Callable[..., Any]
 """Starts a live state from a plan and a history, with the options of `FittedPlan.online`."""
 
 
 def verify(
-    fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: Begin
-) -> Report:
+    fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: StartLive
+) -> VerifyReport:
     """Return the report of all checks, for a public `verify` that has the same arguments.
 
     The reference is compared on a sample of `n_rows` rows, other paths on many rows. `rows` must
@@ -104,22 +109,22 @@ def verify(
     if compared.many.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
     side = SideInputs(read, BATCH if compared.earlier is None else compared.earlier)
-    expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
+    expected = select_features(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
     many = plain_table(compared.many)
     orders = orders_of(expected, many, compared.earlier, read) if has_past else []
     sample = sample_of(orders, many, compared.earlier, side, n_rows)
     checks = partial(_checks_of_past, orders, sample, begin) if has_past else _checks_of_rows
-    with doing("verifying") as step:
+    with show_progress("verifying") as step:
         found = [*checks(expected, compared, side, names, step)]
         later = check_later_rows(expected, runs, sample, step)
         found += later.checks
         if budget is not None:
             found.append(_in_pieces(expected, compared, side, step))
-        return Report(tuple(found), later.on_word, later.cannot_see)
+        return VerifyReport(tuple(found), later.on_word, later.cannot_see)
 
 
 def _checks_of_rows(
-    fitted: Fitted, rows: Rows, side: SideInputs, backends: Names, step: Step
+    fitted: Fitted, rows: VerifiedRows, side: SideInputs, backends: BackendNames, step: ProgressStep
 ) -> Iterator[Check]:
     """Yield the checks of a plan without windows.
 
@@ -129,25 +134,25 @@ def _checks_of_rows(
     yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
     features = side.transform(fitted, many)
     yield from _checks_of_pieces(fitted, many, side, features, step)
-    name = _say(step, "all rows = first half + second half")
+    name = _announce(step, "all rows = first half + second half")
     halves = compare(name, features, _in_halves(many, partial(side.transform, fitted)))
     if halves.difference is None:
         again = _in_halves(many, partial(side.transform_again, fitted))
         halves = compare(name, features, again)
     yield halves
-    _say(step, "batch = one row at a time")
+    _announce(step, "batch = one row at a time")
     yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), side)
 
 
 def _checks_of_past(
-    orders: Sequence[Order],
-    chosen: Sample,
-    begin: Begin,
+    orders: Sequence[WindowRowOrder],
+    chosen: VerifySample,
+    begin: StartLive,
     fitted: Fitted,
-    rows: Rows,
+    rows: VerifiedRows,
     side: SideInputs,
-    backends: Names,
-    step: Step,
+    backends: BackendNames,
+    step: ProgressStep,
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`.
 
@@ -172,7 +177,7 @@ def _checks_of_past(
     yield _live(fitted, own, sample, of_sample, note, step, begin)
 
 
-def _say(step: Step, name: str) -> str:
+def _announce(step: ProgressStep, name: str) -> str:
     """Call `step` with the name of the check that begins, and return the name."""
     step(f"verifying {name}")
     return name
@@ -185,8 +190,8 @@ def _checks_of_backends(
     sample: Any,
     of_sample: SideInputs,
     note: str,
-    backends: Names,
-    step: Step,
+    backends: BackendNames,
+    step: ProgressStep,
 ) -> Iterator[Check]:
     """Yield the comparison of the first backend with each other one.
 
@@ -194,7 +199,7 @@ def _checks_of_backends(
     """
     first, *others = backends
     for other in others:
-        name = _say(step, f"{first} = {other}")
+        name = _announce(step, f"{first} = {other}")
         is_slow = "reference" in (first, other)
         rows, passed = (sample, of_sample) if is_slow else (many, side)
         left, right = (
@@ -204,18 +209,18 @@ def _checks_of_backends(
 
 
 def _checks_of_pieces(
-    fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
+    fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: ProgressStep
 ) -> Iterator[Check]:
     """Yield two comparisons of `features`: with rows in many Arrow chunks, and with one thread."""
-    name = _say(step, "one chunk = many chunks")
+    name = _announce(step, "one chunk = many chunks")
     yield compare(name, features, side.transform(fitted, _rechunked(rows)))
-    name = _say(step, "all threads = 1 thread")
+    name = _announce(step, "all threads = 1 thread")
     yield compare(name, features, _with_one_thread(fitted, rows, side))
 
 
-def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Check:
+def _in_pieces(fitted: Fitted, rows: VerifiedRows, side: SideInputs, step: ProgressStep) -> Check:
     """Return the comparison of rows in memory with rows read in pieces."""
-    name = _say(step, "all rows = pieces of the data")
+    name = _announce(step, "all rows = pieces of the data")
     n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
     pieces: list[Any] = []
     try:
@@ -235,31 +240,36 @@ def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Chec
 
 def _rows_moved(
     fitted: Fitted,
-    orders: Sequence[Order],
+    orders: Sequence[WindowRowOrder],
     rows: Any,
     side: SideInputs,
     features: Any,
-    step: Step,
+    step: ProgressStep,
 ) -> Check:
     """Return the comparison of rows in the given order with the same rows shuffled."""
-    name = _say(step, "rows in another order")
-    order = moved(orders)
+    name = _announce(step, "rows in another order")
+    order = shuffled_order(orders)
     if order is None:
-        return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
+        return Check(name, 0, None, "all rows have one entity and time, so their order matters")
     return compare(name, take_rows(features, order), side.transform(fitted, take_rows(rows, order)))
 
 
 def _halves_in_time(
-    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, step: Step
+    fitted: Fitted,
+    orders: Sequence[WindowRowOrder],
+    rows: Any,
+    side: SideInputs,
+    step: ProgressStep,
 ) -> Check:
     """Return the comparison of all rows at once with two calls: earlier rows, then later rows.
 
     The second call has the earlier rows as its history.
     """
-    name = _say(step, "all rows = earlier half + later half, after it")
-    early, late = halves(orders)
+    name = _announce(step, "all rows = earlier half, then later half")
+    early, late = split_in_time(orders)
     if not len(early) or not len(late):
-        return Check(name, 0, None, "no moment has rows before it by all times of windows")
+        reason = "no moment divides the rows into earlier and later ones by every time"
+        return Check(name, 0, None, reason)
     earlier, later = take_rows(rows, early), take_rows(rows, late)
     histories = _histories_of_halves(fitted, earlier, later, side.history)
     parts = [
@@ -268,21 +278,27 @@ def _halves_in_time(
     ]
     whole = side.transform(fitted, pa.concat_tables([earlier, later]))
     n_left_out = rows.num_rows - len(early) - len(late)
-    note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
+    between = f", without {n_left_out:,} that are earlier by one time and later by another"
+    note = between if n_left_out else ""
     return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
 
 
 def _row_after_row(
-    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
+    fitted: Fitted,
+    orders: Sequence[WindowRowOrder],
+    rows: Any,
+    side: SideInputs,
+    note: str,
+    step: ProgressStep,
 ) -> Check:
     """Return the comparison of a batch with single rows, each with the rows before it as history.
 
     Only the last rows of the batch are compared.
     """
-    name = _say(step, "batch = one row at a time, after its past")
-    order = in_time(orders)
+    name = _announce(step, "batch = one row at a time, with its history")
+    order = time_order(orders)
     if order is None:
-        return Check(name, 0, None, "windows have several times: none tells what comes before")
+        return Check(name, 0, None, "windows have several times, so the rows have no single order")
     rows = take_rows(rows, order)
     first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
     alone: list[Any] = []
@@ -297,21 +313,21 @@ def _row_after_row(
 
 def _live(
     fitted: Fitted,
-    orders: Sequence[Order],
+    orders: Sequence[WindowRowOrder],
     rows: Any,
     side: SideInputs,
     note: str,
-    step: Step,
-    begin: Begin,
+    step: ProgressStep,
+    begin: StartLive,
 ) -> Check:
     """Return the comparison of a batch with a live state that receives its rows in parts.
 
     `begin` starts the live state.
     """
-    name = _say(step, "batch = live, as rows arrive")
-    order = in_time(orders)
+    name = _announce(step, "batch = live, as rows arrive")
+    order = time_order(orders)
     if order is None:
-        return Check(name, 0, None, "windows have several times: none tells what comes before")
+        return Check(name, 0, None, "windows have several times, so the rows have no single order")
     rows = take_rows(rows, order)
     history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), side.history)
     earlier = None if isinstance(history, str) else history
@@ -331,7 +347,7 @@ def _live(
         return Check(name, 0, None, str(error))
     except LateRow:  # the history continues after the rows
         if has_tie or any(one.is_kept for one in functions):
-            return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
+            return Check(name, 0, None, "the rows are not in an order in which they could arrive")
         live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
     expected = side._replace(history=history).transform(fitted, rows)
@@ -359,7 +375,7 @@ def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -
     if isinstance(known, str):
         return known, as_history(earlier, columns)
     if row_id is None:
-        return known, together(known, as_history(earlier, columns))
+        return known, join_rows(known, as_history(earlier, columns))
     known, _ = one_table(row_id, plain_table(known), earlier)
     known, places = one_table(row_id, known, later)
     before: NDArray[np.int64] = np.setdiff1d(np.arange(int(known.num_rows)), places)
@@ -370,7 +386,7 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     """Return the backend names without repeats; raises InvalidPlan for fewer than two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
         raise InvalidPlan(
-            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"backends= needs at least two names to compare, such as ('cpu', 'reference'), got "
             f"{backends!r}"
         )
     for name in backends:
@@ -384,10 +400,10 @@ def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
     held = _features_of_a_matrix(fitted, rows, side)
     by_name = _python_rows(rows)
     if not held:
-        return Check(name, 0, None, "no feature is a number that a matrix holds")
+        return Check(name, 0, None, "no feature is a number that fits in a matrix")
     if by_name is None:
-        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
-    return _row_check(name, selected(fitted, held), rows, by_name, side)
+        return Check(name, 0, None, "the rows have times that Python's datetime cannot represent")
+    return _row_check(name, select_features(fitted, held), rows, by_name, side)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -418,7 +434,7 @@ def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[s
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
-            side.transform(selected(fitted, numbers), rows, to="numpy")
+            side.transform(select_features(fitted, numbers), rows, to="numpy")
     except Overflow:
         return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
     return numbers

@@ -19,7 +19,7 @@ from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import hint_of, history_table, is_batch, naming_history
+from fastfeat.execute.history import batch_hint, history_table, is_batch, naming_history
 from fastfeat.execute.inputs import check_place, read_columns
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.transform import transform
@@ -42,7 +42,7 @@ IsTaken = Callable[[Table], Any]
 """Returns a bool for each of some rows."""
 
 
-class Rows(NamedTuple):
+class VerifiedRows(NamedTuple):
     """The rows to compare.
 
     Args:
@@ -68,12 +68,11 @@ class SideInputs(NamedTuple):
     def transform(
         self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
     ) -> Any:
-        """Return the features of rows, computed without anything that earlier calls have cached."""
-        fitted.prepared.clear()
-        return transform(fitted, self.of(rows, backend), to=to)
+        """Return the features of rows, computed without the prepared way of small batches."""
+        return transform(fitted, self.of(rows, backend), to=to, prepares=False)
 
     def transform_again(self, fitted: Fitted, rows: Any) -> Any:
-        """Return the features of rows, computed with the caches of earlier calls."""
+        """Return the features of rows, computed in the prepared way if there is one."""
         return transform(fitted, self.of(rows))
 
     def of(self, rows: Any, backend: str = "cpu") -> CallRows:
@@ -87,7 +86,7 @@ def rows_in_memory(
     columns: Sequence[str],
     n_rows: int,
     if_there: Sequence[str] = (),
-) -> Rows:
+) -> VerifiedRows:
     """Return the rows to verify from data that is read whole.
 
     Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
@@ -99,7 +98,7 @@ def rows_in_memory(
     earlier = history_table(rows.history, past, "cpu", fitted.declaration.row_id)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     has_past = len(window_nodes(fitted.nodes.values())) > 0
-    return Rows(many, many if has_past else _sample(table, n_rows), earlier)
+    return VerifiedRows(many, many if has_past else _sample(table, n_rows), earlier)
 
 
 def _sample(table: Any, n_rows: int) -> Any:
@@ -117,7 +116,7 @@ def rows_of_parts(
     n_rows: int,
     budget: Budget,
     if_there: Sequence[str] = (),
-) -> Rows:
+) -> VerifiedRows:
     """Return the rows to verify from data that is read in pieces.
 
     Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
@@ -129,24 +128,24 @@ def rows_of_parts(
     columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
     earlier = None
     if of_history and history is not None and not is_batch(history):
-        with naming_history(hint_of(history)):
+        with naming_history(batch_hint(history)):
             earlier = dataset_of(history)
             read_columns(pa.Table.from_batches([], earlier.schema), of_history)
     most = _most_rows(fitted, schema_within(dataset.schema, columns), budget)
     if not window_nodes(fitted.nodes.values()):
         many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
-        return Rows(many, sample, None, None if dataset.is_once else dataset)
+        return VerifiedRows(many, sample, None, None if dataset.is_one_shot else dataset)
     datasets = [dataset, *([earlier] if earlier else [])]
     is_taken = _of_some_entities(fitted, rows.tables, datasets, most)
     many = _first(dataset, columns, most, is_taken, budget)
     known = None if earlier is None else _first(earlier, of_history, most, is_taken, budget)
-    return Rows(many, many, known)
+    return VerifiedRows(many, many, known)
 
 
 def needs_of_reference(fitted: Fitted) -> list[Need]:
     """Return the memory that the reference and `transform_row` need for the plan's learnt keys."""
     n_keys = _n_keys(fitted)
-    what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
+    what = f"the reference, which looks up {counted(n_keys, 'learnt key')} in Python,"
     return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
 
 

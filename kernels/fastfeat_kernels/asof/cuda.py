@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.asof import DEVICE_WORDS
-from fastfeat_kernels.asof.reference import Rule
+from fastfeat_kernels.asof.reference import MatchRule
 from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 
 BLOCK: Final = 256
@@ -26,7 +26,7 @@ def text(block: int = BLOCK) -> str:
     return "\n".join([definitions(words), column_text(), search_text(), own])
 
 
-def rule_words(rule: Rule) -> dict[str, int]:
+def rule_words(rule: MatchRule) -> dict[str, int]:
     """Return the words for the rule of known rows, in ticks of the finer side."""
     finer, tolerance = min(rule.tick, rule.tick_of_table), rule.tolerance
     later = rule.delay + (0 if rule.exact else 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Rule(NamedTuple):
+class MatchRule(NamedTuple):
     """The rows of a table that a row of the data may find.
 
     Args:
@@ -25,14 +25,16 @@ class Rule(NamedTuple):
     tolerance: int | None = None
 
 
-Moment = tuple[int, int | None]
+RowMoment = tuple[int, int | None]
 """A key number, negative for none, and a time, None if missing."""
 
 KnownRows = tuple[Sequence[int], Sequence[int]]
 """Times of the rows of one key in order, and the numbers of these rows."""
 
 
-def find(data: Sequence[Moment], table: Sequence[Moment], rule: Rule) -> list[int | None]:
+def find(
+    data: Sequence[RowMoment], table: Sequence[RowMoment], rule: MatchRule
+) -> list[int | None]:
     """Return the table row that each row of the data finds, None for none."""
     known: dict[int, list[tuple[int, int]]] = {}
     for row, (key, time) in enumerate(table):
@@ -51,7 +53,7 @@ def in_order(rows: Sequence[tuple[int, int]]) -> KnownRows:
     return [time for time, _ in ordered], [row for _, row in ordered]
 
 
-def latest(rows: KnownRows | None, moment: int, rule: Rule) -> int | None:
+def latest(rows: KnownRows | None, moment: int, rule: MatchRule) -> int | None:
     """Return the row of one key that is found at a moment, None for none.
 
     `rows` are the key's rows in order, None for an unknown key. `moment` is in nanoseconds, or in

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastfeat_kernels import asof as layout
-from fastfeat_kernels.asof.reference import Rule
-from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.asof.reference import MatchRule
+from fastfeat_kernels.column import ArrowChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
-__all__ = ["MAX_ROWS", "FoundRows", "InOrder", "Rule", "find", "in_order", "rows_in_place"]
+__all__ = ["MAX_ROWS", "AsofOrder", "FoundRows", "MatchRule", "find", "in_order", "rows_in_place"]
 
-Words = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
 
 MAX_ROWS: Final = 2**31 - 1  # in a table: places are int32
 _LANES: Final = 64
 
 
-class InOrder(NamedTuple):
+class AsofOrder(NamedTuple):
     """The rows of a table by key, time and input order, without rows that lack a key or time.
 
     Args:
@@ -32,9 +30,9 @@ class InOrder(NamedTuple):
             words behind the last that the kernel may read.
     """
 
-    starts: Codes
-    rows: Codes
-    levels: tuple[Words, ...]
+    starts: Int32Array
+    rows: Int32Array
+    levels: tuple[Int64Array, ...]
 
 
 class FoundRows(NamedTuple):
@@ -45,13 +43,17 @@ class FoundRows(NamedTuple):
         bitmap: Bits of the rows that found one, in Arrow's layout, in whole words.
     """
 
-    rows: Words
-    bitmap: Words
+    rows: Int64Array
+    bitmap: Int64Array
 
 
 def in_order(
-    codes: Codes, times: Sequence[Chunk], n_keys: int, run_windows: Run, n_parts: int = 1
-) -> InOrder:
+    codes: Int32Array,
+    times: Sequence[ArrowChunk],
+    n_keys: int,
+    run_windows: CallRunner,
+    n_parts: int = 1,
+) -> AsofOrder:
     """Return the rows of a table in order.
 
     Args:
@@ -71,10 +73,12 @@ def in_order(
     numbers = permutation(rows, run_windows).astype(np.int32)
     line = _empty_line(rows.n_placed)
     line[: rows.n_placed] = rows.times[: rows.n_placed]
-    return InOrder(starts, numbers, _levels(line, rows.n_placed))
+    return AsofOrder(starts, numbers, _levels(line, rows.n_placed))
 
 
-def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
+def rows_in_place(
+    times: Sequence[ArrowChunk], run: CallRunner, n_parts: int = 1
+) -> AsofOrder | None:
     """Return the rows of a table with one key if they are already in order, else None.
 
     If not, it reads little more than the rows up to the first time that falls. Rows with a missing
@@ -85,7 +89,7 @@ def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder
     if any(chunk.validity for chunk in times):
         return None
     line, falls = _empty_line(n_rows), np.zeros(1, np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     firsts: list[int] = []
     for part in split_rows(times, n_parts):
         calls.append([])
@@ -94,22 +98,22 @@ def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder
             words[layout.TABLE_VALUES] = rows.chunk.values
             words[layout.TABLE_FOUND] = line.ctypes.data + 8 * rows.chunk_start
             words[layout.TABLE_BITMAP] = falls.ctypes.data
-            calls[-1].append(Call(words, rows.first, rows.n, (rows, line, falls)))
+            calls[-1].append(KernelRowCall(words, rows.first, rows.n, (rows, line, falls)))
             firsts.append(rows.chunk_start + rows.first)
     run("place", calls)
     later = np.array(firsts[1:], np.int64)
     if falls[0] or (line[later] < line[later - 1]).any():
         return None
     starts = np.array([0, n_rows], np.int32)
-    return InOrder(starts, np.arange(n_rows, dtype=np.int32), _levels(line, n_rows))
+    return AsofOrder(starts, np.arange(n_rows, dtype=np.int32), _levels(line, n_rows))
 
 
 def _check_size(n_rows: int) -> None:
     if n_rows > MAX_ROWS:
-        raise ValueError(f"{n_rows} rows are more than {MAX_ROWS}")
+        raise ValueError(f"{n_rows} rows are more than the limit of {MAX_ROWS}")
 
 
-def _levels(times: Words, n: int) -> tuple[Words, ...]:
+def _levels(times: Int64Array, n: int) -> tuple[Int64Array, ...]:
     """Return times in order, and the levels above, at least two; the last has a single word.
 
     `times` is cache-aligned memory with n times.
@@ -123,7 +127,7 @@ def _levels(times: Words, n: int) -> tuple[Words, ...]:
     return tuple(levels)
 
 
-def _empty_line(n: int) -> Words:
+def _empty_line(n: int) -> Int64Array:
     """Return memory for n words, aligned to a cache line, with extra words behind them."""
     n_words = n + 2 * layout.FANOUT
     memory = np.zeros(n_words + layout.FANOUT, np.int64)
@@ -132,14 +136,14 @@ def _empty_line(n: int) -> Words:
 
 
 def find(
-    table: InOrder,
-    codes: Codes | None,
-    times: Sequence[Chunk],
-    rule: Rule,
-    run: Run,
+    table: AsofOrder,
+    codes: Int32Array | None,
+    times: Sequence[ArrowChunk],
+    rule: MatchRule,
+    run: CallRunner,
     n_parts: int = 1,
     first_code: int = 0,
-    memory: Words | None = None,
+    memory: Int64Array | None = None,
 ) -> FoundRows:
     """Return the table row that each row of the data finds.
 
@@ -159,7 +163,7 @@ def find(
     """
     n_rows = sum(chunk.length for chunk in times)
     if codes is not None and len(codes) != n_rows:
-        raise ValueError(f"{len(codes)} codes are not one for each of {n_rows} times")
+        raise ValueError(f"needs one code per time, got {len(codes)} codes and {n_rows} times")
     codes = None if codes is None else np.ascontiguousarray(codes, np.int32)
     memory = np.empty(n_rows, np.int64) if memory is None else memory
     found = memory, np.zeros(-(-n_rows // _LANES), np.int64)
@@ -169,7 +173,7 @@ def find(
     levels = np.array([level.ctypes.data for level in table.levels], np.int64)
     common = _common(table, levels, rule)
     common[layout.TABLE_FIRST_CODE] = first_code
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part in split_rows(times, n_parts, _LANES):
         scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
         owners = table, levels, codes, scratch, found
@@ -178,7 +182,7 @@ def find(
     return FoundRows(*found)
 
 
-def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
+def _common(table: AsofOrder, levels: Int64Array, rule: MatchRule) -> Int64Array:
     """Return the words that all calls share."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_STARTS] = table.starts.ctypes.data
@@ -200,13 +204,13 @@ def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
 
 
 def _call(
-    words: Words,
-    rows: Rows[Chunk],
-    codes: Codes | None,
-    scratch: Words,
-    found: tuple[Words, Words],
+    words: Int64Array,
+    rows: ChunkRows[ArrowChunk],
+    codes: Int32Array | None,
+    scratch: Int64Array,
+    found: tuple[Int64Array, Int64Array],
     owners: object,
-) -> Call:
+) -> KernelRowCall:
     words[layout.TABLE_VALUES] = rows.chunk.values
     words[layout.TABLE_VALIDITY] = rows.chunk.validity
     words[layout.TABLE_BIT_OFFSET] = rows.chunk.bit_offset
@@ -216,4 +220,4 @@ def _call(
     words[layout.TABLE_BITMAP] = found[1].ctypes.data
     words[layout.TABLE_FIRST_BIT] = rows.chunk_start
     words[layout.TABLE_SCRATCH] = scratch.ctypes.data
-    return Call(words, rows.first, rows.n, (rows, owners))
+    return KernelRowCall(words, rows.first, rows.n, (rows, owners))

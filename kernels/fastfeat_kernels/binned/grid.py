@@ -8,16 +8,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.binned import MOST_EDGES, N_PADDING
-
-Floats = npt.NDArray[np.float64]
 
 N_CELLS: Final = 4096
 _MAGNITUDE: Final = np.int64(2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class EdgeGrid:
     """The cells of some edges.
 
     Args:
@@ -32,7 +31,7 @@ class Grid:
             has more than three edges.
     """
 
-    padded: Floats
+    padded: Float64Array
     cells: npt.NDArray[np.uint16]
     is_of_bits: bool
     least: int
@@ -42,14 +41,14 @@ class Grid:
     step: int
 
 
-def grid_of(edges: Floats) -> Grid:
+def grid_of(edges: Float64Array) -> EdgeGrid:
     """Return the cells of edges, of the kind with fewer edges in a cell.
 
     The edges, shape (n_edges,), must be finite and ascending, 1 to MOST_EDGES, above the least
     float.
     """
     if not 0 < len(edges) <= MOST_EDGES:
-        raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
+        raise ValueError(f"needs 1 to {MOST_EDGES} edges, got {len(edges)}")
     linear = _linear(edges)
     if linear is not None and linear.most == 1:
         return linear
@@ -57,7 +56,7 @@ def grid_of(edges: Floats) -> Grid:
     return of_bits if linear is None or of_bits.most < linear.most else linear
 
 
-def _linear(edges: Floats) -> Grid | None:
+def _linear(edges: Float64Array) -> EdgeGrid | None:
     """Return cells of equal width; None if floats cannot tell them apart, or they have no width."""
     least = np.nextafter(edges[0], -np.inf)
     with np.errstate(over="ignore", divide="ignore"):
@@ -69,7 +68,7 @@ def _linear(edges: Floats) -> Grid | None:
     return _grid(edges, places, (False, least, _bits(least), _bits(factor)))
 
 
-def _of_bits(edges: Floats) -> Grid:
+def _of_bits(edges: Float64Array) -> EdgeGrid:
     """Return cells with equal numbers of floats."""
     least = np.nextafter(edges[0], -np.inf)
     keys = _keys(np.array([least, *edges]))
@@ -80,8 +79,8 @@ def _of_bits(edges: Floats) -> Grid:
 
 
 def _grid(
-    edges: Floats, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
-) -> Grid:
+    edges: Float64Array, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
+) -> EdgeGrid:
     """Return cells, from the cell of each edge.
 
     A cell begins in the bin after the edges of the cells before it.
@@ -92,14 +91,14 @@ def _grid(
     step = 0 if most < 4 else most.bit_length() - 1
     padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
     is_of_bits, least, base, factor = words
-    return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
+    return EdgeGrid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
 
 
 def _bits(value: np.float64) -> int:
     return int(np.float64(value).view(np.int64))
 
 
-def _keys(values: Floats) -> list[int]:
+def _keys(values: Float64Array) -> list[int]:
     """Return the integers in the order of floats, -0.0 below 0.0."""
     bits = values.view(np.int64)
     return (bits ^ ((bits >> np.int64(63)) & _MAGNITUDE)).tolist()

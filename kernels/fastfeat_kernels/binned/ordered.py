@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.binned import (
     N_TABLE_WORDS,
     SPREAD,
@@ -29,10 +30,7 @@ from fastfeat_kernels.binned import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Columns, Run
-
-Words = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from fastfeat_kernels.column import BLOCK, ELEMENTS, CallRunner, EqualChunks, KernelRowCall
 
 ORDERED: Final = "ordered"
 
@@ -61,11 +59,11 @@ class OrderedBins(NamedTuple):
         offsets: Sums of places in each bin, shape (n_edges + 1,).
     """
 
-    ends: Words
-    edges: Floats
+    ends: Int64Array
+    edges: Float64Array
     is_atom: npt.NDArray[np.bool_]
-    counts: Words
-    offsets: Words
+    counts: Int64Array
+    offsets: Int64Array
 
 
 def most_edges(n_bins: int) -> int:
@@ -78,7 +76,9 @@ def most_edges(n_bins: int) -> int:
     return 2 * n_bins + (2 * n_bins + n_bins + 1) + 1
 
 
-def finite_values(element: str, columns: Columns, run: Run) -> tuple[Floats, Words]:
+def finite_values(
+    element: str, columns: EqualChunks, run: CallRunner
+) -> tuple[Float64Array, Int64Array]:
     """Return the finite values of columns as floats, and their number in each column.
 
     The values have shape (n_columns, n_rows), in the order of rows, with +inf behind them. The
@@ -95,11 +95,13 @@ def finite_values(element: str, columns: Columns, run: Run) -> tuple[Floats, Wor
     tables[:, TABLE_SCRATCH] = scratch.ctypes.data
     tables[:, TABLE_OUTSIDE] = values.ctypes.data + 8 * columns.n_rows * np.arange(n)
     tables[:, TABLE_ROOM], tables[0, TABLE_N_COLUMNS] = columns.n_rows, n
-    run(SPREAD, [[Call(tables, 0, columns.n_rows, (columns.owner, values, scratch))]])
+    run(SPREAD, [[KernelRowCall(tables, 0, columns.n_rows, (columns.owner, values, scratch))]])
     return values, tables[:, TABLE_N_OUTSIDE].copy()
 
 
-def bins_of_ordered(values: Floats, sizes: Words, n_bins: int, run: Run) -> OrderedBins:
+def bins_of_ordered(
+    values: Float64Array, sizes: Int64Array, n_bins: int, run: CallRunner
+) -> OrderedBins:
     """Return the bins of columns.
 
     Args:
@@ -118,7 +120,10 @@ def bins_of_ordered(values: Floats, sizes: Words, n_bins: int, run: Run) -> Orde
     table[ORDERED_ENDS], table[ORDERED_EDGES] = ends.ctypes.data, edges.ctypes.data
     table[ORDERED_IS_ATOM] = is_atom.ctypes.data
     table[ORDERED_COUNTS], table[ORDERED_OFFSETS] = counts.ctypes.data, offsets.ctypes.data
-    run(ORDERED, [[Call(table, 0, n, (values, sizes, ends, edges, is_atom, counts, offsets))]])
+    run(
+        ORDERED,
+        [[KernelRowCall(table, 0, n, (values, sizes, ends, edges, is_atom, counts, offsets))]],
+    )
     total = int(ends[-1])
     return OrderedBins(
         ends,

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.binned import (
     ENTRY,
     N_SCRATCH_WORDS,
@@ -36,8 +37,15 @@ from fastfeat_kernels.binned import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
-from fastfeat_kernels.binned.grid import Grid, grid_of
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Run, split_rows
+from fastfeat_kernels.binned.grid import EdgeGrid, grid_of
+from fastfeat_kernels.column import (
+    BLOCK,
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.moments.state import (
     Moments,
     make_table,
@@ -47,15 +55,12 @@ from fastfeat_kernels.moments.state import (
     read_state,
 )
 
-Words = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 ROWS_FOR_ONE: Final = 512
 """For each so many rows there is room to write down one value outside of all edges."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bins:
+class BinnedValues:
     """Values counted in bins, and their moments.
 
     Args:
@@ -67,9 +72,9 @@ class Bins:
         moments: Moments with both sums.
     """
 
-    counts: Words
-    offsets: Words
-    outside: Floats
+    counts: Int64Array
+    offsets: Int64Array
+    outside: Float64Array
     unwritten: list[tuple[int, int]]
     moments: Moments
 
@@ -85,12 +90,14 @@ class Binnable(NamedTuple):
     """
 
     element: str
-    chunks: Sequence[Chunk]
-    edges: Floats
-    scales: Floats
+    chunks: Sequence[ArrowChunk]
+    edges: Float64Array
+    scales: Float64Array
 
 
-def count_in_bins(columns: Sequence[Binnable], run: Run, n_parts: int = 1) -> list[Bins]:
+def count_in_bins(
+    columns: Sequence[Binnable], run: CallRunner, n_parts: int = 1
+) -> list[BinnedValues]:
     """Return the bins of columns; the rows of each are divided into `n_parts` runs."""
     parts = [_parts_of(one, n_parts) for one in columns]
     run(ENTRY, [part.calls for of_column in parts for part in of_column])
@@ -100,12 +107,12 @@ def count_in_bins(columns: Sequence[Binnable], run: Run, n_parts: int = 1) -> li
 class _Part(NamedTuple):
     """A run of rows of a column: memory for the kernels, and the calls for each of its chunks."""
 
-    totals: Words
-    state: Words
-    calls: list[Call]
+    totals: Int64Array
+    state: Int64Array
+    calls: list[KernelRowCall]
     begins: list[int]
     flags: list[npt.NDArray[np.uint8]]
-    rooms: list[Floats]
+    rooms: list[Float64Array]
 
 
 def _parts_of(column: Binnable, n_parts: int) -> list[_Part]:
@@ -128,7 +135,7 @@ def _parts_of(column: Binnable, n_parts: int) -> list[_Part]:
                 *(room.ctypes.data, len(room), moments.ctypes.data),
             )
             owners = column, rows.chunk, grid, scratch, part.totals, state, flags, room, moments
-            part.calls.append(Call(table, rows.first, rows.n, owners))
+            part.calls.append(KernelRowCall(table, rows.first, rows.n, owners))
             part.begins.append(rows.chunk_start + rows.first)
             part.flags.append(flags)
             part.rooms.append(room)
@@ -141,7 +148,7 @@ _OF_ROWS: Final = [
 ]
 
 
-def _table_of(column: Binnable, grid: Grid) -> Words:
+def _table_of(column: Binnable, grid: EdgeGrid) -> Int64Array:
     """Return an entry's table with the words that all rows of a column share."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_ELEMENT] = ELEMENTS.index(column.element)
@@ -153,7 +160,7 @@ def _table_of(column: Binnable, grid: Grid) -> Words:
     return table
 
 
-def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
+def _read(column: Binnable, parts: Sequence[_Part]) -> BinnedValues:
     """Return the bins of a column from the memory that kernels have filled."""
     outside, unwritten = [np.empty(0)], list[tuple[int, int]]()
     moments = no_moments(column.element)
@@ -170,4 +177,4 @@ def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
                 (begin + BLOCK * block, min(begin + BLOCK * (block + 1), end))
                 for block in np.flatnonzero(flags).tolist()
             ]
-    return Bins(counts, offsets, np.concatenate(outside), unwritten, moments)
+    return BinnedValues(counts, offsets, np.concatenate(outside), unwritten, moments)

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastfeat_kernels import gather as layout
-from fastfeat_kernels.column import Call, Chunk, Run, split_rows
-
-Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.int64]
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.column import ArrowChunk, CallRunner, KernelRowCall, split_rows
 
 _LANES: Final = 64
 
@@ -25,17 +22,17 @@ class GatheredValues(NamedTuple):
         bitmap: Bits of present values, in Arrow's layout, in whole words; None if all are present.
     """
 
-    values: Bytes
-    bitmap: Words | None
+    values: Uint8Array
+    bitmap: Int64Array | None
 
 
 def gather(
-    numbers: Sequence[Chunk],
-    column: Chunk,
+    numbers: Sequence[ArrowChunk],
+    column: ArrowChunk,
     n_bytes: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
-    memory: Bytes | None = None,
+    memory: Uint8Array | None = None,
 ) -> GatheredValues:
     """Return the value of each row number.
 
@@ -54,7 +51,7 @@ def gather(
     if column.length == 0:  # so no number can be present
         values[:] = 0
         return GatheredValues(values, bitmap)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part in split_rows(numbers, n_parts, _LANES):
         calls.append([])
         for rows in part:
@@ -70,6 +67,6 @@ def gather(
             words[layout.TABLE_BITMAP] = 0 if bitmap is None else bitmap.ctypes.data
             words[layout.TABLE_FIRST_BIT] = rows.chunk_start
             owners = rows, column, values, bitmap
-            calls[-1].append(Call(words, rows.first, rows.n, owners))
+            calls[-1].append(KernelRowCall(words, rows.first, rows.n, owners))
     run("gather", calls)
     return GatheredValues(values, bitmap)

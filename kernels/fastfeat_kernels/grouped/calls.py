@@ -8,24 +8,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES
-from fastfeat_kernels.grouped.tables import (
-    Groups,
-    Partitions,
-    Words,
-    aligned_zeros,
-    column_table,
-    scratch,
-)
+from fastfeat_kernels.grouped.tables import Partitions, aligned_zeros, column_table, scratch
 from fastfeat_kernels.moments.state import Level
 
 MAX_HEADROOM = 8  # bits above the greatest magnitude in the surveyed blocks
 COMMON = 8  # windows have multiples of it as exponents, if that loses at most one float in 1,024
 
 
-class Task(NamedTuple):
+class MomentsRequest(NamedTuple):
     """A request for the moments of groups."""
 
     element: str
@@ -36,22 +30,22 @@ class Task(NamedTuple):
     headroom: int
 
 
-class Target(NamedTuple):
+class MomentsMemory(NamedTuple):
     """Memory that calls add to."""
 
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive_infinite: Words
-    negative_infinite: Words
+    lines: Int64Array
+    extremes: Int64Array
+    missing: Int64Array
+    positive_infinite: Int64Array
+    negative_infinite: Int64Array
     left_values: npt.NDArray[np.float64]
-    left_groups: Groups
+    left_groups: Int32Array
 
 
-def new_target(task: Task, n_rows: int) -> Target:
+def new_target(task: MomentsRequest, n_rows: int) -> MomentsMemory:
     """Return memory of zeros; pages that are never touched cost nothing."""
     n_groups = task.n_groups
-    return Target(
+    return MomentsMemory(
         aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
         np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
         np.zeros(n_groups, np.int64),
@@ -62,7 +56,9 @@ def new_target(task: Task, n_rows: int) -> Target:
     )
 
 
-def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
+def words_of(
+    task: MomentsRequest, target: MomentsMemory, state: Int64Array, space: Int64Array
+) -> dict[int, int]:
     """Return the table words for the target memory and the task."""
     return {
         layout.TABLE_STATE: state.ctypes.data,
@@ -82,17 +78,17 @@ def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int
 
 
 def partition_calls(
-    task: Task,
+    task: MomentsRequest,
     partitions: Partitions,
     which: Sequence[int],
-    target: Target,
-    states: Words,
+    target: MomentsMemory,
+    states: Int64Array,
     n: int,
     stage: int = layout.FIRST_CALL | layout.LAST_CALL,
-) -> list[list[Call]]:
+) -> list[list[KernelRowCall]]:
     """Return n sequences of calls, one call for each partition."""
     starts, size = partitions.starts, 1 << partitions.shift
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for k in range(min(len(which), n)):
         space = scratch()
         common = np.zeros(layout.N_TABLE_WORDS, np.int64)
@@ -112,18 +108,20 @@ def partition_calls(
             table[layout.TABLE_LEFT_VALUES] += 8 * first
             table[layout.TABLE_LEFT_GROUPS] += 4 * first
             owners = (partitions, target, states, space)
-            calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
+            calls[-1].append(KernelRowCall(table, first, int(starts[p + 1]) - first, owners))
     return calls
 
 
-def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[Words, Words]:
+def look(
+    task: MomentsRequest, parts: Sequence[Sequence[ChunkRows[ArrowChunk]]], run: CallRunner
+) -> tuple[Int64Array, Int64Array]:
     """Return two histograms over biased exponents, from some of the blocks.
 
     The first counts the floats for which a window is the lowest that holds them, the second those
     for which it is the highest.
     """
     counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part, own in zip(parts, counters, strict=True):
         space = scratch()
         calls.append([])
@@ -133,18 +131,20 @@ def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[
             table[layout.TABLE_EXPONENTS] = own.ctypes.data
             table[layout.TABLE_HEADROOM] = task.headroom
             table[layout.TABLE_SCRATCH] = space.ctypes.data
-            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
+            calls[-1].append(
+                KernelRowCall(table, rows.first, rows.n, (rows.chunk, counters, space))
+            )
     run("look", calls)
     begins, ends = counters.sum(axis=0)
     return begins, ends
 
 
-def held_by(begins: Words, ends: Words) -> Words:
+def held_by(begins: Int64Array, ends: Int64Array) -> Int64Array:
     """Return the number of floats from `look` that a window of each biased exponent holds."""
     return (begins - ends).cumsum() + ends
 
 
-def best_exponent(begins: Words, ends: Words) -> int:
+def best_exponent(begins: Int64Array, ends: Int64Array) -> int:
     """Return the exponent of the window that holds most floats; of several, about the middle.
 
     `begins` and `ends` are the histograms of `look`.
@@ -152,13 +152,13 @@ def best_exponent(begins: Words, ends: Words) -> int:
     return _best(held_by(begins, ends))
 
 
-def _best(held: Words) -> int:
+def _best(held: Int64Array) -> int:
     first = int(held.argmax())
     last = int((held == held[first]).nonzero()[0][-1])
     return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
 
 
-def common_exponent(begins: Words, ends: Words) -> int:
+def common_exponent(begins: Int64Array, ends: Int64Array) -> int:
     """Return the best exponent or one near it, so that similar columns get the same.
 
     Their tables then join without shifts. `begins` and `ends` are the histograms of `look`.

@@ -9,20 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Run
+from fastfeat_kernels.arrays import Float64Array, Int64Array
+from fastfeat_kernels.column import ELEMENTS, CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.lines import carried_sums, integers_of
 from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, carried, counts_of
-from fastfeat_kernels.grouped.tables import Words, scratch
+from fastfeat_kernels.grouped.tables import scratch
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.state import Moments
 
-Floats = npt.NDArray[np.float64]
-Keys = npt.NDArray[np.int64]
 _MIDDLE_BITS = 63 - layout.LIMB_BITS  # of the middle limb of a sum that fits int64
 
 
-def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+def sums_of(moments: GroupedMoments, run: CallRunner, n_parts: int = 1) -> Float64Array:
     """Return RN(sum) of each group; infinite for one sign of infinity, NaN for both.
 
     RN rounds to the nearest float. The moments need level 1 or 2.
@@ -30,12 +29,14 @@ def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
     return _read_out(moments, _Statistic(layout.TOTAL, sum_of), run, n_parts)
 
 
-def means_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+def means_of(moments: GroupedMoments, run: CallRunner, n_parts: int = 1) -> Float64Array:
     """Return RN(sum) / n of each group; NaN without values, and where `sums_of` gives NaN."""
     return _read_out(moments, _Statistic(layout.MEAN, mean_of), run, n_parts)
 
 
-def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+def variances_of(
+    moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int = 1
+) -> Float64Array:
     """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); NaN for ddof values or fewer.
 
     The moments need level 2.
@@ -44,7 +45,9 @@ def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1)
     return _read_out(moments, statistic, run, n_parts)
 
 
-def deviations_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+def deviations_of(
+    moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int = 1
+) -> Float64Array:
     """Return the square roots of the variances; NaN for ddof values or fewer."""
     statistic = _Statistic(layout.DEVIATION, partial(deviation_of, ddof=ddof), ddof)
     return _read_out(moments, statistic, run, n_parts)
@@ -77,7 +80,9 @@ def maxima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
     return values_of_keys(moments.element, _known(moments)[:, 1], _has_none(moments))
 
 
-def values_of_keys(element: str, keys: Keys, absent: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+def values_of_keys(
+    element: str, keys: Int64Array, absent: npt.NDArray[np.bool_]
+) -> npt.NDArray[Any]:
     """Return the values of keys: float64, int64, uint64 or bool; NaN or 0 where absent."""
     if element.startswith("float"):
         bits = keys ^ ((keys >> 63) & np.int64(2**63 - 1))
@@ -88,9 +93,9 @@ def values_of_keys(element: str, keys: Keys, absent: npt.NDArray[np.bool_]) -> n
     return keys.view(np.uint64) ^ np.uint64(1 << 63) if element == "uint64" else keys
 
 
-def _known(moments: GroupedMoments) -> Keys:
+def _known(moments: GroupedMoments) -> Int64Array:
     if len(moments.extremes) != moments.n_groups:
-        raise ValueError("least and greatest values are not known: not asked for, or subtracted")
+        raise ValueError("the extremes are unknown: they were not requested, or were subtracted")
     return moments.extremes
 
 
@@ -98,7 +103,7 @@ def _has_none(moments: GroupedMoments) -> npt.NDArray[np.bool_]:
     return moments.lines[:, 0] == 0
 
 
-def wanted_words(statistics: Sequence[tuple[int, int]], out: Sequence[Floats]) -> Words:
+def wanted_words(statistics: Sequence[tuple[int, int]], out: Sequence[Float64Array]) -> Int64Array:
     """Return request words for the kernel: statistics, ddof, and arrays of shape (n_groups,)."""
     addresses = [one.ctypes.data for one in out]
     return np.array([(*s, at) for s, at in zip(statistics, addresses, strict=True)], np.int64)
@@ -112,15 +117,17 @@ class _Statistic(NamedTuple):
     ddof: int = 0
 
 
-def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts: int) -> Floats:
+def _read_out(
+    moments: GroupedMoments, statistic: _Statistic, run: CallRunner, n_parts: int
+) -> Float64Array:
     if moments.level < (1 if statistic.number <= layout.MEAN else 2):
-        raise ValueError("the sums were not asked for: summarize at a higher level")
+        raise ValueError("the sums were not requested: summarize at a higher level")
     moments = carried(moments)
     out = np.empty(moments.n_groups, np.float64)
     wanted = wanted_words([(statistic.number, statistic.ddof)], [out])
     share = -(-moments.n_groups // n_parts) or 1
-    calls: list[list[Call]] = []
-    found: list[tuple[Keys, npt.NDArray[np.int32]]] = []
+    calls: list[list[KernelRowCall]] = []
+    found: list[tuple[Int64Array, npt.NDArray[np.int32]]] = []
     for first in range(0, moments.n_groups, share):
         n = min(share, moments.n_groups - first)
         state, hard = np.zeros(layout.N_STATE_WORDS, np.int64), np.empty(n + 1, np.int32)
@@ -135,7 +142,7 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
         table[layout.TABLE_HARD] = hard.ctypes.data
         table[layout.TABLE_SCRATCH] = space.ctypes.data
         table[layout.TABLE_WANTED], table[layout.TABLE_N_WANTED] = wanted.ctypes.data, 1
-        calls.append([Call(table, first, n, (moments, state, hard, out, wanted, space))])
+        calls.append([KernelRowCall(table, first, n, (moments, state, hard, out, wanted, space))])
     run("finalize", calls)
     hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)
@@ -146,7 +153,7 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
     return out
 
 
-def _read_out_infinite(moments: GroupedMoments, statistic: _Statistic, out: Floats) -> None:
+def _read_out_infinite(moments: GroupedMoments, statistic: _Statistic, out: Float64Array) -> None:
     """Write the statistic of the groups with infinities."""
     positive, negative = moments.n_positive_infinite, moments.n_negative_infinite
     if len(positive) == 0 and len(negative) == 0:

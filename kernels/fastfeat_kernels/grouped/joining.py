@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import (
     MOST_OTHERS,
@@ -15,13 +16,13 @@ from fastfeat_kernels.grouped.growing import (
     reach_of,
 )
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, left_of_lines
-from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
+from fastfeat_kernels.grouped.tables import aligned_zeros
 from fastfeat_kernels.grouped.wide import add_left, no_left
 
 MANY_FALLEN = 32  # if one group in so many loses bits in a join, it keeps sums in its own window
 
 
-def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
+def join_tables(a: Table, b: Table, run: CallRunner, n_parts: int = 1) -> Table:
     """Return the table of the rows of both tables, and consume both.
 
     The tables have the same groups, type and level. `n_parts` is the number of group ranges for the
@@ -29,7 +30,7 @@ def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
     """
     known = [(one.moments.element, one.moments.level, one.has_extremes) for one in (a, b)]
     if known[0] != known[1]:
-        raise ValueError("tables of other types or levels do not join")
+        raise ValueError("cannot join tables of different types or levels")
     n_groups = max(a.moments.n_groups, b.moments.n_groups)
     for table in (a, b):
         grow(table, n_groups)
@@ -64,7 +65,7 @@ def grow(table: Table, n_groups: int) -> None:
         grow(other, n_groups)
 
 
-def _grown(column: Words, n_more: int) -> Words:
+def _grown(column: Int64Array, n_more: int) -> Int64Array:
     return np.concatenate([column, np.zeros(n_more, np.int64)]) if len(column) else NONE
 
 
@@ -80,7 +81,7 @@ def _by_window(a: Table, b: Table) -> tuple[Table, Table]:
 
 
 def _join(
-    target: Table, source: Table, run: Run, n_parts: int, is_last: bool = False
+    target: Table, source: Table, run: CallRunner, n_parts: int, is_last: bool = False
 ) -> list[Table]:
     """Join a table to one of a window as high or higher; return sums that do not fit that window.
 
@@ -109,7 +110,7 @@ def _join(
     return []
 
 
-def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
+def _join_other(table: Table, other: Table, run: CallRunner, n_parts: int) -> None:
     """Join sums to the table of their window, if there is one, or else add it to `others`."""
     for known in table.others:
         if known.moments.exponent == other.moments.exponent:
@@ -136,10 +137,12 @@ def _make_room(target: Table, source: Table) -> None:
         move_up(target)
 
 
-def _join_lines(a: GroupedMoments, b: GroupedMoments, up: int, run: Run, n_parts: int) -> Groups:
+def _join_lines(
+    a: GroupedMoments, b: GroupedMoments, up: int, run: CallRunner, n_parts: int
+) -> Int32Array:
     """Add lines to lines of a window `up` bits higher; return the groups that lose bits there."""
-    share, calls = -(-a.n_groups // n_parts) or 1, list[list[Call]]()
-    found: list[tuple[Words, Groups]] = []
+    share, calls = -(-a.n_groups // n_parts) or 1, list[list[KernelRowCall]]()
+    found: list[tuple[Int64Array, Int32Array]] = []
     for first in range(0, a.n_groups, share):
         n = min(share, a.n_groups - first)
         state = np.zeros(layout.N_STATE_WORDS, np.int64)
@@ -154,14 +157,14 @@ def _join_lines(a: GroupedMoments, b: GroupedMoments, up: int, run: Run, n_parts
             words[layout.TABLE_EXTREMES] = a.extremes.ctypes.data
             words[layout.TABLE_OTHER_EXTREMES] = b.extremes.ctypes.data
         found.append((state, hard))
-        calls.append([Call(words, first, n, (a, b, state, hard))])
+        calls.append([KernelRowCall(words, first, n, (a, b, state, hard))])
     run("join", calls)
     return np.concatenate(
         [np.zeros(0, np.int32), *(hard[: int(state[layout.N_HARD])] for state, hard in found)]
     )
 
 
-def _added(a: Words, b: Words) -> Words:
+def _added(a: Int64Array, b: Int64Array) -> Int64Array:
     if len(a) and len(b):
         return np.add(a, b, out=a)
     return a if len(a) else b

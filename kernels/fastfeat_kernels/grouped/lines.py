@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped.layout import (
     LIMB_BITS,
     N_SQUARE_LIMBS,
@@ -15,23 +16,22 @@ from fastfeat_kernels.grouped.layout import (
     SUM,
 )
 
-Words = npt.NDArray[np.int64]
 Integers = npt.NDArray[Any]  # of Python integers
 
 _SUMS = (slice(SUM, SUM + N_SUM_LIMBS), slice(SQUARES, SQUARES + N_SQUARE_LIMBS))
 
 
-def integers_of(lines: Words, level: int) -> list[Integers]:
+def integers_of(lines: Int64Array, level: int) -> list[Integers]:
     """Return the sums and, at level 2, the sums of squares of lines, in units of the lowest bit."""
     return [_integers(lines[:, columns]) for columns in _SUMS[:level]]
 
 
-def carried_sums(lines: Words) -> Words:
+def carried_sums(lines: Int64Array) -> Int64Array:
     """Return the limbs of the sums of lines, shape (n, 3): the highest signed, others 40 bits."""
     return _carried(lines[:, _SUMS[0]])
 
 
-def align_lines(lines: Words, level: int, up: int) -> tuple[Words, list[Integers]]:
+def align_lines(lines: Int64Array, level: int, up: int) -> tuple[Int64Array, list[Integers]]:
     """Return carried lines of a window `up` bits higher, and for each sum the part that falls out.
 
     These parts are in units of the old lowest bit.
@@ -45,14 +45,14 @@ def align_lines(lines: Words, level: int, up: int) -> tuple[Words, list[Integers
     return aligned, fallen
 
 
-def _integers(limbs: Words) -> Integers:
+def _integers(limbs: Int64Array) -> Integers:
     total = np.zeros(len(limbs), object)
     for k in range(limbs.shape[1]):
         total = (total << LIMB_BITS) + limbs[:, k].astype(object)
     return total
 
 
-def _carried(limbs: Words) -> Words:
+def _carried(limbs: Int64Array) -> Int64Array:
     carried = limbs.copy()
     for k in range(limbs.shape[1] - 1, 0, -1):
         carried[:, k - 1] += carried[:, k] >> LIMB_BITS
@@ -60,7 +60,7 @@ def _carried(limbs: Words) -> Words:
     return carried
 
 
-def _shifted_right(limbs: Words, n_bits: int) -> tuple[Words, Integers]:
+def _shifted_right(limbs: Int64Array, n_bits: int) -> tuple[Int64Array, Integers]:
     """Return carried limbs shifted right, and the bits that fall out as integers."""
     n_limbs = limbs.shape[1]
     n_whole, rest = divmod(n_bits, LIMB_BITS)

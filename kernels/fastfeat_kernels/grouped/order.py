@@ -8,27 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Run, split_rows
+from fastfeat_kernels.arrays import Float64Array, Int32Array, Int64Array
+from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, KernelRowCall, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
-from fastfeat_kernels.grouped.tables import (
-    SEQUENCES_PER_PART,
-    Groups,
-    Partitions,
-    Words,
-    split_groups,
-)
+from fastfeat_kernels.grouped.tables import SEQUENCES_PER_PART, Partitions, split_groups
 from fastfeat_kernels.words import Interpolation
 
 MAX_PARTITION_BITS = 11  # 2**this: number of partitions that are written to at a time
 
 _SIGN, _MAGNITUDE, _INFINITE = np.int64(-(2**63)), np.int64(2**63 - 1), np.int64(0x7FF << 52)
 
-Keys = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
-
-class Ordered(NamedTuple):
+class SortedGroups(NamedTuple):
     """The values of a column by group, sorted within each.
 
     Args:
@@ -39,19 +31,19 @@ class Ordered(NamedTuple):
     """
 
     element: str
-    keys: Keys
-    starts: Keys
-    counts: Keys
+    keys: Int64Array
+    starts: Int64Array
+    counts: Int64Array
 
 
 def order(
     element: str,
-    chunks: Sequence[Chunk],
-    groups: Groups,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
     n_groups: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
-) -> Ordered:
+) -> SortedGroups:
     """Return the present values of a column, sorted by group and value.
 
     Args:
@@ -68,10 +60,10 @@ def order(
 
 def split_by_group(
     element: str,
-    chunks: Sequence[Chunk],
-    groups: Groups,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
     n_groups: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
 ) -> Partitions:
     """Return the rows of a column that are in a group, for `order_partitions`."""
@@ -82,13 +74,13 @@ def split_by_group(
 
 
 def order_partitions(
-    element: str, partitions: Partitions, n_groups: int, run: Run, n_parts: int = 1
-) -> Ordered:
+    element: str, partitions: Partitions, n_groups: int, run: CallRunner, n_parts: int = 1
+) -> SortedGroups:
     """Return the values of some rows sorted by group and value; the rows are consumed."""
     if n_groups == 0:
         nothing = np.zeros(0, np.int64)
-        return Ordered(element, nothing, nothing, nothing)
-    ordered = Ordered(
+        return SortedGroups(element, nothing, nothing, nothing)
+    ordered = SortedGroups(
         element,
         np.empty(len(partitions.values), np.int64),
         np.empty(n_groups, np.int64),
@@ -101,7 +93,7 @@ def order_partitions(
     return ordered
 
 
-def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
+def keys_in(partitions: Partitions) -> tuple[Int64Array, Int32Array]:
     """Return `column.key_of` each present value, and its group."""
     values, groups = partitions.values, partitions.groups
     if partitions.element == "float64":
@@ -115,7 +107,7 @@ def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
     return keys[is_value], groups[is_value]
 
 
-def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
+def keys_of(ordered: SortedGroups) -> tuple[Int64Array, Int32Array]:
     """Return the sorted keys without gaps, and the group of each."""
     counts = ordered.counts
     places = np.repeat(ordered.starts - (np.cumsum(counts) - counts), counts)
@@ -125,8 +117,8 @@ def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
 
 
 def quantiles_of(
-    ordered: Ordered, qs: Sequence[float], interpolation: Interpolation = "linear"
-) -> Floats:
+    ordered: SortedGroups, qs: Sequence[float], interpolation: Interpolation = "linear"
+) -> Float64Array:
     """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN without values."""
     found = np.full((len(ordered.counts), len(qs)), np.nan)
     present = np.flatnonzero(ordered.counts)
@@ -136,7 +128,7 @@ def quantiles_of(
     return found
 
 
-def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation) -> Keys:
+def whole_quantiles_of(ordered: SortedGroups, q: float, interpolation: Interpolation) -> Int64Array:
     """Return a quantile of each group of signed integers, without fraction; 0 without values."""
     found = np.zeros(len(ordered.counts), np.int64)
     present = np.flatnonzero(ordered.counts)
@@ -144,7 +136,7 @@ def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation)
     return found
 
 
-def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
+def modes_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> npt.NDArray[Any]:
     """Return the most frequent value of each group, the smallest of several; NaN or 0 for none.
 
     -0.0 counts as 0.0.
@@ -153,12 +145,12 @@ def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
     return values_of_keys(ordered.element, modes, ordered.counts == 0)
 
 
-def n_unique_of(ordered: Ordered, run: Run, n_parts: int = 1) -> Keys:
+def n_unique_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> Int64Array:
     """Return the number of distinct values in each group; -0.0 counts as 0.0."""
     return _find_runs(ordered, run, n_parts)[1]
 
 
-def _words_of(ordered: Ordered) -> Words:
+def _words_of(ordered: SortedGroups) -> Int64Array:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_KEYS] = ordered.keys.ctypes.data
     table[layout.TABLE_STARTS] = ordered.starts.ctypes.data
@@ -166,24 +158,28 @@ def _words_of(ordered: Ordered) -> Words:
     return table
 
 
-def _sort_calls(partitions: Partitions, ordered: Ordered, n_sequences: int) -> list[list[Call]]:
+def _sort_calls(
+    partitions: Partitions, ordered: SortedGroups, n_sequences: int
+) -> list[list[KernelRowCall]]:
     size, n_partitions = 1 << partitions.shift, len(partitions.starts) - 1
     starts, n_groups = partitions.starts.tolist(), len(ordered.starts)
     common = _words_of(ordered)
     common[layout.TABLE_VALUES] = partitions.values.ctypes.data
     common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
     common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
-    calls: list[list[Call]] = [[] for _ in range(min(n_sequences, n_partitions))]
+    calls: list[list[KernelRowCall]] = [[] for _ in range(min(n_sequences, n_partitions))]
     for p in range(n_partitions):
         table = common.copy()
         table[layout.TABLE_FIRST_GROUP] = p * size
         table[layout.TABLE_N_GROUPS] = min(size, n_groups - p * size)
-        call = Call(table, starts[p], starts[p + 1] - starts[p], (partitions, ordered))
+        call = KernelRowCall(table, starts[p], starts[p + 1] - starts[p], (partitions, ordered))
         calls[p % len(calls)].append(call)
     return calls
 
 
-def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
+def _find_runs(
+    ordered: SortedGroups, run: CallRunner, n_parts: int
+) -> tuple[Int64Array, Int64Array]:
     """Return the key of each group's most frequent value, and its number of distinct values."""
     n_groups = len(ordered.counts)
     modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
@@ -195,7 +191,7 @@ def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
     run(
         "runs",
         [
-            [Call(table, first, min(share, n_groups - first), owners)]
+            [KernelRowCall(table, first, min(share, n_groups - first), owners)]
             for first in range(0, n_groups, share)
         ],
     )
@@ -203,10 +199,10 @@ def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
 
 
 def neighbours(
-    counts: Keys, q: float, interpolation: Interpolation
-) -> tuple[Keys, Keys, Floats | float]:
+    counts: Int64Array, q: float, interpolation: Interpolation
+) -> tuple[Int64Array, Int64Array, Float64Array | float]:
     """Return the ranks of the two values around a quantile, and its share between, in [0, 1)."""
-    index: Floats = (counts - 1).astype(np.float64) * q
+    index: Float64Array = (counts - 1).astype(np.float64) * q
     low, high = np.floor(index).astype(np.int64), np.ceil(index).astype(np.int64)
     match interpolation:
         case "lower":
@@ -223,15 +219,17 @@ def neighbours(
 
 
 def _keys_between(
-    ordered: Ordered, groups: Keys, q: float, interpolation: Interpolation
-) -> tuple[Keys, Keys, Floats | float]:
+    ordered: SortedGroups, groups: Int64Array, q: float, interpolation: Interpolation
+) -> tuple[Int64Array, Int64Array, Float64Array | float]:
     """Return the keys around a quantile of some groups, and its share between, in [0, 1)."""
     low, high, share = neighbours(ordered.counts[groups], q, interpolation)
     starts = ordered.starts[groups]
     return ordered.keys[starts + low], ordered.keys[starts + high], share
 
 
-def whole_quantile_between(low: Keys, high: Keys, share: Floats | float) -> Keys:
+def whole_quantile_between(
+    low: Int64Array, high: Int64Array, share: Float64Array | float
+) -> Int64Array:
     """Return low + (high - low) * share for integers, without the fraction.
 
     The result is exact: float64 would lose the nanoseconds of a time beyond 2**53.
@@ -255,7 +253,9 @@ def _truncated(low: int, high: int, share: float) -> int:
     return exact // denominator if exact >= 0 else -(-exact // denominator)
 
 
-def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float) -> Floats:
+def quantile_between(
+    element: str, low: Int64Array, high: Int64Array, share: Float64Array | float
+) -> Float64Array:
     """Return the values between two keys, `share` of the way.
 
     `high` must not be below `low`; `share` is in [0, 1). `element` is a type of `column.ELEMENTS`.
@@ -267,7 +267,7 @@ def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float)
     return _between(first, second, share)
 
 
-def _between(low: Floats, high: Floats, share: Floats | float) -> Floats:
+def _between(low: Float64Array, high: Float64Array, share: Float64Array | float) -> Float64Array:
     """Return low + (high - low) * share; the difference is halved if it would overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         step = high - low

@@ -74,7 +74,7 @@ from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, varian
 from fastfeat_kernels.moments.reference import add_value as add_moments
 from fastfeat_kernels.moments.state import Moments
 
-Value = float | int | bool
+GroupedValue = float | int | bool
 SCALE = 1300  # bits below the point: no unit is lower
 
 
@@ -256,7 +256,7 @@ def _statistic(moments: Moments, statistic: int, ddof: int) -> float | None:
             return deviation_of(moments, ddof)
 
 
-def _value_at(words: Sequence[int], row: int) -> Value | None:
+def _value_at(words: Sequence[int], row: int) -> GroupedValue | None:
     return value_at(
         ELEMENTS[words[TABLE_ELEMENT]],
         words[TABLE_VALUES],
@@ -279,7 +279,7 @@ def _line_of(words: Sequence[int], group: int) -> list[int]:
     return words_at(words[TABLE_LINES] + 8 * n * group, n)
 
 
-def _add(words: Sequence[int], state: list[int], group: int, value: Value | None) -> None:
+def _add(words: Sequence[int], state: list[int], group: int, value: GroupedValue | None) -> None:
     if value is None:
         state[N_MISSING] += 1
         _count(words[TABLE_MISSING], group)
@@ -308,7 +308,7 @@ def _count(address: int, group: int) -> None:
     words_at(address, group + 1)[group] += 1
 
 
-def _fits(words: Sequence[int], element: str, value: Value) -> bool:
+def _fits(words: Sequence[int], element: str, value: GroupedValue) -> bool:
     """Return whether the window of floats holds a value, and its square if requested."""
     if not element.startswith("float") or words[TABLE_LEVEL] == 0:
         return True

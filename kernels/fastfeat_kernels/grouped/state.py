@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.layout import NO_MAX_KEY, NO_MIN_KEY
 from fastfeat_kernels.grouped.lines import align_lines, integers_of
@@ -26,9 +27,6 @@ from fastfeat_kernels.moments.state import (
     Moments,
     scale_of,
 )
-
-Words = npt.NDArray[np.int64]
-Groups = npt.NDArray[np.int32]
 
 MAX_ADDED = 1 << 20  # carried limbs are below 2**41
 LOWEST_EXPONENT = -layout.EXPONENT_BIAS
@@ -57,11 +55,11 @@ class GroupedMoments(NamedTuple):
     level: Level
     exponent: int
     n_added: int
-    lines: Words
-    n_missing: Words
-    n_positive_infinite: Words
-    n_negative_infinite: Words
-    extremes: Words
+    lines: Int64Array
+    n_missing: Int64Array
+    n_positive_infinite: Int64Array
+    n_negative_infinite: Int64Array
+    extremes: Int64Array
     left: Left
 
     @property
@@ -206,12 +204,12 @@ def outside_folds(
         yield subtract(total, part(moments, fold * n_keys, (fold + 1) * n_keys))
 
 
-def counts_of(moments: GroupedMoments) -> Words:
+def counts_of(moments: GroupedMoments) -> Int64Array:
     """Return the number of values in each group, infinities included."""
     return moments.lines[:, layout.COUNT].copy()
 
 
-def n_rows_of(moments: GroupedMoments) -> Words:
+def n_rows_of(moments: GroupedMoments) -> Int64Array:
     """Return the number of rows in each group, with or without a value."""
     return _added(counts_of(moments), moments.n_missing)
 
@@ -248,7 +246,7 @@ def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Mo
     return [Moments(*row) for row in zip(*columns, strict=True)]
 
 
-def _no_keys(n_groups: int) -> Words:
+def _no_keys(n_groups: int) -> Int64Array:
     keys = np.empty((n_groups, 2), np.int64)
     keys[:] = NO_MIN_KEY, NO_MAX_KEY
     return keys
@@ -257,7 +255,7 @@ def _no_keys(n_groups: int) -> Words:
 def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, GroupedMoments]:
     """Return both moments with one window, and limbs that can be added."""
     if (a.element, a.level, a.n_groups) != (b.element, b.level, b.n_groups):
-        raise ValueError("moments of different groups, types or levels do not merge")
+        raise ValueError("cannot merge moments of different groups, types or levels")
     exponent = max(a.exponent, b.exponent)
     a, b = aligned(a, exponent), aligned(b, exponent)
     if a.n_added + b.n_added > MAX_ADDED:
@@ -277,12 +275,12 @@ def aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
     return moments._replace(exponent=exponent, n_added=1, lines=lines, left=left)
 
 
-def left_of_lines(moments: GroupedMoments, groups: Words) -> Left:
+def left_of_lines(moments: GroupedMoments, groups: Int64Array) -> Left:
     """Return the sums of some groups' lines, in the order of `groups`, as integers of any width."""
     return _left_of(moments, groups, integers_of(moments.lines[groups], moments.level))
 
 
-def _left_of(moments: GroupedMoments, groups: Words, sums: Sequence[Integers]) -> Left:
+def _left_of(moments: GroupedMoments, groups: Int64Array, sums: Sequence[Integers]) -> Left:
     """Return sums in units of a window's lowest bit as integers of any width."""
     units = layout.units_of(moments.element, moments.exponent)
     scale, found = scale_of(moments.element), list[Any]()
@@ -307,13 +305,13 @@ def _carried_for(moments: GroupedMoments, n: int) -> GroupedMoments:
     return moments._replace(n_added=1, lines=align_lines(moments.lines, moments.level, 0)[0])
 
 
-def _added(a: Words, b: Words) -> Words:
+def _added(a: Int64Array, b: Int64Array) -> Int64Array:
     if len(a) and len(b):
         return a + b
     return a if len(a) else b
 
 
-def _taken(array: Words, indices: Words, absent: npt.NDArray[np.bool_]) -> Words:
+def _taken(array: Int64Array, indices: Int64Array, absent: npt.NDArray[np.bool_]) -> Int64Array:
     if len(array) == 0:
         return np.zeros((len(indices), *array.shape[1:]), array.dtype)
     found = array[indices]
@@ -321,17 +319,19 @@ def _taken(array: Words, indices: Words, absent: npt.NDArray[np.bool_]) -> Words
     return found
 
 
-def _taken_or_none(array: Words, indices: Words, absent: npt.NDArray[np.bool_]) -> Words:
+def _taken_or_none(
+    array: Int64Array, indices: Int64Array, absent: npt.NDArray[np.bool_]
+) -> Int64Array:
     return _taken(array, indices, absent) if len(array) else NONE
 
 
-def _folded(array: Words, n_folds: int) -> Words:
+def _folded(array: Int64Array, n_folds: int) -> Int64Array:
     return array.reshape(n_folds, -1).sum(axis=0) if len(array) else NONE
 
 
-def _summed(array: Words, n_folds: int) -> Words:
+def _summed(array: Int64Array, n_folds: int) -> Int64Array:
     return array.reshape(n_folds, -1).sum(axis=1) if len(array) else NONE
 
 
-def _at(array: Words, groups: npt.NDArray[Any]) -> Words:
+def _at(array: Int64Array, groups: npt.NDArray[Any]) -> Int64Array:
     return array[groups] if len(array) else np.zeros(len(groups), np.int64)

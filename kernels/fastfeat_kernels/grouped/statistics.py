@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Float64Array, Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.calls import Task, new_target, partition_calls
+from fastfeat_kernels.grouped.calls import MomentsRequest, new_target, partition_calls
 from fastfeat_kernels.grouped.finalize import (
-    Floats,
     deviations_of,
     means_of,
     sums_of,
@@ -20,16 +20,11 @@ from fastfeat_kernels.grouped.finalize import (
 )
 from fastfeat_kernels.grouped.state import GroupedMoments, take
 from fastfeat_kernels.grouped.summarize import summarize_partitions
-from fastfeat_kernels.grouped.tables import (
-    SEQUENCES_PER_PART,
-    Partitions,
-    Words,
-    aligned_zeros,
-)
+from fastfeat_kernels.grouped.tables import SEQUENCES_PER_PART, Partitions, aligned_zeros
 from fastfeat_kernels.moments.state import Level
 
 
-class Statistic(NamedTuple):
+class GroupStatistic(NamedTuple):
     """One statistic of each group; only var and std use `ddof`."""
 
     name: Literal["sum", "mean", "var", "std"]
@@ -47,14 +42,14 @@ class _Reading(NamedTuple):
 
     number: int
     needs_squares: bool
-    read: Callable[[GroupedMoments, int, Run, int], Floats]
+    read: Callable[[GroupedMoments, int, CallRunner, int], Float64Array]
 
 
-def _sums(moments: GroupedMoments, ddof: int, run: Run, n_parts: int) -> Floats:
+def _sums(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Float64Array:
     return sums_of(moments, run, n_parts)
 
 
-def _means(moments: GroupedMoments, ddof: int, run: Run, n_parts: int) -> Floats:
+def _means(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Float64Array:
     return means_of(moments, run, n_parts)
 
 
@@ -66,14 +61,18 @@ _READINGS = {
 }
 
 
-def level_of(wanted: Sequence[Statistic]) -> Level:
+def level_of(wanted: Sequence[GroupStatistic]) -> Level:
     """Return the level of the moments that statistics need."""
     return 2 if any(_READINGS[one.name].needs_squares for one in wanted) else 1
 
 
 def statistics_in(
-    task: Task, partitions: Partitions, wanted: Sequence[Statistic], run: Run, n_parts: int = 1
-) -> list[Floats]:
+    task: MomentsRequest,
+    partitions: Partitions,
+    wanted: Sequence[GroupStatistic],
+    run: CallRunner,
+    n_parts: int = 1,
+) -> list[Float64Array]:
     """Return statistics of each group of some rows, equal to the bit to those read from moments.
 
     Args:
@@ -97,18 +96,20 @@ def statistics_in(
     return found
 
 
-def _read(moments: GroupedMoments, wanted: Statistic, run: Run, n_parts: int) -> Floats:
+def _read(
+    moments: GroupedMoments, wanted: GroupStatistic, run: CallRunner, n_parts: int
+) -> Float64Array:
     return _READINGS[wanted.name].read(moments, wanted.ddof, run, n_parts)
 
 
 def _read_partitions(
-    task: Task,
+    task: MomentsRequest,
     partitions: Partitions,
-    wanted: Sequence[Statistic],
-    found: Sequence[Floats],
+    wanted: Sequence[GroupStatistic],
+    found: Sequence[Float64Array],
     n_parts: int,
-    run: Run,
-) -> Words:
+    run: CallRunner,
+) -> Int64Array:
     """Write statistics of all partitions; return the partitions with a group that is too hard."""
     n_partitions, size = len(partitions.starts) - 1, 1 << partitions.shift
     states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
@@ -120,7 +121,7 @@ def _read_partitions(
     asked = wanted_words(numbers, found)
     n_words, which = layout.LINE_WORDS[task.level], range(n_partitions)
     n_sequences = SEQUENCES_PER_PART * n_parts
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for sequence in partition_calls(task, partitions, which, target, states, n_sequences):
         lines = aligned_zeros(size, n_words)
         hard = np.empty(len(wanted) * size + 1, np.int32)  # a group once for each statistic

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import ArrowChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.calls import (
-    Target,
-    Task,
+    MomentsMemory,
+    MomentsRequest,
     common_exponent,
     held_by,
     look,
@@ -45,9 +46,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.tables import (
     SEQUENCES_PER_PART,
-    Groups,
     Partitions,
-    Words,
     rows_call,
     scratch,
     split_groups,
@@ -65,11 +64,11 @@ FEW_LEFT = 1 << 10  # a further window gets a table only for more rows than this
 
 def summarize(
     element: str,
-    chunks: Sequence[Chunk],
-    groups: Groups,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
     n_groups: int,
     level: Level,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
     extremes: bool = True,
 ) -> GroupedMoments:
@@ -94,10 +93,10 @@ class _LeftRows(NamedTuple):
     """Floats that do not fit a window, and their groups."""
 
     values: npt.NDArray[np.float64]
-    groups: Groups
+    groups: Int32Array
 
 
-def moments_in(table: Table, run: Run) -> GroupedMoments:
+def moments_in(table: Table, run: CallRunner) -> GroupedMoments:
     """Return the moments of the rows of a table; more rows may follow, and memory is shared."""
     moments = table.moments
     if not table.has_rows:
@@ -115,7 +114,7 @@ def moments_in(table: Table, run: Run) -> GroupedMoments:
     return sums._replace(extremes=moments.extremes)
 
 
-def carry(table: Table, run: Run) -> None:
+def carry(table: Table, run: CallRunner) -> None:
     """In the lines of a table, carry bits above 40 into the next limbs."""
     moments = table.moments
     if moments.n_added == 1:
@@ -126,17 +125,23 @@ def carry(table: Table, run: Run) -> None:
     words[layout.TABLE_STAGE] = layout.LAST_CALL
     words[layout.TABLE_LEVEL], words[layout.TABLE_N_GROUPS] = moments.level, moments.n_groups
     words[layout.TABLE_LINES] = moments.lines.ctypes.data
-    run("rows", [[Call(words, 0, 0, (moments, state))]])
+    run("rows", [[KernelRowCall(words, 0, 0, (moments, state))]])
     table.moments = moments._replace(n_added=1)
 
 
-def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1) -> None:
+def add(
+    table: Table,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
+    run: CallRunner,
+    n_parts: int = 1,
+) -> None:
     """Add rows to a table; the arguments are like those of `summarize`."""
     _keep_left(table, _add_to_window(table, chunks, groups, run, n_parts), run)
 
 
 def add_partitions(
-    table: Table, task: Task, partitions: Partitions, run: Run, n_parts: int = 1
+    table: Table, task: MomentsRequest, partitions: Partitions, run: CallRunner, n_parts: int = 1
 ) -> None:
     """Add rows to a table, partitioned by `split_task`."""
     if table.needs_window and not has_window(table):
@@ -151,7 +156,7 @@ def add_partitions(
         _keep_left(table, left, run)
 
 
-def _keep_left(table: Table, left: _LeftRows, run: Run) -> None:
+def _keep_left(table: Table, left: _LeftRows, run: CallRunner) -> None:
     """Keep rows that do not fit the window: in further windows, or a few as integers."""
     while len(left.groups) > FEWEST_LEFT:
         n_left = len(left.groups)
@@ -179,13 +184,13 @@ class _Column(NamedTuple):
     owner: object
 
 
-def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None:
+def _window_for(table: Table, column: Sequence[ArrowChunk], run: CallRunner) -> Table | None:
     """Return the table with the window that holds most of some floats, a new one if needed.
 
     None if they are few, or if a table of all groups would take more memory than integers.
     """
     moments, n_rows = table.moments, column[0].length
-    task = Task(moments.element, 0, moments.level, 0, False, layout.headroom_of(n_rows))
+    task = MomentsRequest(moments.element, 0, moments.level, 0, False, layout.headroom_of(n_rows))
     begins, ends = look(task._replace(element="float64"), split_rows(column, 1), run)
     held = held_by(begins, ends)
     most = int(held.max())
@@ -200,7 +205,11 @@ def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None
 
 
 def _add_to_window(
-    table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1
+    table: Table,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
+    run: CallRunner,
+    n_parts: int = 1,
 ) -> _LeftRows:
     """Add rows to a table; return the floats that do not fit its window, which are counted."""
     moments = table.moments
@@ -230,15 +239,15 @@ def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
 
 def new_task(
     element: str,
-    parts: Sequence[Sequence[Rows[Chunk]]],
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
     n_groups: int,
     level: Level,
-    run: Run,
+    run: CallRunner,
     extremes: bool,
-) -> Task:
+) -> MomentsRequest:
     """Return the task of some rows alone; without floats it has the lowest window."""
     headroom = layout.headroom_of(sum(rows.n for part in parts for rows in part))
-    task = Task(element, n_groups, level, LOWEST_EXPONENT, extremes, headroom)
+    task = MomentsRequest(element, n_groups, level, LOWEST_EXPONENT, extremes, headroom)
     if element.startswith("float") and level > 0:
         begins, ends = look(task, parts, run)
         if begins.any():
@@ -246,7 +255,9 @@ def new_task(
     return task
 
 
-def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> Task:
+def _task_of(
+    table: Table, parts: Sequence[Sequence[ChunkRows[ArrowChunk]]], run: CallRunner
+) -> MomentsRequest:
     """Return the task of further rows of a table; the first floats determine its window."""
     moments = table.moments
     n_rows = sum(rows.n for part in parts for rows in part)
@@ -257,7 +268,7 @@ def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> 
         headroom = make_room(table, n_rows)
     else:
         headroom = 0
-    return Task(
+    return MomentsRequest(
         moments.element,
         moments.n_groups,
         moments.level,
@@ -269,27 +280,27 @@ def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> 
 
 def split_task(
     element: str,
-    parts: Sequence[Sequence[Rows[Chunk]]],
-    groups: Groups,
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
+    groups: Int32Array,
     n_groups: int,
     level: Level,
-    run: Run,
+    run: CallRunner,
     extremes: bool = False,
-) -> tuple[Task, Partitions]:
+) -> tuple[MomentsRequest, Partitions]:
     """Return the task, and the rows in partitions; the arguments are like those of `summarize`."""
     groups = np.ascontiguousarray(groups, np.int32)
     task = new_task(element, parts, n_groups, level, run, extremes)
     return task, split_groups(element, parts, groups, n_groups, PARTITION_SHIFT, run)
 
 
-def _target_in(table: Table, n_rows: int) -> Target:
+def _target_in(table: Table, n_rows: int) -> MomentsMemory:
     """Return the memory of a table, as the target for rows."""
     moments = table.moments
 
-    def memory(column: Words) -> Words:
+    def memory(column: Int64Array) -> Int64Array:
         return column if len(column) else np.zeros(moments.n_groups, np.int64)
 
-    return Target(
+    return MomentsMemory(
         moments.lines,
         moments.extremes,
         memory(moments.n_missing),
@@ -310,7 +321,7 @@ def _stage_of(table: Table, n_rows: int) -> int:
     return first | (layout.LAST_CALL if is_carried else 0)
 
 
-def _take(table: Table, target: Target, state: Words) -> None:
+def _take(table: Table, target: MomentsMemory, state: Int64Array) -> None:
     """Keep the memory that rows were added to, unless it is all zeros."""
     moments = table.moments
     if state[layout.N_MISSING]:
@@ -325,10 +336,10 @@ def _take(table: Table, target: Target, state: Words) -> None:
 
 def _add_parts(
     table: Table,
-    task: Task,
-    parts: Sequence[Sequence[Rows[Chunk]]],
-    groups: Groups,
-    run: Run,
+    task: MomentsRequest,
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
+    groups: Int32Array,
+    run: CallRunner,
 ) -> _LeftRows:
     """Add parts of rows, the first to the table itself."""
     n_rows = [sum(rows.n for rows in part) for part in parts]
@@ -336,7 +347,7 @@ def _add_parts(
     states[0, layout.N_SINCE] = table.moments.n_added // 2 + 1
     targets = [_target_in(table, n_rows[0]), *(new_target(task, n) for n in n_rows[1:])]
     stages = [_stage_of(table, n_rows[0]), *[layout.FIRST_CALL | layout.LAST_CALL] * len(parts)]
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part, target, state, stage in zip(parts, targets, states, stages, strict=False):
         space = scratch()
         words, owner = words_of(task, target, state, space), (target, states, space)
@@ -357,7 +368,7 @@ def _add_parts(
 
 
 def _add_partitions(
-    table: Table, task: Task, partitions: Partitions, n_parts: int, run: Run
+    table: Table, task: MomentsRequest, partitions: Partitions, n_parts: int, run: CallRunner
 ) -> _LeftRows:
     starts = partitions.starts
     n_partitions, n_rows = len(starts) - 1, int(starts[-1])
@@ -372,7 +383,7 @@ def _add_partitions(
     return _left_in(partitions, target, states)
 
 
-def _left_in(partitions: Partitions, target: Target, states: Words) -> _LeftRows:
+def _left_in(partitions: Partitions, target: MomentsMemory, states: Int64Array) -> _LeftRows:
     starts, n_left = partitions.starts, states[:, layout.N_LEFT]
     some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
     return _LeftRows(
@@ -382,7 +393,11 @@ def _left_in(partitions: Partitions, target: Target, states: Words) -> _LeftRows
 
 
 def summarize_partitions(
-    task: Task, partitions: Partitions, which: Sequence[int], n_parts: int, run: Run
+    task: MomentsRequest,
+    partitions: Partitions,
+    which: Sequence[int],
+    n_parts: int,
+    run: CallRunner,
 ) -> GroupedMoments:
     """Return the moments of all groups; groups of partitions not in `which` have no rows."""
     states = np.zeros((len(partitions.starts) - 1, layout.N_STATE_WORDS), np.int64)
@@ -396,7 +411,7 @@ def summarize_partitions(
     return moments
 
 
-def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
+def _read(task: MomentsRequest, target: MomentsMemory, state: Int64Array) -> GroupedMoments:
     """Return the moments of rows, without the values that do not fit the window."""
     infinite = bool(state[layout.N_INFINITE])
     return GroupedMoments(

@@ -9,20 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.grouped import layout
-
-Words = npt.NDArray[np.int64]
-
-Groups = npt.NDArray[np.int32]
-
 
 CACHE_LINE = 64
 
 
-def column_table(element: str, chunk: Chunk) -> Words:
+def column_table(element: str, chunk: ArrowChunk) -> Int64Array:
     """Return a table of a column alone; the chunk must outlive the table."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_VALUES] = chunk.values
@@ -34,8 +29,12 @@ def column_table(element: str, chunk: Chunk) -> Words:
 
 
 def rows_call(
-    element: str, rows: Rows[Chunk], groups: Groups, words: dict[int, int], owner: object
-) -> Call:
+    element: str,
+    rows: ChunkRows[ArrowChunk],
+    groups: Int32Array,
+    words: dict[int, int],
+    owner: object,
+) -> KernelRowCall:
     """Return a call on rows of a column.
 
     Args:
@@ -49,25 +48,25 @@ def rows_call(
     table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
     for place, word in words.items():
         table[place] = word
-    return Call(table, rows.first, rows.n, (rows.chunk, groups, owner))
+    return KernelRowCall(table, rows.first, rows.n, (rows.chunk, groups, owner))
 
 
-def aligned_zeros(n_rows: int, n_words: int) -> Words:
+def aligned_zeros(n_rows: int, n_words: int) -> Int64Array:
     """Return zeros, shape (n_rows, n_words), aligned to a cache line."""
     return _aligned(np.zeros(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
 
 
-def aligned_empty(n_rows: int, n_words: int) -> Words:
+def aligned_empty(n_rows: int, n_words: int) -> Int64Array:
     """Return uninitialised memory, shape (n_rows, n_words), aligned to a cache line."""
     return _aligned(np.empty(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
 
 
-def _aligned(memory: Words, n_rows: int, n_words: int) -> Words:
+def _aligned(memory: Int64Array, n_rows: int, n_words: int) -> Int64Array:
     start = -memory.ctypes.data % CACHE_LINE // 8
     return memory[start : start + n_rows * n_words].reshape(n_rows, n_words)
 
 
-def scratch() -> Words:
+def scratch() -> Int64Array:
     """Return the scratch memory of a call."""
     return aligned_zeros(1, layout.N_SCRATCH_WORDS)
 
@@ -75,7 +74,7 @@ def scratch() -> Words:
 SERIAL_BELOW = 1 << 14
 
 
-def side_by_side(columns: Sequence[Words], run: Run, n_parts: int = 1) -> Words:
+def side_by_side(columns: Sequence[Int64Array], run: CallRunner, n_parts: int = 1) -> Int64Array:
     """Return columns as one array, shape (n_groups, n_words); n_words is a power of 2."""
     n_groups, n_words = len(columns[0]), 1 << (len(columns) - 1).bit_length()
     array = aligned_empty(n_groups, n_words)
@@ -90,7 +89,9 @@ def side_by_side(columns: Sequence[Words], run: Run, n_parts: int = 1) -> Words:
     table[layout.TABLE_N_COLUMNS], table[layout.TABLE_STRIDE] = len(columns), n_words
     owners, share = (columns, sources, array), -(-n_groups // n_parts) or 1
     starts = range(0, n_groups, share)
-    calls = [[Call(table, first, min(share, n_groups - first), owners)] for first in starts]
+    calls = [
+        [KernelRowCall(table, first, min(share, n_groups - first), owners)] for first in starts
+    ]
     run("interleave", calls)
     return array
 
@@ -111,18 +112,18 @@ class Partitions(NamedTuple):
 
     element: str
     shift: int
-    values: Words
-    groups: Groups
-    starts: Words
+    values: Int64Array
+    groups: Int32Array
+    starts: Int64Array
 
 
 def split_groups(
     element: str,
-    parts: Sequence[Sequence[Rows[Chunk]]],
-    groups: Groups,
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
+    groups: Int32Array,
     n_groups: int,
     shift: int,
-    run: Run,
+    run: CallRunner,
 ) -> Partitions:
     """Return rows in partitions, in their order within each.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.moments import N_SQUARE_LIMBS, N_SUM_LIMBS, SQUARES, SUM
 from fastfeat_kernels.moments.state import integer_of
@@ -40,7 +40,7 @@ def no_left() -> Left:
 
 
 def left_of_rows(
-    values: npt.NDArray[np.float64], groups: npt.NDArray[np.int32], level: int, run: Run
+    values: npt.NDArray[np.float64], groups: npt.NDArray[np.int32], level: int, run: CallRunner
 ) -> Left:
     """Return the sums of left-over rows.
 
@@ -70,7 +70,7 @@ def _add_wide(
     groups: npt.NDArray[np.int32],
     n_groups: int,
     level: int,
-    run: Run,
+    run: CallRunner,
 ) -> npt.NDArray[np.int64]:
     states = np.zeros((n_groups, layout.N_WIDE_WORDS), np.int64)
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
@@ -79,7 +79,7 @@ def _add_wide(
     table[layout.TABLE_LINES] = states.ctypes.data
     table[layout.TABLE_N_GROUPS] = n_groups
     table[layout.TABLE_LEVEL] = level
-    run("wide", [[Call(table, 0, len(values), (values, groups, states))]])
+    run("wide", [[KernelRowCall(table, 0, len(values), (values, groups, states))]])
     return states
 
 

@@ -38,7 +38,7 @@ P1, P2, P3, P4, P5 = (
 )
 _ALL = 2**64 - 1
 
-Value = float | int | bool | bytes | None
+HashableValue = float | int | bool | bytes | None
 
 
 def xxh64(content: bytes, seed: int = 0) -> int:
@@ -86,7 +86,7 @@ def _turned(word: int, count: int) -> int:
     return (word << count | word >> 64 - count) & _ALL
 
 
-def canonical_bytes(value: Value) -> bytes:
+def canonical_bytes(value: HashableValue) -> bytes:
     r"""Return the canonical bytes of a value; empty if it is missing.
 
     >>> canonical_bytes(True), canonical_bytes(-0.0) == canonical_bytes(0.0), canonical_bytes(b"a")
@@ -103,7 +103,7 @@ def canonical_bytes(value: Value) -> bytes:
             return (value % 2**64).to_bytes(8, "little")
 
 
-def canonical_row(values: Sequence[Value]) -> bytes:
+def canonical_row(values: Sequence[HashableValue]) -> bytes:
     """Return the canonical bytes of a row of several columns.
 
     >>> canonical_row([None, b"ab"]).hex()
@@ -113,7 +113,7 @@ def canonical_row(values: Sequence[Value]) -> bytes:
     return b"".join(struct.pack("<Bq", tag, len(part)) + part for tag, part in parts)
 
 
-def _tag(value: Value) -> int:
+def _tag(value: HashableValue) -> int:
     match value:
         case None:
             return TAG_MISSING
@@ -151,7 +151,7 @@ def _rows(table: int, first: int, n: int) -> Any:
         yield row, [_value(column, row) for column in columns], header[SEED] % 2**64, hashes
 
 
-def _value(column: Any, row: int) -> Value:
+def _value(column: Any, row: int) -> HashableValue:
     row -= column[START]
     if column[ELEMENT] == IS_TEXT:
         return text_at(

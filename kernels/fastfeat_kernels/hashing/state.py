@@ -12,9 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import hashing as layout
-from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Chunk, Run, TextChunk
+from fastfeat_kernels.arrays import Uint64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    TEXT,
+    AnyChunk,
+    ArrowChunk,
+    ArrowTextChunk,
+    CallRunner,
+    KernelRowCall,
+)
 
-Hashes = npt.NDArray[np.uint64]
 ALIGNMENT: Final = 64  # rows; parts begin at multiples of it
 
 
@@ -35,8 +43,8 @@ class HashedColumn:
 
 
 def hash_column(
-    element: str, chunks: Sequence[AnyChunk], run: Run, n_parts: int = 1, *, seed: int = 0
-) -> Hashes:
+    element: str, chunks: Sequence[AnyChunk], run: CallRunner, n_parts: int = 1, *, seed: int = 0
+) -> Uint64Array:
     """Return the hash of each value, `(n_rows,)`; 0 for missing values.
 
     Args:
@@ -51,8 +59,8 @@ def hash_column(
 
 
 def hash_rows(
-    columns: Sequence[HashedColumn], run: Run, n_parts: int = 1, *, seed: int = 0
-) -> Hashes:
+    columns: Sequence[HashedColumn], run: CallRunner, n_parts: int = 1, *, seed: int = 0
+) -> Uint64Array:
     """Return the hash of each row of several columns, `(n_rows,)`; a missing value is a part too.
 
     Args:
@@ -64,7 +72,9 @@ def hash_rows(
     return _hash("mixed", columns, run, n_parts, seed)
 
 
-def _hash(entry: str, columns: Sequence[HashedColumn], run: Run, n_parts: int, seed: int) -> Hashes:
+def _hash(
+    entry: str, columns: Sequence[HashedColumn], run: CallRunner, n_parts: int, seed: int
+) -> Uint64Array:
     ends = [column.ends for column in columns]
     n_rows = ends[0][-1] if ends[0] else 0
     assert all((end[-1] if end else 0) == n_rows for end in ends)
@@ -91,12 +101,12 @@ def _calls(
     columns: Sequence[HashedColumn],
     ends: Sequence[Sequence[int]],
     runs: Sequence[tuple[int, int]],
-    hashes: Hashes,
+    hashes: Uint64Array,
     seed: int,
-) -> list[Call]:
+) -> list[KernelRowCall]:
     """Return the calls of one part, which share scratch memory."""
     scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
-    calls: list[Call] = []
+    calls: list[KernelRowCall] = []
     for first, end in runs:
         table = np.zeros((1 + len(columns), layout.N_COLUMN_WORDS), np.int64)
         header = table.reshape(-1)[layout.N_COLUMN_WORDS - layout.N_HEADER_WORDS :]
@@ -109,17 +119,17 @@ def _calls(
             chunks.append(column.chunks[place])
             words[layout.START] = column_ends[place - 1] if place else 0
             _describe(words, column.element, chunks[-1])
-        calls.append(Call(header, first, end - first, (chunks, hashes, scratch)))
+        calls.append(KernelRowCall(header, first, end - first, (chunks, hashes, scratch)))
     return calls
 
 
 def _describe(words: npt.NDArray[np.int64], element: str, chunk: AnyChunk) -> None:
     words[layout.VALIDITY], words[layout.BIT_OFFSET] = chunk.validity, chunk.bit_offset
     if element == TEXT:
-        text = cast("TextChunk", chunk)
+        text = cast("ArrowTextChunk", chunk)
         words[layout.ELEMENT], words[layout.VALUES] = layout.IS_TEXT, text.data
         words[layout.OFFSETS], words[layout.OFFSET_BYTES] = text.offsets, text.offset_bytes
     else:
-        numbers = cast("Chunk", chunk)
+        numbers = cast("ArrowChunk", chunk)
         words[layout.ELEMENT], words[layout.VALUES] = ELEMENTS.index(element), numbers.values
         words[layout.VALUE_BIT_OFFSET] = numbers.value_bit_offset

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from fastfeat_kernels.lists import FARTHEST, MAX, MEAN, MIN, SUM
 
-Params = Mapping[str, Any]
-Words = Mapping[str, int]
+ListParams = Mapping[str, Any]
+ListRequestWords = Mapping[str, int]
 """Words of a table by name, from `cuda`."""
 Gives = Literal["length", "element", "slice", "flag", "end", "sum", "mean"]
 """The result for a list: its number of elements, one element, several elements, whether it contains
@@ -24,7 +24,7 @@ without bools.
 """
 
 
-def _no_words(params: Params) -> Words:
+def _no_words(params: ListParams) -> ListRequestWords:
     return {}
 
 
@@ -46,7 +46,7 @@ class Request:
     name: str
     gives: Gives
     kernel: str
-    words: Callable[[Params], Words] = _no_words
+    words: Callable[[ListParams], ListRequestWords] = _no_words
     elements: Elements = "any"
     of_integers: str | None = None
     reads_elements: bool = True
@@ -57,11 +57,11 @@ def within_reach(index: int) -> int:
     return max(min(index, FARTHEST), -FARTHEST)
 
 
-def _index(params: Params) -> Words:
+def _index(params: ListParams) -> ListRequestWords:
     return {"INDEX": within_reach(params["index"])}
 
 
-def _slice(params: Params) -> Words:
+def _slice(params: ListParams) -> ListRequestWords:
     length = params.get("length")
     return {
         "INDEX": within_reach(params["offset"]),
@@ -69,7 +69,7 @@ def _slice(params: Params) -> Words:
     }
 
 
-def _function(function: int) -> Callable[[Params], Words]:
+def _function(function: int) -> Callable[[ListParams], ListRequestWords]:
     return lambda params: {"FUNCTION": function}
 
 

@@ -15,17 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import lists as layout
-from fastfeat_kernels.column import Call, Run
-
-Int64s = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 
 MAGNITUDE: Final = 2**63 - 1
 SIGN: Final = -(2**63)
 FEWEST_ROWS: Final = 8  # in a call
 
 
-class Sums(NamedTuple):
+class ListSums(NamedTuple):
     """Sums of lists, each array of shape (n_rows,).
 
     Args:
@@ -35,27 +33,34 @@ class Sums(NamedTuple):
     """
 
     sums: npt.NDArray[np.float64]
-    counts: Int64s
-    left: Flags
+    counts: Int64Array
+    left: BoolArray
 
 
-def sums_of(offsets: Int64s, values: npt.NDArray[np.float64], run: Run, n_parts: int = 1) -> Sums:
+def sums_of(
+    offsets: Int64Array, values: npt.NDArray[np.float64], run: CallRunner, n_parts: int = 1
+) -> ListSums:
     """Return the sum of the numbers of each list; NaN is missing."""
     sums, counts, left = _run("sums", offsets, values, {}, run, n_parts)
-    return Sums(sums.view(np.float64), counts, left != 0)
+    return ListSums(sums.view(np.float64), counts, left != 0)
 
 
 def integer_sums_of(
-    offsets: Int64s, values: Int64s, run: Run, n_parts: int = 1
-) -> tuple[Int64s, Flags]:
+    offsets: Int64Array, values: Int64Array, run: CallRunner, n_parts: int = 1
+) -> tuple[Int64Array, BoolArray]:
     """Return the sum of the integers of each list, and a mask of int64 overflows."""
     sums, _, left = _run("integer_sums", offsets, values, {}, run, n_parts)
     return sums, left != 0
 
 
 def extremes_of(
-    offsets: Int64s, values: npt.NDArray[Any], run: Run, n_parts: int = 1, *, greatest: bool
-) -> tuple[npt.NDArray[Any], Int64s]:
+    offsets: Int64Array,
+    values: npt.NDArray[Any],
+    run: CallRunner,
+    n_parts: int = 1,
+    *,
+    greatest: bool,
+) -> tuple[npt.NDArray[Any], Int64Array]:
     """Return the minimum or maximum of each list, 0 without values, and the number of values.
 
     The values are float64, in the total order and NaN for missing, or int64 or uint64.
@@ -68,8 +73,8 @@ def extremes_of(
 
 
 def elements_of(
-    offsets: Int64s, values: npt.NDArray[Any], index: int, run: Run, n_parts: int = 1
-) -> tuple[npt.NDArray[Any], Flags]:
+    offsets: Int64Array, values: npt.NDArray[Any], index: int, run: CallRunner, n_parts: int = 1
+) -> tuple[npt.NDArray[Any], BoolArray]:
     """Return the element at a place of each list, 0 without one, and a mask of lists that have one.
 
     A negative index counts from the end.
@@ -81,12 +86,12 @@ def elements_of(
 
 def _run(
     entry: str,
-    offsets: Int64s,
+    offsets: Int64Array,
     values: npt.NDArray[Any],
     words: Mapping[int, int],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
-) -> tuple[Int64s, Int64s, Int64s]:
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Return the output of an entry: results, counts, and left-over lists, each (n_rows,)."""
     n_given = len(offsets) - 1
     if n_given < FEWEST_ROWS:  # the added rows are empty
@@ -107,5 +112,7 @@ def _run(
         table[word] = number
     n_parts = min(n_parts, n_rows // FEWEST_ROWS)
     ends = [n_rows * part // n_parts for part in range(n_parts + 1)]
-    run(entry, [[Call(table, start, end - start, arrays)] for start, end in pairwise(ends)])
+    run(
+        entry, [[KernelRowCall(table, start, end - start, arrays)] for start, end in pairwise(ends)]
+    )
     return results[:n_given], counts[:n_given], left[:n_given]

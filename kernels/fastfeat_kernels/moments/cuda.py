@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from fastfeat_kernels import moments as layout
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.moments.state import (
@@ -22,7 +23,6 @@ from fastfeat_kernels.moments.state import (
     NO_ROW,
     Level,
     Moments,
-    Words,
     moments_of,
 )
 
@@ -44,7 +44,7 @@ def kernel_of(element: str) -> str:
     return "moments_floats" if element.startswith("float") else "moments_integers"
 
 
-def new_state() -> Words:
+def new_state() -> Int64Array:
     """Return the state of no rows."""
     words = np.zeros(layout.SCRATCH, np.int64)
     words[layout.FIRST_INFINITE] = NO_ROW
@@ -68,7 +68,7 @@ def table_words(
     return [*column, state, level, first_row, ELEMENTS.index(element), no_scratch, n_columns]
 
 
-def read_state(element: str, state: Words, level: Level) -> Moments:
+def read_state(element: str, state: Int64Array, level: Level) -> Moments:
     """Return the moments of a state, at the level of its table."""
     total = _integer(state[layout.SUM : layout.SQUARES].tolist())
     squares = _integer(state[layout.SQUARES : layout.SCRATCH].tolist())

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Columns, Run, value_of_key
+from fastfeat_kernels.arrays import BoolArray, Float64Array, Int64Array, Uint64Array
+from fastfeat_kernels.column import ELEMENTS, CallRunner, EqualChunks, KernelRowCall, value_of_key
 from fastfeat_kernels.moments import (
     COUNT,
     MAX_KEY,
@@ -41,11 +41,7 @@ from fastfeat_kernels.moments import (
     entry_of,
 )
 from fastfeat_kernels.moments.exact import PRECISION, deviation_of, mean_of, variance_of
-from fastfeat_kernels.moments.state import Level, Moments, Words, begin, read_state, scale_of
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Limbs = npt.NDArray[np.uint64]
+from fastfeat_kernels.moments.state import Level, Moments, begin, read_state, scale_of
 
 WIDTH: Final = 8
 """Limbs of a sum in the computation: from 2**-60 to 2**190, or as many bits elsewhere."""
@@ -66,7 +62,7 @@ class ManyMoments:
 
     element: str
     level: Level
-    words: Words
+    words: Int64Array
 
     def __len__(self) -> int:
         """Return the number of columns."""
@@ -78,7 +74,7 @@ class ManyMoments:
 
 
 def summarize_columns(
-    element: str, columns: Columns, level: Level, run: Run, n_parts: int = 1
+    element: str, columns: EqualChunks, level: Level, run: CallRunner, n_parts: int = 1
 ) -> ManyMoments:
     """Return the moments of columns; level 0 leaves out both sums, 1 the sum of squares.
 
@@ -94,11 +90,11 @@ def summarize_columns(
     tables[:, TABLE_BIT_OFFSET] = columns.bit_offset
     tables[:, TABLE_STATE] = states.ctypes.data + 8 * SCRATCH * np.arange(n)
     tables[:, TABLE_LEVEL], tables[:, TABLE_ELEMENT] = level, ELEMENTS.index(element)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for places in np.array_split(np.arange(n), min(n_parts, n)):
         part, scratch = tables[places[0] : places[-1] + 1], np.empty(N_SCRATCH_WORDS, np.int64)
         part[:, TABLE_SCRATCH], part[0, TABLE_N_COLUMNS] = scratch.ctypes.data, len(part)
-        calls.append([Call(part, 0, columns.n_rows, (columns.owner, states, scratch))])
+        calls.append([KernelRowCall(part, 0, columns.n_rows, (columns.owner, states, scratch))])
     run(entry_of(element), calls)
     return ManyMoments(element, level, states)
 
@@ -130,7 +126,7 @@ def totals_of(many: ManyMoments) -> list[Totals]:
     return [Totals(*row, scale) for row in rows]
 
 
-def _integers(limbs: Words) -> list[int]:
+def _integers(limbs: Int64Array) -> list[int]:
     """Return the integers from rows of 32-bit limbs: carried, the last with the sign."""
     content, n_bytes = limbs.astype("<u4").tobytes(), 4 * limbs.shape[1]
     starts = range(0, len(content), n_bytes)
@@ -191,7 +187,10 @@ def deviations_of(many: ManyMoments, ddof: int) -> list[float | None]:
 
 
 def _with_others(
-    many: ManyMoments, values: Floats, known: Flags, value_of: Callable[[Moments], float | None]
+    many: ManyMoments,
+    values: Float64Array,
+    known: BoolArray,
+    value_of: Callable[[Moments], float | None],
 ) -> list[float | None]:
     """Return values, with unknown ones computed from the moments of their column."""
     found: list[float | None] = values.tolist()
@@ -200,7 +199,7 @@ def _with_others(
     return found
 
 
-def _means(many: ManyMoments) -> tuple[Floats, Flags]:
+def _means(many: ManyMoments) -> tuple[Float64Array, BoolArray]:
     """Return the mean of each column, and whether it is known."""
     limbs = many.words[:, SUM : SUM + N_SUM_LIMBS]
     first, end, negative = _extent(limbs)
@@ -212,7 +211,7 @@ def _means(many: ManyMoments) -> tuple[Floats, Flags]:
     return _scaled(quotient, exponent + 32 * start - scale_of(many.element), known)
 
 
-def _variances(many: ManyMoments, ddof: int) -> tuple[Floats, Flags]:
+def _variances(many: ManyMoments, ddof: int) -> tuple[Float64Array, BoolArray]:
     """Return the variance of each column, and whether it is known.
 
     The sum of squares begins at twice the limb of the sum, so both have one unit.
@@ -235,7 +234,7 @@ def _variances(many: ManyMoments, ddof: int) -> tuple[Floats, Flags]:
     return _scaled(quotient, exponent + 64 * start - 2 * scale_of(many.element), known)
 
 
-def _is_plain(many: ManyMoments) -> Flags:
+def _is_plain(many: ManyMoments) -> BoolArray:
     """Return a mask of columns with only finite values, at least one and not too many."""
     words = many.words
     if many.element == "uint64":  # its sums are less by 2**63 a value
@@ -244,13 +243,13 @@ def _is_plain(many: ManyMoments) -> Flags:
     return plain & ((words[:, N_POSITIVE_INFINITE] | words[:, N_NEGATIVE_INFINITE]) == 0)
 
 
-def _extent(limbs: Words) -> tuple[Words, Words, Flags]:
+def _extent(limbs: Int64Array) -> tuple[Int64Array, Int64Array, BoolArray]:
     """Return the first nonzero limb of each integer, the end of its magnitude, and its sign.
 
     `limbs`, shape (n, n_limbs), have 32 bits, the last with the sign.
     """
     n_limbs = limbs.shape[1]
-    is_set: Flags = limbs != 0
+    is_set: BoolArray = limbs != 0
     first = np.where(is_set.any(axis=1), is_set.argmax(axis=1), _ABSENT)
     negative = limbs[:, -1] < 0
     if negative.any():
@@ -260,14 +259,14 @@ def _extent(limbs: Words) -> tuple[Words, Words, Flags]:
     return first, end, negative
 
 
-def _window(limbs: Words, start: Words, width: int) -> Limbs:
+def _window(limbs: Int64Array, start: Int64Array, width: int) -> Uint64Array:
     """Return `width` limbs of each integer from a start on, shape (width, n)."""
     last = limbs.shape[1] - 1
     places = np.minimum(start[:, np.newaxis] + np.arange(width), last)
     return np.ascontiguousarray((np.take_along_axis(limbs, places, 1) & MASK).T).view(np.uint64)
 
 
-def _magnitude(window: Limbs, negative: Flags) -> Limbs:
+def _magnitude(window: Uint64Array, negative: BoolArray) -> Uint64Array:
     """Return the magnitudes of integers in two's complement."""
     if not negative.any():
         return window
@@ -280,7 +279,7 @@ def _magnitude(window: Limbs, negative: Flags) -> Limbs:
     return found
 
 
-def _spread(counts: Limbs, squares: Limbs, total: Limbs) -> Limbs:
+def _spread(counts: Uint64Array, squares: Uint64Array, total: Uint64Array) -> Uint64Array:
     """Return counts * squares - total * total, which is not negative, as 32-bit limbs."""
     sums = np.zeros((len(squares) + 2, squares.shape[1]), np.int64)
     for k, limb in enumerate(squares):
@@ -303,16 +302,16 @@ def _spread(counts: Limbs, squares: Limbs, total: Limbs) -> Limbs:
     return sums.view(np.uint64)
 
 
-def _rounded(limbs: Limbs) -> tuple[Floats, Words]:
+def _rounded(limbs: Uint64Array) -> tuple[Float64Array, Int64Array]:
     """Return integers as m * 2**e, m a float of 53 bits, ties to even, like `exact.rounded`.
 
     `limbs`, shape (n_limbs, n), have 32 bits.
     """
-    is_set: Flags = limbs != 0
-    top: Words = len(limbs) - 1 - is_set[::-1].argmax(axis=0)
+    is_set: BoolArray = limbs != 0
+    top: Int64Array = len(limbs) - 1 - is_set[::-1].argmax(axis=0)
     lowest = is_set.argmax(axis=0)
     padded = np.concatenate([np.zeros((2, limbs.shape[1]), np.uint64), limbs])
-    places: Words = np.arange(limbs.shape[1], dtype=np.int64)
+    places: Int64Array = np.arange(limbs.shape[1], dtype=np.int64)
     high, middle, low = padded[top + 2, places], padded[top + 1, places], padded[top, places]
     n_bits = np.frexp(high.astype(np.float64))[1].astype(np.int64)
     shift = (32 - n_bits).astype(np.uint64)
@@ -324,7 +323,9 @@ def _rounded(limbs: Limbs) -> tuple[Floats, Words]:
     return mantissa.astype(np.float64), 32 * top + n_bits - PRECISION
 
 
-def _scaled(quotient: Floats, exponent: Words, known: Flags) -> tuple[Floats, Flags]:
+def _scaled(
+    quotient: Float64Array, exponent: Int64Array, known: BoolArray
+) -> tuple[Float64Array, BoolArray]:
     """Return quotient * 2**exponent, and whether it is known: a normal float, or 0."""
     size = np.frexp(quotient)[1] + exponent
     known = known & ((quotient == 0) | (np.abs(size) < 1000))

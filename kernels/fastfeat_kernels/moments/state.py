@@ -7,9 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.moments import (
     COUNT,
     FIRST_INFINITE,
@@ -39,7 +46,6 @@ from fastfeat_kernels.moments import (
     entry_of,
 )
 
-Words = npt.NDArray[np.int64]
 Level = Literal[0, 1, 2]  # count, minimum and maximum; with the sum; with the sum of squares
 
 NO_ROW: Final = 2**63 - 1
@@ -98,7 +104,7 @@ def merge(a: Moments, b: Moments) -> Moments:
     True
     """
     if a.scale != b.scale:
-        raise ValueError("moments of floats and of integers do not merge")
+        raise ValueError("cannot merge moments of floats with moments of integers")
     return Moments(
         a.n_rows + b.n_rows,
         a.count + b.count,
@@ -113,21 +119,23 @@ def merge(a: Moments, b: Moments) -> Moments:
     )
 
 
-def new_state() -> Words:
+def new_state() -> Int64Array:
     """Return the state of no rows, with scratch memory of the kernel: 26 kB, one per thread."""
     words = np.empty(N_STATE_WORDS, np.int64)
     begin(words)
     return words
 
 
-def begin(words: Words) -> None:
+def begin(words: Int64Array) -> None:
     """Initialise states of no rows; the last axis has the words of one."""
     words[..., :SCRATCH] = 0
     words[..., FIRST_INFINITE] = NO_ROW
     words[..., MIN_KEY], words[..., MAX_KEY] = NO_MIN_KEY, NO_MAX_KEY
 
 
-def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
+def make_table(
+    element: str, chunk: ArrowChunk, state: Int64Array, level: Level, first_row: int
+) -> Int64Array:
     """Return the table of an entry; state and chunk must outlive it.
 
     Args:
@@ -151,13 +159,13 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
     return table
 
 
-def read_state(element: str, state: Words, level: Level) -> Moments:
+def read_state(element: str, state: Int64Array, level: Level) -> Moments:
     """Return the moments of a state, at the level of its tables."""
     total = integer_of(state, SUM, N_SUM_LIMBS)
     return moments_of(element, state, total, integer_of(state, SQUARES, N_SQUARE_LIMBS), level)
 
 
-def moments_of(element: str, state: Words, total: int, squares: int, level: Level) -> Moments:
+def moments_of(element: str, state: Int64Array, total: int, squares: int, level: Level) -> Moments:
     """Return the moments of a state from its sums; for uint64 the kernel saw x - 2**63."""
     count = int(state[COUNT])
     if element == "uint64":
@@ -178,7 +186,7 @@ def moments_of(element: str, state: Words, total: int, squares: int, level: Leve
 
 
 def summarize(
-    element: str, chunks: Sequence[Chunk], level: Level, run: Run, n_parts: int = 1
+    element: str, chunks: Sequence[ArrowChunk], level: Level, run: CallRunner, n_parts: int = 1
 ) -> Moments:
     """Return the moments of a column.
 
@@ -202,12 +210,14 @@ def summarize(
     return moments
 
 
-def _call(element: str, rows: Rows[Chunk], state: Words, level: Level) -> Call:
+def _call(
+    element: str, rows: ChunkRows[ArrowChunk], state: Int64Array, level: Level
+) -> KernelRowCall:
     table = make_table(element, rows.chunk, state, level, rows.chunk_start)
-    return Call(table, rows.first, rows.n, (rows.chunk, state))
+    return KernelRowCall(table, rows.first, rows.n, (rows.chunk, state))
 
 
-def integer_of(state: Words, first: int, n_limbs: int) -> int:
+def integer_of(state: Int64Array, first: int, n_limbs: int) -> int:
     """Return the integer from 32-bit limbs: carried, the last one with the sign."""
     limbs = state[first : first + n_limbs].astype("<u4")
     return int.from_bytes(limbs.tobytes(), "little", signed=True)

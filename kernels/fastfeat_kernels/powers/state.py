@@ -14,14 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import powers as layout
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import integer_of
 
 if TYPE_CHECKING:
-    from fastfeat_kernels.grouped.order import Ordered
-
-Words = npt.NDArray[np.int64]
+    from fastfeat_kernels.grouped.order import SortedGroups
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ def merge(a: PowerSums, b: PowerSums) -> PowerSums:
     return PowerSums(a.count + b.count, a.n_infinite + b.n_infinite, (first, second, third, fourth))
 
 
-def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1) -> PowerSums:
+def summarize(
+    element: str, chunks: Sequence[ArrowChunk], run: CallRunner, n_parts: int = 1
+) -> PowerSums:
     """Return the sums of powers of a column.
 
     Args:
@@ -76,7 +84,7 @@ def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1)
 
 
 def shapes_of(
-    ordered: Ordered, shape: str, options: int, run: Run, n_parts: int = 1
+    ordered: SortedGroups, shape: str, options: int, run: CallRunner, n_parts: int = 1
 ) -> npt.NDArray[np.float64]:
     """Return the shape of the values of each group, shape (n_groups,); NaN if it is missing.
 
@@ -90,7 +98,7 @@ def shapes_of(
     n_groups = len(ordered.counts)
     found = np.empty(n_groups, np.float64)
     share = -(-n_groups // n_parts) or 1
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for first in range(0, n_groups, share):
         memory = np.empty(layout.N_SUM_WORDS + layout.N_READING_WORDS, np.int64)
         table = np.zeros(layout.N_TABLE_WORDS, np.int64)
@@ -103,12 +111,12 @@ def shapes_of(
         table[layout.TABLE_OPTIONS] = options
         table[layout.TABLE_OUT] = found.ctypes.data
         owners = memory, ordered, found
-        calls.append([Call(table, first, min(share, n_groups - first), owners)])
+        calls.append([KernelRowCall(table, first, min(share, n_groups - first), owners)])
     run("groups", calls)
     return found
 
 
-def _call(element: str, rows: Rows[Chunk], state: Words) -> Call:
+def _call(element: str, rows: ChunkRows[ArrowChunk], state: Int64Array) -> KernelRowCall:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     chunk = rows.chunk
     table[layout.TABLE_VALUES] = chunk.values
@@ -117,10 +125,10 @@ def _call(element: str, rows: Rows[Chunk], state: Words) -> Call:
     table[layout.TABLE_BIT_OFFSET] = chunk.bit_offset
     table[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
     table[layout.TABLE_STATE] = state.ctypes.data
-    return Call(table, rows.first, rows.n, (chunk, state))
+    return KernelRowCall(table, rows.first, rows.n, (chunk, state))
 
 
-def _read(state: Words) -> PowerSums:
+def _read(state: Int64Array) -> PowerSums:
     first, second, third, fourth = (
         integer_of(state, layout.STATE_SUMS + start, n)
         for start, n in zip(layout.SUMS, layout.N_LIMBS, strict=True)

@@ -68,7 +68,7 @@ def table_words(
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class RankSearch:
     """A digit-by-digit search for wanted ranks.
 
     Args:
@@ -84,13 +84,13 @@ class Search:
     inside: NDArray[np.int64]
 
 
-def begin(ranks: Sequence[int]) -> Search:
+def begin(ranks: Sequence[int]) -> RankSearch:
     """Return the search for some ranks before the first round: all keys have the empty prefix."""
     wanted = np.array(sorted(set(ranks)), np.int64)
-    return Search(wanted, np.zeros(1, np.uint64), np.zeros(len(wanted), np.int64), wanted)
+    return RankSearch(wanted, np.zeros(1, np.uint64), np.zeros(len(wanted), np.int64), wanted)
 
 
-def narrowed(search: Search, counts: NDArray[np.int64]) -> Search:
+def narrowed(search: RankSearch, counts: NDArray[np.int64]) -> RankSearch:
     """Return the search after a round.
 
     `counts`, shape (n_prefixes, N_DIGITS), has the number of keys with each digit after each
@@ -102,10 +102,10 @@ def narrowed(search: Search, counts: NDArray[np.int64]) -> Search:
     below = np.where(digits > 0, rows[np.arange(len(rows)), digits - 1], 0)
     longer = (search.prefixes[search.place] << np.uint64(DIGIT_BITS)) | digits.astype(np.uint64)
     prefixes, place = np.unique(longer, return_inverse=True)
-    return Search(search.ranks, prefixes, place.astype(np.int64), search.inside - below)
+    return RankSearch(search.ranks, prefixes, place.astype(np.int64), search.inside - below)
 
 
-def values_of(element: str, search: Search) -> Mapping[int, Any]:
+def values_of(element: str, search: RankSearch) -> Mapping[int, Any]:
     """Return the value of each rank, after the last round: its prefix is its key."""
     keys = (search.prefixes[search.place] ^ np.uint64(1 << 63)).view(np.int64)
     found = zip(search.ranks.tolist(), keys.tolist(), strict=True)

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,
@@ -41,8 +49,6 @@ from fastfeat_kernels.selection import (
     TABLE_VALUES,
 )
 
-Keys = npt.NDArray[np.int64]
-
 CELL_BITS = 12
 MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 
@@ -66,7 +72,7 @@ class BucketMap:
     n_buckets: int
 
 
-def learn_map(sample: Keys, n_per_key: int) -> BucketMap:
+def learn_map(sample: Int64Array, n_per_key: int) -> BucketMap:
     """Return the map that gives each key of a sorted sample about `n_per_key` buckets."""
     low, high = int(sample[0]), int(sample[-1])
     shift = max((high - low).bit_length() - CELL_BITS, 0)
@@ -80,38 +86,40 @@ def learn_map(sample: Keys, n_per_key: int) -> BucketMap:
     return BucketMap(low, high, shift, cells, int(sizes.sum()))
 
 
-def bucket_of(keys: Keys, buckets: BucketMap) -> npt.NDArray[np.int64]:
+def bucket_of(keys: Int64Array, buckets: BucketMap) -> npt.NDArray[np.int64]:
     """Return the bucket of each key."""
     offsets = _offsets(np.clip(keys, buckets.low, buckets.high), buckets.low)
     cells = buckets.cells[(offsets >> np.uint64(buckets.shift)).astype(np.int64)]
     return (cells >> 6) + (offsets >> (cells & 63).astype(np.uint64)).astype(np.int64)
 
 
-def _offsets(keys: Keys, low: int) -> npt.NDArray[np.uint64]:
+def _offsets(keys: Int64Array, low: int) -> npt.NDArray[np.uint64]:
     return keys.view(np.uint64) - np.uint64(low % 2**64)
 
 
-Indices = npt.NDArray[np.int64]
-
-Words = dict[int, int]
+SelectionWords = dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SelectionColumn:
     """A column cut into runs of rows, with the runner of the kernel."""
 
     element: str
-    parts: list[list[Rows[Chunk]]]
-    run: Run
+    parts: list[list[ChunkRows[ArrowChunk]]]
+    run: CallRunner
 
 
-def in_runs(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int) -> Column:
+def in_runs(
+    element: str, chunks: Sequence[ArrowChunk], run: CallRunner, n_parts: int
+) -> SelectionColumn:
     """Return a column cut into at most `n_parts` runs of rows, or more for very many rows.
 
     The result of a round does not depend on `n_parts`.
     """
     n_rows = sum(chunk.length for chunk in chunks)
-    return Column(element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run)
+    return SelectionColumn(
+        element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +134,24 @@ class BucketKeys:
         n_less: For each bucket, the number of keys below the pivot.
     """
 
-    keys: list[Keys]
-    starts: Indices
-    ends: Indices
-    pivots: Keys
-    n_less: Indices
+    keys: list[Int64Array]
+    starts: Int64Array
+    ends: Int64Array
+    pivots: Int64Array
+    n_less: Int64Array
 
     @property
-    def sizes(self) -> Indices:
+    def sizes(self) -> Int64Array:
         """Number of keys of each bucket, without the pivot."""
         return (self.ends - self.starts).sum(axis=0)
 
-    def pieces(self, bucket: int) -> list[Keys]:
+    def pieces(self, bucket: int) -> list[Int64Array]:
         """Return the keys of a wanted bucket, in arbitrary order."""
         bounds = zip(self.starts[:, bucket].tolist(), self.ends[:, bucket].tolist(), strict=True)
         return [keys[start:end] for keys, (start, end) in zip(self.keys, bounds, strict=True)]
 
 
-def take_sample(column: Column, stride: int) -> Keys:
+def take_sample(column: SelectionColumn, stride: int) -> Int64Array:
     """Return the keys of the values among one row of every `stride`, in any order."""
     outputs = [
         np.empty(sum(-(-rows.n // stride) for rows in part), np.int64) for part in column.parts
@@ -163,7 +171,7 @@ def take_sample(column: Column, stride: int) -> Keys:
     )
 
 
-def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
+def count_buckets(column: SelectionColumn, buckets: BucketMap) -> npt.NDArray[np.uint32]:
     """Return the number of values of each part in each bucket, `(n_parts, n_buckets)`."""
     counts = np.zeros((len(column.parts), buckets.n_buckets), np.uint32)
     common = _map_words(buckets) | {TABLE_ROUND: COUNT}
@@ -173,11 +181,11 @@ def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
 
 
 def extract(
-    column: Column,
+    column: SelectionColumn,
     buckets: BucketMap,
-    room: Indices,
-    wanted: Indices,
-    pivots: Keys,
+    room: Int64Array,
+    wanted: Int64Array,
+    pivots: Int64Array,
 ) -> BucketKeys:
     """Return the keys of some buckets, except one of each.
 
@@ -216,7 +224,7 @@ def extract(
     return BucketKeys(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
 
 
-def commonest(sample: Keys, buckets: BucketMap) -> Keys:
+def commonest(sample: Int64Array, buckets: BucketMap) -> Int64Array:
     """Return the commonest key of a sorted sample in each bucket, 0 for empty buckets."""
     starts = np.flatnonzero(np.append(True, sample[1:] != sample[:-1]))
     n_seen = np.diff(starts, append=len(sample))
@@ -226,7 +234,9 @@ def commonest(sample: Keys, buckets: BucketMap) -> Keys:
     return pivots
 
 
-def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) -> None:
+def _run_round(
+    column: SelectionColumn, words_of_parts: Sequence[SelectionWords], owners: object
+) -> None:
     """Run the kernel once over all rows.
 
     `owners` keeps alive the memory that `words_of_parts` points to.
@@ -239,7 +249,9 @@ def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) 
     column.run("rows", calls)
 
 
-def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Call]:
+def _calls(
+    part: Sequence[ChunkRows[ArrowChunk]], words: SelectionWords, owners: object
+) -> list[KernelRowCall]:
     """Return the calls of one part: a table for each run of rows, and one scratch for all."""
     buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
     tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)
@@ -252,12 +264,12 @@ def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Ca
         table[TABLE_VALIDITY] = rows.chunk.validity
         table[TABLE_BIT_OFFSET] = rows.chunk.bit_offset
     return [
-        Call(table, rows.first, rows.n, (rows.chunk, owners))
+        KernelRowCall(table, rows.first, rows.n, (rows.chunk, owners))
         for table, rows in zip(tables, part, strict=True)
     ]
 
 
-def _map_words(buckets: BucketMap) -> Words:
+def _map_words(buckets: BucketMap) -> SelectionWords:
     return {
         TABLE_LOW: buckets.low,
         TABLE_HIGH: buckets.high,

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastfeat_kernels.column import Chunk, Run, value_of_key
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import ArrowChunk, CallRunner, value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketKeys,
-    Column,
-    Indices,
-    Keys,
+    SelectionColumn,
     commonest,
     count_buckets,
     extract,
@@ -33,7 +32,7 @@ N_SAMPLE_MANY, N_BUCKETS_MANY = 1 << 14, 4
 N_SORTED_WHOLE = 1 << 15  # rows; up to here every row is sampled, and sorting is fastest
 N_SORTED = 1 << 18  # keys of one bucket up to which it is sorted rather than selected from
 
-Ranks = Callable[[int], Iterable[int]]
+WantedRanks = Callable[[int], Iterable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,11 @@ class KeyChunk:
 
 
 def select(
-    element: str, chunks: Sequence[Chunk], ranks: Ranks, run: Run, n_parts: int = 1
+    element: str,
+    chunks: Sequence[ArrowChunk],
+    ranks: WantedRanks,
+    run: CallRunner,
+    n_parts: int = 1,
 ) -> OrderStatistics:
     """Return exact order statistics of a column.
 
@@ -83,7 +86,7 @@ def select(
     return _select_in_buckets(in_runs(element, chunks, run, n_parts), ranks, n_rows)
 
 
-def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatistics:
+def _select_in_buckets(column: SelectionColumn, ranks: WantedRanks, n_rows: int) -> OrderStatistics:
     few = len(set(ranks(n_rows))) <= FEW_RANKS
     n_sample, n_per_key = (N_SAMPLE_FEW, N_BUCKETS_FEW) if few else (N_SAMPLE_MANY, N_BUCKETS_MANY)
     sample = np.sort(take_sample(column, max(n_rows // n_sample, 1)))
@@ -104,12 +107,12 @@ def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatis
 
 def _keys_at(
     extracted: BucketKeys,
-    totals: Indices,
-    index: Indices,
-    inside: Indices,
-    column: Column,
+    totals: Int64Array,
+    index: Int64Array,
+    inside: Int64Array,
+    column: SelectionColumn,
     count: int,
-) -> Keys:
+) -> Int64Array:
     """Return the keys at places inside buckets: the pivot of the bucket, or one of the others."""
     n_less, n_equal = extracted.n_less[index], (totals - extracted.sizes)[index]
     above = inside >= n_less + n_equal
@@ -128,7 +131,9 @@ def _keys_at(
     return found
 
 
-def _select_again(pieces: list[Keys], count: int, positions: Indices, column: Column) -> Keys:
+def _select_again(
+    pieces: list[Int64Array], count: int, positions: Int64Array, column: SelectionColumn
+) -> Int64Array:
     """Return the keys at positions of one bucket that holds very many, after an unlucky sample."""
     n_keys = sum(map(len, pieces))
     if n_keys > count * 7 // 8:  # no progress: the keys lie where the sample has none
@@ -138,10 +143,10 @@ def _select_again(pieces: list[Keys], count: int, positions: Indices, column: Co
     return np.array([values[position] for position in positions.tolist()], np.int64)
 
 
-def _places(ranks: Ranks, count: int) -> Indices:
+def _places(ranks: WantedRanks, count: int) -> Int64Array:
     return np.array(sorted(set(ranks(count))) if count else [], np.int64)
 
 
-def _decode(element: str, count: int, places: Indices, keys: Keys) -> OrderStatistics:
+def _decode(element: str, count: int, places: Int64Array, keys: Int64Array) -> OrderStatistics:
     found = zip(places.tolist(), keys.tolist(), strict=True)
     return OrderStatistics(count, {place: value_of_key(element, key) for place, key in found})

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Run, TextChunk
+from fastfeat_kernels.arrays import Float64Array, Int64Array, Uint8Array
+from fastfeat_kernels.column import ArrowTextChunk, CallRunner
 from fastfeat_kernels.text import (
     IN_PLACE,
     IS_NAN,
@@ -27,15 +28,13 @@ from fastfeat_kernels.text import (
     TABLE_STATUS,
     UNDECIDED,
 )
-from fastfeat_kernels.text.requests import Gives, Params, Request
+from fastfeat_kernels.text.requests import Gives, Request, TextParams
 from fastfeat_kernels.text.state import (
     Allocate,
-    Bytes,
-    Int64s,
-    Missing,
-    TextColumn,
-    Texts,
-    Words,
+    MissingRows,
+    TextInput,
+    TextRows,
+    TextTableWords,
     bitmap,
     column_of,
     empty_texts,
@@ -47,8 +46,6 @@ from fastfeat_kernels.text.state import (
     text_at,
     written_texts,
 )
-
-Float64s = npt.NDArray[np.float64]
 
 
 class ParsedIntegers(NamedTuple):
@@ -62,24 +59,26 @@ class ParsedIntegers(NamedTuple):
         n_missing: Number of missing rows.
     """
 
-    values: Int64s
-    status: Bytes
+    values: Int64Array
+    status: Uint8Array
     all_parsed: bool
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
 class ParsedFloats(NamedTuple):
     """Rows of text as float64, like `ParsedIntegers`, but infinite if out of range."""
 
-    values: Float64s
-    status: Bytes
+    values: Float64Array
+    status: Uint8Array
     all_parsed: bool
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
-def parsed_integers(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedIntegers:
+def parsed_integers(
+    column: TextInput, entry: str, words: TextTableWords, owners: object
+) -> ParsedIntegers:
     """Return the int64 in each row: an optional sign, then digits, and nothing else."""
     values = column.allocate(8 * column.n_rows).view(np.int64)
     status = column.allocate(column.n_rows)
@@ -88,7 +87,9 @@ def parsed_integers(column: TextColumn, entry: str, words: Words, owners: object
     return ParsedIntegers(values, status, all_parsed, *missing_of(column))
 
 
-def parsed_floats(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedFloats:
+def parsed_floats(
+    column: TextInput, entry: str, words: TextTableWords, owners: object
+) -> ParsedFloats:
     """Return the float64 nearest to the number in each row, ties to even.
 
     A row is an optional sign and ASCII digits, at least one, with an optional point, optionally
@@ -107,18 +108,18 @@ def parsed_floats(column: TextColumn, entry: str, words: Words, owners: object) 
     return ParsedFloats(values, status, all_parsed, *missing)
 
 
-def _places(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
+def _places(values: npt.NDArray[np.generic], status: Uint8Array) -> dict[int, int]:
     return {TABLE_OUT: values.ctypes.data, TABLE_STATUS: status.ctypes.data}
 
 
-def _decide(column: TextColumn, values: Float64s, status: Bytes) -> None:
+def _decide(column: TextInput, values: Float64Array, status: Uint8Array) -> None:
     """Parse the rows that the kernel left undecided: decimals of many digits, near a tie."""
     for row in np.flatnonzero(status == UNDECIDED).tolist():
         values[row] = float(text_at(column, row))
         status[row] = OUT_OF_RANGE if np.isinf(values[row]) else PARSED
 
 
-def _with_nan(missing: Missing, status: Bytes) -> Missing:
+def _with_nan(missing: MissingRows, status: Uint8Array) -> MissingRows:
     """Return the missing rows and the NaN rows, which get the status PARSED."""
     is_nan = status == IS_NAN
     bits = bitmap(len(status))
@@ -127,17 +128,17 @@ def _with_nan(missing: Missing, status: Bytes) -> Missing:
     if missing.validity is not None:
         bits &= missing.validity
     status[is_nan] = PARSED
-    return Missing(bits, missing.n_missing + int(is_nan.sum()))
+    return MissingRows(bits, missing.n_missing + int(is_nan.sum()))
 
 
 MOST_BYTES: Final = 4  # bytes of a code point
 
 
-class Integers(NamedTuple):
+class IntegerColumn(NamedTuple):
     """Values `(n_rows,)`; validity bits in Arrow's order or None; number of missing rows."""
 
-    values: Int64s
-    validity: Bytes | None
+    values: Int64Array
+    validity: Uint8Array | None
     n_missing: int
 
 
@@ -145,23 +146,23 @@ class BucketCounts(NamedTuple):
     """Counts `(n_rows, n_buckets)`; validity bits in Arrow's order or None; number missing."""
 
     counts: npt.NDArray[np.int32]
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
-class Flags(NamedTuple):
+class FlagColumn(NamedTuple):
     """Bits in Arrow's order, in whole words, and likewise the bits of present rows."""
 
-    bits: Bytes
-    validity: Bytes | None
+    bits: Uint8Array
+    validity: Uint8Array | None
     n_missing: int
 
 
 def computed(
     request: Request,
-    params: Params,
-    chunks: Sequence[TextChunk],
-    run: Run,
+    params: TextParams,
+    chunks: Sequence[ArrowTextChunk],
+    run: CallRunner,
     n_parts: int = 1,
     allocate: Allocate = fresh_bytes,
 ) -> Any:
@@ -188,19 +189,21 @@ def computed(
     return _RESULTS[request.gives](column, request.entry, words, held)
 
 
-def _integers(column: TextColumn, entry: str, words: Words, owners: object) -> Integers:
+def _integers(
+    column: TextInput, entry: str, words: TextTableWords, owners: object
+) -> IntegerColumn:
     values = column.allocate(8 * column.n_rows).view(np.int64)
     run_entry(column, entry, {**words, TABLE_OUT: values.ctypes.data}, (values, owners))
-    return Integers(values, *missing_of(column))
+    return IntegerColumn(values, *missing_of(column))
 
 
-def _flags(column: TextColumn, entry: str, words: Words, owners: object) -> Flags:
+def _flags(column: TextInput, entry: str, words: TextTableWords, owners: object) -> FlagColumn:
     bits = bitmap(column.n_rows)
     run_entry(column, entry, {**words, TABLE_OUT: bits.ctypes.data}, (bits, owners))
-    return Flags(bits, *missing_of(column))
+    return FlagColumn(bits, *missing_of(column))
 
 
-def _texts(column: TextColumn, entry: str, words: Words, owners: object) -> list[Texts]:
+def _texts(column: TextInput, entry: str, words: TextTableWords, owners: object) -> list[TextRows]:
     texts, places = empty_texts(column, sizes_of_input(column))
     found = run_entry(column, entry, {**words, **places, TABLE_PASS: IN_PLACE}, (texts, owners))
     if (found >= 0).all():
@@ -208,18 +211,20 @@ def _texts(column: TextColumn, entry: str, words: Words, owners: object) -> list
     return [written_texts(column, entry, words, owners)]
 
 
-def _pieces(column: TextColumn, entry: str, words: Words, owners: object) -> list[Texts]:
+def _pieces(column: TextInput, entry: str, words: TextTableWords, owners: object) -> list[TextRows]:
     longest = MOST_BYTES * int(words.get(TABLE_LENGTH, NO_LENGTH))
     return pieces_of_texts(column, entry, words, owners, longest)
 
 
-def _bucket_counts(column: TextColumn, entry: str, words: Words, owners: object) -> BucketCounts:
+def _bucket_counts(
+    column: TextInput, entry: str, words: TextTableWords, owners: object
+) -> BucketCounts:
     counts = np.zeros((column.n_rows, int(words[TABLE_N_BUCKETS])), np.int32)
     run_entry(column, entry, {**words, TABLE_OUT: counts.ctypes.data}, (counts, owners))
     return BucketCounts(counts, *missing_of(column))
 
 
-_RESULTS: Final[Mapping[Gives, Callable[[TextColumn, str, Words, object], Any]]] = {
+_RESULTS: Final[Mapping[Gives, Callable[[TextInput, str, TextTableWords, object], Any]]] = {
     "count": _integers,
     "flag": _flags,
     "text": _texts,

@@ -13,7 +13,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 
-Run = tuple[int, int, int, int]
+CodePointRun = tuple[int, int, int, int]
 
 
 def upper_of(character: str) -> str:
@@ -29,9 +29,9 @@ def lower_of(character: str) -> str:
     return mapped if len(mapped) == 1 else "i"
 
 
-def runs_of(mapping: Callable[[str], str]) -> list[Run]:
+def runs_of(mapping: Callable[[str], str]) -> list[CodePointRun]:
     """Return the runs (first, last, step, difference) of code points that a mapping changes."""
-    runs: list[Run] = []
+    runs: list[CodePointRun] = []
     for code in range(sys.maxunicode + 1):
         difference = ord(mapping(chr(code))) - code
         if difference == 0:

@@ -46,20 +46,20 @@ from fastfeat_kernels.text.tables import (
     white_space_table,
 )
 
-Params = Mapping[str, Any]
+TextParams = Mapping[str, Any]
 """Parameters by name, for the reference."""
-Words = Mapping[int, int | npt.NDArray[Any]]
+TextRequestWords = Mapping[int, int | npt.NDArray[Any]]
 """Words of a table: a number, or memory that the word gets the address of."""
 Gives = Literal["count", "flag", "text", "piece", "bucket_counts", "parsed_integer", "parsed_float"]
 """The kind of result for a row: an int64, a bool, a text, a contiguous piece of the row, the number
 of its parts in each bucket, or a parsed number.
 """
 Takes = Literal["characters", "bytes"]
-Reads = Literal["offsets", "bytes", "words"]
+TextAccess = Literal["offsets", "bytes", "words"]
 """The parts of a text that a device kernel reads: none, the bytes, or aligned words around them."""
 
 
-def _no_words(params: Params) -> Words:
+def _no_words(params: TextParams) -> TextRequestWords:
     return {}
 
 
@@ -87,10 +87,10 @@ class Request:
     reference: Callable[..., Any]
     gives: Gives
     kernel: str
-    words: Callable[[Params], Words] = _no_words
+    words: Callable[[TextParams], TextRequestWords] = _no_words
     takes: Takes = "characters"
     literals: tuple[str, ...] = ()
-    reads: Reads = "bytes"
+    reads: TextAccess = "bytes"
     growth: float = 1
 
     @property
@@ -104,47 +104,47 @@ class Request:
         return self.kernel.partition(".")[2]
 
 
-def _literal(params: Params) -> Words:
+def _literal(params: TextParams) -> TextRequestWords:
     literal: bytes = params["pattern"]
     memory = np.frombuffer(literal + b"\0", np.uint8)
     return {TABLE_PATTERN: memory, TABLE_PATTERN_BYTES: len(literal)}
 
 
-def _counted_literal(params: Params) -> Words:
+def _counted_literal(params: TextParams) -> TextRequestWords:
     if not params["pattern"]:
         raise ValueError("an empty literal cannot be counted")
     return _literal(params)
 
 
-def _prefix(params: Params) -> Words:
+def _prefix(params: TextParams) -> TextRequestWords:
     return {**_literal(params), TABLE_FUNCTION: STARTS_WITH}
 
 
-def _suffix(params: Params) -> Words:
+def _suffix(params: TextParams) -> TextRequestWords:
     return {**_literal(params), TABLE_FUNCTION: ENDS_WITH}
 
 
-def _inner(params: Params) -> Words:
+def _inner(params: TextParams) -> TextRequestWords:
     return {**_literal(params), TABLE_FUNCTION: CONTAINS if params["pattern"] else STARTS_WITH}
 
 
-def _code_points(table: CodePointTable) -> Words:
+def _code_points(table: CodePointTable) -> TextRequestWords:
     return {TABLE_PAGES: table.pages, TABLE_CELLS: table.cells}
 
 
-def _white_space(params: Params) -> Words:
+def _white_space(params: TextParams) -> TextRequestWords:
     return _code_points(white_space_table())
 
 
-def _lower(params: Params) -> Words:
+def _lower(params: TextParams) -> TextRequestWords:
     return {**_code_points(lowercase_table()), TABLE_FUNCTION: LOWERCASE}
 
 
-def _upper(params: Params) -> Words:
+def _upper(params: TextParams) -> TextRequestWords:
     return {**_code_points(uppercase_table()), TABLE_FUNCTION: UPPERCASE}
 
 
-def _slice(params: Params) -> Words:
+def _slice(params: TextParams) -> TextRequestWords:
     offset, length = params["offset"], params["length"]
     if length is not None and length < 0:
         raise ValueError(f"the length of a slice is {length}; it must not be negative")
@@ -155,8 +155,8 @@ def _slice(params: Params) -> Words:
     }
 
 
-def _strip(ends: int) -> Callable[[Params], Words]:
-    def words(params: Params) -> Words:
+def _strip(ends: int) -> Callable[[TextParams], TextRequestWords]:
+    def words(params: TextParams) -> TextRequestWords:
         characters: str | None = params["characters"]
         table = white_space_table() if characters is None else set_of(map(ord, characters))
         return {**_code_points(table), TABLE_FUNCTION: ends}
@@ -169,32 +169,32 @@ def signed_seed(seed: int) -> int:
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _buckets(params: Params) -> Words:
+def _buckets(params: TextParams) -> TextRequestWords:
     n_buckets, seed = params["n_buckets"], params["seed"]
     if n_buckets < 1:
         raise ValueError(f"the number of buckets is {n_buckets}; there must be at least one")
     return {TABLE_N_BUCKETS: n_buckets, TABLE_SEED: signed_seed(seed)}
 
 
-def _ngrams(params: Params) -> Words:
+def _ngrams(params: TextParams) -> TextRequestWords:
     n = params["n"]
     if n < 1:
         raise ValueError(f"n is {n}; an n-gram has at least one code point")
     return {**_buckets(params), TABLE_LENGTH: min(n, NO_LENGTH)}
 
 
-def _tokens(params: Params) -> Words:
+def _tokens(params: TextParams) -> TextRequestWords:
     return {**_buckets(params), **_white_space(params)}
 
 
-def _base(params: Params) -> Words:
+def _base(params: TextParams) -> TextRequestWords:
     base = params["base"]
     if not 2 <= base <= 36:
         raise ValueError(f"the base is {base}; it must be from 2 to 36")
     return {TABLE_BASE: base}
 
 
-def _powers(params: Params) -> Words:
+def _powers(params: TextParams) -> TextRequestWords:
     return {TABLE_POWERS: powers_table()}
 
 

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Rows, Run, TextChunk, split_rows
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.column import ArrowTextChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.text import (
     MEASURE,
@@ -34,12 +35,10 @@ from fastfeat_kernels.text import (
     WRITE,
 )
 
-Int64s = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32 | np.int64]
-Allocate = Callable[[int], Bytes]
+Allocate = Callable[[int], Uint8Array]
 """Function that allocates a number of bytes, uninitialised."""
-Words = Mapping[int, int | Int64s]
+TextTableWords = Mapping[int, int | Int64Array]
 """For each word, one number for the tables of all calls, or one number per call."""
 
 ROWS_PER_WORD: Final = 64  # parts begin at multiples of it, so no two threads write one bitmap word
@@ -54,14 +53,14 @@ class InvalidUtf8(ValueError):
         self.row = row
 
 
-class Missing(NamedTuple):
+class MissingRows(NamedTuple):
     """Missing rows: bits in Arrow's order, None if there are none, and their number."""
 
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
-class Texts(NamedTuple):
+class TextRows(NamedTuple):
     """Rows of text; a missing row is empty.
 
     Args:
@@ -73,19 +72,19 @@ class Texts(NamedTuple):
     """
 
     offsets: Offsets
-    data: Bytes
-    validity: Bytes | None
+    data: Uint8Array
+    validity: Uint8Array | None
     n_missing: int
     lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
+class TextInput:
     """A column cut into runs of rows, with the runner of kernels and the allocator of memory."""
 
-    chunks: Sequence[TextChunk]
-    parts: list[list[Rows[TextChunk]]]
-    run: Run
+    chunks: Sequence[ArrowTextChunk]
+    parts: list[list[ChunkRows[ArrowTextChunk]]]
+    run: CallRunner
     allocate: Allocate
 
     @property
@@ -94,24 +93,24 @@ class TextColumn:
         return sum(chunk.length for chunk in self.chunks)
 
     @property
-    def calls(self) -> list[Rows[TextChunk]]:
+    def calls(self) -> list[ChunkRows[ArrowTextChunk]]:
         """The rows of each call, in order."""
         return [rows for part in self.parts for rows in part]
 
 
-def fresh_bytes(n_bytes: int) -> Bytes:
+def fresh_bytes(n_bytes: int) -> Uint8Array:
     """Return uninitialised NumPy memory."""
     return np.empty(n_bytes, np.uint8)
 
 
 def column_of(
-    chunks: Sequence[TextChunk], run: Run, n_parts: int, allocate: Allocate
-) -> TextColumn:
+    chunks: Sequence[ArrowTextChunk], run: CallRunner, n_parts: int, allocate: Allocate
+) -> TextInput:
     """Return a column in chunks, to be processed in at most n_parts runs of rows."""
-    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
+    return TextInput(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
 
 
-def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:
+def run_entry(column: TextInput, entry: str, words: TextTableWords, owners: object) -> Int64Array:
     """Run an entry over all rows; return its reports, one number per call.
 
     Args:
@@ -129,14 +128,16 @@ def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> I
     for word, value in words.items():
         tables[:, word] = value
     tables[:, TABLE_FAILED] = -1
-    sequences: list[list[Call]] = []
+    sequences: list[list[KernelRowCall]] = []
     remaining = zip(tables, calls, strict=True)
     for part, own_scratch in zip(column.parts, scratch, strict=True):
         sequences.append([])
         for table, rows in (next(remaining) for _ in part):
             _fill(table, rows.chunk, rows.chunk_start)
             table[TABLE_SCRATCH] = own_scratch.ctypes.data
-            sequences[-1].append(Call(table, rows.first, rows.n, (rows.chunk, scratch, owners)))
+            sequences[-1].append(
+                KernelRowCall(table, rows.first, rows.n, (rows.chunk, scratch, owners))
+            )
     column.run(entry, sequences)
     failed = np.flatnonzero(tables[:, TABLE_FAILED] >= 0)
     if len(failed):
@@ -145,7 +146,7 @@ def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> I
     return tables[:, TABLE_FOUND]
 
 
-def _fill(table: Int64s, chunk: TextChunk, chunk_start: int) -> None:
+def _fill(table: Int64Array, chunk: ArrowTextChunk, chunk_start: int) -> None:
     table[TABLE_OFFSETS] = chunk.offsets
     table[TABLE_OFFSET_BYTES] = chunk.offset_bytes
     table[TABLE_DATA] = chunk.data
@@ -154,22 +155,22 @@ def _fill(table: Int64s, chunk: TextChunk, chunk_start: int) -> None:
     table[TABLE_OUT_ROW] = chunk_start
 
 
-def bitmap(n_rows: int) -> Bytes:
+def bitmap(n_rows: int) -> Uint8Array:
     """Return zero bits, in whole words."""
     return np.zeros(-(-n_rows // 64) * 8, np.uint8)
 
 
-def missing_of(column: TextColumn) -> Missing:
+def missing_of(column: TextInput) -> MissingRows:
     """Return the missing rows of a column."""
     if all(chunk.validity == 0 for chunk in column.chunks):
-        return Missing(None, 0)
+        return MissingRows(None, 0)
     bits = bitmap(column.n_rows)
     n_present = int(run_entry(column, "validity", {TABLE_OUT: bits.ctypes.data}, bits).sum())
     n_missing = column.n_rows - n_present
-    return Missing(bits if n_missing else None, n_missing)
+    return MissingRows(bits if n_missing else None, n_missing)
 
 
-def written_texts(column: TextColumn, entry: str, words: Words, owners: object) -> Texts:
+def written_texts(column: TextInput, entry: str, words: TextTableWords, owners: object) -> TextRows:
     """Return the text that an entry makes from each row: measured, then written."""
     sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
     texts, places = empty_texts(column, sizes)
@@ -178,9 +179,9 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
 
 
 def pieces_of_texts(
-    column: TextColumn, entry: str, words: Words, owners: object, longest: int
-) -> list[Texts]:
-    """Return the pieces that an entry makes from the rows, as one `Texts` per call.
+    column: TextInput, entry: str, words: TextTableWords, owners: object, longest: int
+) -> list[TextRows]:
+    """Return the pieces that an entry makes from the rows, as one `TextRows` per call.
 
     They are written without measuring: each call has room for its input, or for `longest` bytes a
     row.
@@ -200,7 +201,7 @@ def pieces_of_texts(
     for lead, ends in zip(leads, offsets, strict=True):
         ends[: lead + 1] = 0
     data = [column.allocate(size) for size in sizes]
-    places: Words = {
+    places: TextTableWords = {
         TABLE_OUT: np.array(
             [
                 array.ctypes.data + (lead - first) * width
@@ -214,14 +215,14 @@ def pieces_of_texts(
     }
     found = run_entry(column, entry, {**words, **places}, (owners, offsets, data))
     validity, n_missing = missing_of(column)
-    pieces: list[Texts] = []
+    pieces: list[TextRows] = []
     for k, (first, lead, n_bytes) in enumerate(zip(firsts, leads, found.tolist(), strict=True)):
         bits = None if validity is None else validity[(first - lead) // 8 :]
-        pieces.append(Texts(offsets[k], data[k][:n_bytes], bits, n_missing and -1, lead))
+        pieces.append(TextRows(offsets[k], data[k][:n_bytes], bits, n_missing and -1, lead))
     return pieces
 
 
-def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
+def empty_texts(column: TextInput, sizes: Int64Array) -> tuple[TextRows, TextTableWords]:
     """Return memory for text with the given bytes per call, and words with the calls' places."""
     ends = np.cumsum(sizes)
     n_bytes = int(ends[-1]) if len(ends) else 0
@@ -230,17 +231,17 @@ def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
     offsets = column.allocate(width * (column.n_rows + 1)).view(f"int{8 * width}")
     offsets[0] = 0
     data = column.allocate(n_bytes)
-    places: Words = {
+    places: TextTableWords = {
         TABLE_OUT: offsets.ctypes.data,
         TABLE_OUT_OFFSET_BYTES: width,
         TABLE_OUT_DATA: data.ctypes.data,
         TABLE_OUT_START: ends - sizes,
         TABLE_OUT_END: ends,
     }
-    return Texts(offsets, data, *missing_of(column)), places
+    return TextRows(offsets, data, *missing_of(column)), places
 
 
-def sizes_of_input(column: TextColumn) -> Int64s:
+def sizes_of_input(column: TextInput) -> Int64Array:
     """Return the bytes of the rows of each call."""
     sizes = [
         offset_of(rows.chunk, rows.first + rows.n) - offset_of(rows.chunk, rows.first)
@@ -249,13 +250,13 @@ def sizes_of_input(column: TextColumn) -> Int64s:
     return np.array(sizes, np.int64)
 
 
-def offset_of(chunk: TextChunk, row: int) -> int:
+def offset_of(chunk: ArrowTextChunk, row: int) -> int:
     """Return the offset of a chunk's row in its bytes."""
     width = chunk.offset_bytes
     return words_at(chunk.offsets + row * width, 1, bits=8 * width)[0]
 
 
-def text_at(column: TextColumn, row: int) -> bytes:
+def text_at(column: TextInput, row: int) -> bytes:
     """Return the bytes of a row."""
     for chunk in column.chunks:
         if row < chunk.length:

@@ -14,22 +14,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastfeat_kernels.column import TEXT, AnyChunk, Rows, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import (
-    Integers,
-    TextKeys,
-    chunk_of_keys,
-    chunk_of_words,
-)
+from fastfeat_kernels.vocabulary.keys import TextKeys, chunk_of_keys, chunk_of_words
 from fastfeat_kernels.vocabulary.partitions import N_SEQUENCES
 from fastfeat_kernels.vocabulary.spans import tally
-from fastfeat_kernels.vocabulary.state import DistinctKeys, Places, copied, found_in
+from fastfeat_kernels.vocabulary.state import DistinctKeys, copied, found_in
 from fastfeat_kernels.vocabulary.tables import (
     GROWTH,
     N_FIRST_SLOTS,
     TEXTS,
-    Source,
+    KeySource,
     Table,
     check_keys,
     check_size,
@@ -44,7 +40,7 @@ from fastfeat_kernels.vocabulary.tables import (
 
 
 @dataclass(slots=True)
-class Growing:
+class GrowingVocabulary:
     """The distinct keys of the rows so far.
 
     Args:
@@ -69,12 +65,12 @@ class Growing:
         return numbers + sum(text.data.nbytes + text.offsets.nbytes for text in texts)
 
 
-def growing(element: str, n_keys: int = 0) -> Growing:
+def growing(element: str, n_keys: int = 0) -> GrowingVocabulary:
     """Return an empty set of keys, with room for `n_keys`."""
-    return Growing(element, new_table(kind_of(element), n_keys))
+    return GrowingVocabulary(element, new_table(kind_of(element), n_keys))
 
 
-def make_room(into: Growing, n_keys: int, run: Run) -> None:
+def make_room(into: GrowingVocabulary, n_keys: int, run: CallRunner) -> None:
     """Give a table room for `n_keys` keys, so that it does not grow in between."""
     table = into.table
     n_slots = n_slots_for(table.kind, n_keys)
@@ -92,14 +88,14 @@ def bound_of(element: str, n_keys: int) -> int:
 
 
 def count_into(
-    into: Growing,
+    into: GrowingVocabulary,
     chunks: Sequence[AnyChunk],
-    run: Run,
+    run: CallRunner,
     *,
-    weights: Integers | None = None,
+    weights: Int64Array | None = None,
     limit_bytes: int | None = None,
     with_places: bool = False,
-) -> Places | None:
+) -> Int32Array | None:
     """Count further rows; if wanted, return the place of each row's key, -1 for a missing value.
 
     Args:
@@ -115,28 +111,29 @@ def count_into(
     """
     starts = np.cumsum([0, *(chunk.length for chunk in chunks)]).tolist()
     places = np.empty(starts[-1], np.int32) if with_places else None
-    rows: list[Rows[AnyChunk]] = [
-        Rows(chunk, 0, chunk.length, start) for chunk, start in zip(chunks, starts, strict=False)
+    rows: list[ChunkRows[AnyChunk]] = [
+        ChunkRows(chunk, 0, chunk.length, start)
+        for chunk, start in zip(chunks, starts, strict=False)
     ]
-    source = Source(into.element, rows, weights, places)
+    source = KeySource(into.element, rows, weights, places)
     is_tallied = into.element != TEXT and weights is None and places is None
     tallied = tally(into.element, [rows], run) if is_tallied else None
     if tallied is not None:
         into.table.state[layout.STATE_N_MISSING] += tallied.n_missing
         keys = chunk_of_keys(tallied.keys)
-        source = Source("int64", [Rows(keys, 0, keys.length, 0)], tallied.counts, None)
+        source = KeySource("int64", [ChunkRows(keys, 0, keys.length, 0)], tallied.counts, None)
     _fill(into, source, run, limit_bytes)
     return places
 
 
 def count_keys_of(
-    of: Growing,
-    into: Growing,
-    run: Run,
+    of: GrowingVocabulary,
+    into: GrowingVocabulary,
+    run: CallRunner,
     *,
     limit_bytes: int | None = None,
     with_places: bool = False,
-) -> Places | None:
+) -> Int32Array | None:
     """Add the keys and counts of another set; if wanted, return the places of its keys.
 
     The other set's rows without a value are not added. `limit_bytes` limits the memory of the table
@@ -146,16 +143,23 @@ def count_keys_of(
     chunk = chunk_of_words(table.keys[:n], of)
     places = np.empty(n, np.int32) if with_places else None
     element = TEXT if of.element == TEXT else "int64"
-    _fill(into, Source(element, [Rows(chunk, 0, n, 0)], table.counts[:n], places), run, limit_bytes)
+    _fill(
+        into,
+        KeySource(element, [ChunkRows(chunk, 0, n, 0)], table.counts[:n], places),
+        run,
+        limit_bytes,
+    )
     return places
 
 
-def drop_slots(of: Growing) -> None:
+def drop_slots(of: GrowingVocabulary) -> None:
     """Free the slots of a set of keys: no further rows can be counted into it."""
     of.table = replace(of.table, slots=np.empty(0, np.int64))
 
 
-def _fill(into: Growing, source: Source, run: Run, limit_bytes: int | None) -> None:
+def _fill(
+    into: GrowingVocabulary, source: KeySource, run: CallRunner, limit_bytes: int | None
+) -> None:
     """Count the rows of a source."""
     n_before = into.table.n_keys
     filled = fill([into.table], [source], run, limit_bytes)
@@ -167,7 +171,7 @@ def _fill(into: Growing, source: Source, run: Run, limit_bytes: int | None) -> N
     check_keys(into.table.kind, into.table.n_keys, n_bytes, limit_bytes)
 
 
-def _own(into: Growing, first: int, run: Run) -> None:
+def _own(into: GrowingVocabulary, first: int, run: CallRunner) -> None:
     """Copy the text of the keys from the first on out of the memory of rows."""
     table = into.table
     keys = table.keys[first : table.n_keys]
@@ -177,7 +181,7 @@ def _own(into: Growing, first: int, run: Run) -> None:
 
 
 def joined_by_hash(
-    found: Sequence[DistinctKeys], run: Run, *, limit_bytes: int | None = None
+    found: Sequence[DistinctKeys], run: CallRunner, *, limit_bytes: int | None = None
 ) -> DistinctKeys:
     """Return the distinct keys of the rows of several columns, in the order of hashes.
 
@@ -202,13 +206,13 @@ def joined_by_hash(
     n_keys = 2 * max(b - a for own in bounds for a, b in pairwise(own))
     slots = [new_slots(kind, n_slots_for(kind, n_keys)) for _ in range(min(N_SEQUENCES, n))]
     words = TEXT if element == TEXT else "int64"
-    sources: list[Source] = []
+    sources: list[KeySource] = []
     for k in range(n):
-        rows: list[Rows[AnyChunk]] = [
-            Rows(chunk, own[k], own[k + 1] - own[k], begin)
+        rows: list[ChunkRows[AnyChunk]] = [
+            ChunkRows(chunk, own[k], own[k + 1] - own[k], begin)
             for chunk, own, begin in zip(chunks, bounds, begins, strict=False)
         ]
-        sources.append(Source(words, rows, weights, None))
+        sources.append(KeySource(words, rows, weights, None))
     tables = new_tables(kind, [slots[k % len(slots)] for k in range(n)])
     filled = fill(tables, sources, run, limit_bytes, n_sequences=len(slots), are_disjoint=True)
     assert filled is not None
@@ -218,7 +222,9 @@ def joined_by_hash(
     return replace(found_in(element, filled, n_missing, None, run), ends=ends)
 
 
-def distinct_keys(of: Growing, run: Run, first: int = 0, stop: int | None = None) -> DistinctKeys:
+def distinct_keys(
+    of: GrowingVocabulary, run: CallRunner, first: int = 0, stop: int | None = None
+) -> DistinctKeys:
     """Return the keys so far in the order of their places; numbers are shared, text is copied.
 
     Further rows change the returned counts. The keys are [first, stop) by place; None for all the

@@ -10,13 +10,16 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Chunk, TextChunk, value_of_key
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    TEXT,
+    AnyChunk,
+    ArrowChunk,
+    ArrowTextChunk,
+    value_of_key,
+)
 from fastfeat_kernels.vocabulary import layout
-
-NumberKeys = npt.NDArray[np.int64]
-
-Integers = npt.NDArray[np.int64]
-
 
 _SIGN: Final = np.int64(-(2**63))
 
@@ -34,7 +37,7 @@ class TextKeys:
         return len(self.offsets) - 1
 
 
-Keys = NumberKeys | TextKeys
+Keys = Int64Array | TextKeys
 
 
 def text_keys(values: Iterable[bytes]) -> TextKeys:
@@ -48,7 +51,7 @@ def text_keys(values: Iterable[bytes]) -> TextKeys:
     return TextKeys(np.cumsum(sizes), np.array(bytearray(b"".join(listed)), np.uint8))
 
 
-def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
+def number_keys(element: str, values: npt.NDArray[Any]) -> Int64Array:
     """Return the keys of numbers of one type, like `column.key_of`, but with -0.0 as 0.0.
 
     The values must be present and not NaN.
@@ -65,7 +68,7 @@ def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
     return values.astype(np.int64, copy=False)
 
 
-def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
+def numbers_of(element: str, keys: Int64Array) -> npt.NDArray[Any]:
     """Return the numbers of keys, as an array of their type; it may share the keys' memory.
 
     >>> numbers_of("uint8", np.array([7]))
@@ -123,23 +126,23 @@ def chunk_of_keys(keys: Keys) -> KeyChunk | KeyTextChunk:
     return KeyChunk(keys.ctypes.data, len(keys), keys)
 
 
-def chunk_of_words(keys: Integers, owner: object) -> KeyChunk | KeyTextChunk:
+def chunk_of_words(keys: Int64Array, owner: object) -> KeyChunk | KeyTextChunk:
     """Return keys in the layout of tables, `(n, key_words)`, as a column."""
     if keys.shape[1] == 1:
         return KeyChunk(keys.ctypes.data, len(keys), (keys, owner))
     return KeyTextChunk(keys.ctypes.data, layout.PAIRS, 0, len(keys), (keys, owner))
 
 
-def describe(words: Integers, element: str, chunk: AnyChunk) -> Integers:
+def describe(words: Int64Array, element: str, chunk: AnyChunk) -> Int64Array:
     """Set the words of the column and of the scratch; return the scratch."""
     words[layout.TABLE_VALIDITY], words[layout.TABLE_BIT_OFFSET] = chunk.validity, chunk.bit_offset
     if element == TEXT:
-        text = cast("TextChunk", chunk)
+        text = cast("ArrowTextChunk", chunk)
         words[layout.TABLE_VALUES] = text.data
         words[layout.TABLE_OFFSETS] = text.offsets
         words[layout.TABLE_OFFSET_BYTES] = text.offset_bytes
     else:
-        numbers = cast("Chunk", chunk)
+        numbers = cast("ArrowChunk", chunk)
         words[layout.TABLE_VALUES] = numbers.values
         words[layout.TABLE_VALUE_BIT_OFFSET] = numbers.value_bit_offset
         words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)

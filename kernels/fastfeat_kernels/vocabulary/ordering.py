@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
-
-Ids = npt.NDArray[np.int32]
+from fastfeat_kernels.vocabulary.keys import Keys, TextKeys
 
 COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones go to bins
 N_WORDS_SORTED: Final = 8  # for text, in arrays; keys that agree further are sorted one by one
@@ -32,13 +31,13 @@ class SortedKeys:
         places: int32 per key in the previous order: its final place.
     """
 
-    words: Integers
-    counts: Integers
-    ids: Ids
-    places: Ids
+    words: Int64Array
+    counts: Int64Array
+    ids: Int32Array
+    places: Int32Array
 
 
-def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> SortedKeys:
+def final_order(keys: Keys, counts: Int64Array, run: CallRunner, n_parts: int = 1) -> SortedKeys:
     """Return distinct keys, given in any order, in their final order."""
     if not isinstance(keys, TextKeys):
         found = _descending(keys, counts, run, n_parts)
@@ -56,7 +55,7 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sor
     return found
 
 
-def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> SortedKeys:
+def _descending(words: Int64Array, counts: Int64Array, run: CallRunner, n_parts: int) -> SortedKeys:
     """Return keys in descending order of counts, with room for places."""
     n = len(words)
     ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
@@ -66,7 +65,7 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
     cuts = [n * k // n_parts for k in range(n_parts + 1)]
 
     def deal(kind_of_round: int) -> None:
-        calls: list[list[Call]] = []
+        calls: list[list[KernelRowCall]] = []
         for own, (first, end) in zip(bins, pairwise(cuts), strict=True):
             table = np.zeros(layout.N_DEAL_WORDS, np.int64)
             table[layout.DEAL_ROUND] = kind_of_round
@@ -78,7 +77,7 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
             table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
             table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
             table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = own.ctypes.data, n_bins
-            calls.append([Call(table, first, end - first, (words, counts, found, bins))])
+            calls.append([KernelRowCall(table, first, end - first, (words, counts, found, bins))])
         run("descending", calls)
 
     deal(layout.COUNT_COUNTS)
@@ -92,13 +91,13 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
     return found
 
 
-def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) -> None:
+def _sort_runs(found: SortedKeys, run: CallRunner, n_parts: int, *, with_places: bool) -> None:
     """Sort words, with their ids, in each run of equal counts, which are descending."""
     n = len(found.words)
     spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)
     shares = [found.counts[n * k // n_parts] for k in range(1, n_parts)] if n else []
     cuts = [bisect_left(found.counts, -count, key=lambda other: -other) for count in shares]
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for first, end in pairwise([0, *cuts, n]):
         digits = np.empty(layout.N_SORT_DIGITS, np.int64)
         table = np.zeros(layout.N_SORT_WORDS, np.int64)
@@ -109,12 +108,14 @@ def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) 
         table[layout.SORT_SPARE_IDS] = spare_ids.ctypes.data
         table[layout.SORT_DIGITS] = digits.ctypes.data
         table[layout.SORT_PLACES] = found.places.ctypes.data if with_places else 0
-        calls.append([Call(table, first, end - first, (found, spare_words, spare_ids, digits))])
+        calls.append(
+            [KernelRowCall(table, first, end - first, (found, spare_words, spare_ids, digits))]
+        )
     run("sort", calls)
 
 
 def _sort_tied(
-    keys: TextKeys, padded: npt.NDArray[np.uint8], order: Ids, same: npt.NDArray[np.bool_]
+    keys: TextKeys, padded: npt.NDArray[np.uint8], order: Int32Array, same: npt.NDArray[np.bool_]
 ) -> None:
     """Sort keys that equal their predecessor in the first word, by the rest of their bytes."""
     sizes = np.diff(keys.offsets)
@@ -134,7 +135,7 @@ def _sort_tied(
         _sort_one_by_one(keys, order, np.split(at, np.flatnonzero(np.diff(group)) + 1))
 
 
-def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None:
+def _sort_one_by_one(keys: TextKeys, order: Int32Array, groups: list[Int64Array]) -> None:
     content = keys.data.tobytes()
     for at in groups:
         ids = order[at].tolist()
@@ -143,7 +144,7 @@ def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None
         order[at] = [ids[k] for k in sorted(range(len(ids)), key=texts.__getitem__)]
 
 
-def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
+def _tied(at: Int64Array, same: npt.NDArray[np.bool_]) -> tuple[Int64Array, Int64Array]:
     """Return the places equal to the one before or after, and a run number for each."""
     is_tied = np.zeros(len(at), np.bool_)
     is_tied[1:] |= same
@@ -154,7 +155,7 @@ def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers
 
 
 def _word_of(
-    padded: npt.NDArray[np.uint8], starts: Integers, sizes: Integers, depth: int
+    padded: npt.NDArray[np.uint8], starts: Int64Array, sizes: Int64Array, depth: int
 ) -> npt.NDArray[np.uint64]:
     """Return 8 bytes of each key as a number in key order, zeros behind the end."""
     words = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))

@@ -16,12 +16,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
+from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.tables import (
-    Runs,
-    Source,
+    KeySource,
+    PartitionRows,
     Table,
     fill,
     kind_of,
@@ -53,7 +54,7 @@ class Partitions:
     """
 
     numbers: npt.NDArray[np.uint8]
-    starts: Integers
+    starts: Int64Array
     parts: list[tuple[int, int]]
 
     @property
@@ -61,9 +62,11 @@ class Partitions:
         """Number of rows without a value."""
         return int((self.starts[:, -1] - self.starts[:, -2]).sum())
 
-    def runs(self, number: int) -> Runs:
+    def runs(self, number: int) -> PartitionRows:
         """Return the runs of rows of a partition."""
-        return Runs(self.starts, self.starts.ctypes.data + 8 * number, self.starts.shape[1])
+        return PartitionRows(
+            self.starts, self.starts.ctypes.data + 8 * number, self.starts.shape[1]
+        )
 
 
 def are_many(table: Table, n_left: int) -> bool:
@@ -101,9 +104,9 @@ def expected_keys(n_keys: int, n_rows: int, n_all_rows: int) -> int:
 
 def learn_partitioned(
     element: str,
-    parts: Sequence[Sequence[Rows[AnyChunk]]],
+    parts: Sequence[Sequence[ChunkRows[AnyChunk]]],
     n_keys: int,
-    run: Run,
+    run: CallRunner,
     limit_bytes: int | None,
     with_rows: bool,
 ) -> tuple[list[Table], npt.NDArray[np.int32] | None, Partitions]:
@@ -126,8 +129,8 @@ def learn_partitioned(
     slots = [new_slots(kind, n_slots) for _ in range(N_SEQUENCES)]
     words = TEXT if kind.entry == TEXT else "int64"
     chunk: AnyChunk = chunk_of_words(keys, keys)
-    blocks: list[Rows[AnyChunk]] = [Rows(chunk, 0, len(partitions.starts), 0)]
-    sources = [Source(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
+    blocks: list[ChunkRows[AnyChunk]] = [ChunkRows(chunk, 0, len(partitions.starts), 0)]
+    sources = [KeySource(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
     tables = new_tables(kind, [slots[k % N_SEQUENCES] for k in range(1 << bits)])
     filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)
     assert filled is not None
@@ -135,15 +138,15 @@ def learn_partitioned(
 
 
 def _deal_out(
-    element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], bits: int, run: Run
-) -> tuple[Partitions, Integers]:
+    element: str, parts: Sequence[Sequence[ChunkRows[AnyChunk]]], bits: int, run: CallRunner
+) -> tuple[Partitions, Int64Array]:
     """Return the partitions, and the keys of all rows in their order."""
     kind, n_rows = kind_of(element), sum(rows.n for part in parts for rows in part)
     n_blocks = [[-(-rows.n // N_BLOCK_ROWS) for rows in part] for part in parts]
     firsts = np.cumsum([0, *map(sum, n_blocks)]).tolist()
     starts = np.empty((firsts[-1], (1 << bits) + 2), np.int64)
     numbers, keys = np.empty(n_rows, np.uint8), np.empty((n_rows, kind.key_words), np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part, first, sizes in zip(parts, firsts, n_blocks, strict=False):
         of_rows = np.cumsum([first, *sizes]).tolist()
         calls.append([])
@@ -156,12 +159,12 @@ def _deal_out(
 
 def _call(
     element: str,
-    rows: Rows[AnyChunk],
+    rows: ChunkRows[AnyChunk],
     bits: int,
     numbers: npt.NDArray[np.uint8],
-    starts: Integers,
-    keys: Integers,
-) -> Call:
+    starts: Int64Array,
+    keys: Int64Array,
+) -> KernelRowCall:
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND], words[layout.TABLE_LOG_PARTITIONS] = layout.DEAL_OUT, bits
     scratch = describe(words, element, rows.chunk)
@@ -171,15 +174,15 @@ def _call(
     words[layout.TABLE_BLOCK_STARTS] = starts.ctypes.data
     words[layout.TABLE_CHUNK_START] = rows.chunk_start
     words[layout.TABLE_SCATTERED] = keys.ctypes.data
-    return Call(words, rows.first, rows.n, (rows, numbers, starts, keys, scratch))
+    return KernelRowCall(words, rows.first, rows.n, (rows, numbers, starts, keys, scratch))
 
 
 def in_order_of_rows(
-    partitions: Partitions, values: npt.NDArray[np.int32], run: Run
+    partitions: Partitions, values: npt.NDArray[np.int32], run: CallRunner
 ) -> npt.NDArray[np.int32]:
     """Return numbers of rows, given in the order of partitions, in the order of rows."""
     out, stride = np.empty_like(values), partitions.starts.shape[1]
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for first, n in partitions.parts:
         table, scratch = np.zeros(layout.N_GATHER_WORDS, np.int64), np.empty(stride, np.int64)
         table[layout.GATHER_NUMBERS] = partitions.numbers.ctypes.data
@@ -188,6 +191,6 @@ def in_order_of_rows(
         table[layout.GATHER_VALUES] = values.ctypes.data
         table[layout.GATHER_TARGET] = out.ctypes.data
         table[layout.GATHER_SCRATCH] = scratch.ctypes.data
-        calls.append([Call(table, first, n, (partitions, values, out, scratch))])
+        calls.append([KernelRowCall(table, first, n, (partitions, values, out, scratch))])
     run("gather", calls)
     return out

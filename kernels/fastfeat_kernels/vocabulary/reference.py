@@ -80,7 +80,7 @@ from fastfeat_kernels.vocabulary.layout import (
     WIDEN,
 )
 
-Key = int | bytes
+ReferenceKey = int | bytes
 
 
 def numbers(table: int, first: int, n: int) -> int:
@@ -152,8 +152,8 @@ def _run_round(
     first: int,
     n: int,
     keys: list[Any],
-    key_at: Callable[[int], Key | None],
-    write: Callable[[int, int, Key], None],
+    key_at: Callable[[int], ReferenceKey | None],
+    write: Callable[[int, int, ReferenceKey], None],
 ) -> int:
     places = {key: place for place, key in enumerate(keys)}
     if words[TABLE_ROUND] == LEARN:
@@ -183,9 +183,9 @@ def _learn_rows(
     words: Any,
     first: int,
     end: int,
-    places: dict[Key, int],
-    key_at: Callable[[int], Key | None],
-    write: Callable[[int, int, Key], None],
+    places: dict[ReferenceKey, int],
+    key_at: Callable[[int], ReferenceKey | None],
+    write: Callable[[int, int, ReferenceKey], None],
 ) -> None:
     state = _state(words)
     for start in range(first, end, BATCH):
@@ -201,7 +201,7 @@ def _deal_out(
     words: Any,
     first: int,
     n: int,
-    key_at: Callable[[int], Key | None],
+    key_at: Callable[[int], ReferenceKey | None],
     words_of: Callable[[int, Any], tuple[int, ...]],
 ) -> int:
     """Write the partition numbers of rows and copy their keys, block by block.
@@ -233,9 +233,9 @@ def _learn_row(
     words: Any,
     state: Any,
     row: int,
-    key: Key | None,
-    places: dict[Key, int],
-    write: Callable[[int, int, Key], None],
+    key: ReferenceKey | None,
+    places: dict[ReferenceKey, int],
+    write: Callable[[int, int, ReferenceKey], None],
 ) -> None:
     state[STATE_N_ROWS] += 1
     if key is None:
@@ -281,7 +281,7 @@ def _number(words: Any, place: int) -> int:
     return words_at(words[TABLE_OUTPUTS], place + 1, bits=32)[place]
 
 
-def _found(words: Any, key: Key | None, places: dict[Key, int]) -> int:
+def _found(words: Any, key: ReferenceKey | None, places: dict[ReferenceKey, int]) -> int:
     if key is None:
         return words[TABLE_MISSING]
     return _number(words, places.get(key, -1))

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import AnyChunk, Call, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import AnyChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, describe, number_keys
-
-Places = npt.NDArray[np.int32]
+from fastfeat_kernels.vocabulary.keys import describe, number_keys
 
 ALWAYS_NARROW: Final = 256  # ranges up to this are worth it for any number of rows
 ROWS_PER_NUMBER: Final = 8  # least rows per number of a learnt range: its counts then take little
@@ -27,23 +25,25 @@ _HIGHEST: Final = np.int64(2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SpanTable:
     """An int32 for each number of a range: `of_span[i]` belongs to number `low + i`."""
 
     low: int
-    of_span: Places
+    of_span: Int32Array
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """The distinct keys of a column, ascending, with counts and the number of missing rows."""
 
-    keys: NumberKeys
-    counts: Integers
+    keys: Int64Array
+    counts: Int64Array
     n_missing: int
 
 
-def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> Tally | None:
+def tally(
+    element: str, parts: Sequence[Sequence[ChunkRows[AnyChunk]]], run: CallRunner
+) -> Tally | None:
     """Return the distinct keys of a column of numbers; None if their range is not narrow.
 
     Only few rows are read until a wide range is detected.
@@ -71,11 +71,11 @@ def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> 
 
 
 def counts_of(
-    element: str, chunks: Sequence[AnyChunk], n: int, run: Run, n_parts: int = 1
-) -> Integers:
+    element: str, chunks: Sequence[AnyChunk], n: int, run: CallRunner, n_parts: int = 1
+) -> Int64Array:
     """Return how often each number in [0, n) occurs in a column without other numbers."""
     pieces = [
-        Rows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
+        ChunkRows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
         for part in split_rows(chunks, n_parts)
         for rows in part
         for at in range(0, rows.n, _MAX_ROWS)
@@ -89,8 +89,12 @@ def _zero(element: str) -> int:
 
 
 def _counts(
-    element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], low: int, span: int, run: Run
-) -> Integers:
+    element: str,
+    parts: Sequence[Sequence[ChunkRows[AnyChunk]]],
+    low: int,
+    span: int,
+    run: CallRunner,
+) -> Int64Array:
     """Return the number of rows with each key of a range."""
     counts = np.zeros((len(parts), span), np.int32)
     common = {layout.TABLE_ROUND: layout.TALLY, layout.TABLE_LOW: low, layout.TABLE_SPAN: span}
@@ -107,7 +111,7 @@ def room_for(n_keys: int) -> int:
     return NUMBERS_PER_KEY * n_keys + ALWAYS_NARROW
 
 
-def span_of(keys: NumberKeys, places: Places, room: int) -> Span | None:
+def span_of(keys: Int64Array, places: Int32Array, room: int) -> SpanTable | None:
     """Return the places of keys by number; None if their range exceeds `room` numbers."""
     if len(keys) == 0:
         return None
@@ -116,36 +120,36 @@ def span_of(keys: NumberKeys, places: Places, room: int) -> Span | None:
         return None
     of_span = np.full(span, -1, np.int32)
     of_span[keys - low] = places
-    return Span(low, of_span)
+    return SpanTable(low, of_span)
 
 
 def numbers_of_codes(
     element: str,
     chunks: Sequence[AnyChunk],
-    numbers: Places,
-    run: Run,
+    numbers: Int32Array,
+    run: CallRunner,
     n_parts: int = 1,
     *,
     missing: int,
-) -> Places:
+) -> Int32Array:
     """Return the number of each row's code; codes below 0 and missing rows get `missing`."""
     words = {layout.TABLE_MISSING: missing, layout.TABLE_NONE: missing}
-    return look_up(element, Span(_zero(element), numbers), chunks, run, n_parts, words)
+    return look_up(element, SpanTable(_zero(element), numbers), chunks, run, n_parts, words)
 
 
 def look_up(
     element: str,
-    span: Span,
+    span: SpanTable,
     chunks: Sequence[AnyChunk],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
     words: dict[int, int],
-) -> Places:
+) -> Int32Array:
     """Return for each row the number of its key, `(n_rows,)`; words like for a table."""
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
     common = words | _direct(span)
 
-    def call(rows: Rows[AnyChunk]) -> Call:
+    def call(rows: ChunkRows[AnyChunk]) -> KernelRowCall:
         target = out.ctypes.data + 4 * rows.chunk_start
         return _call(element, rows, common | {layout.TABLE_ROWS: target}, (span, out))
 
@@ -153,7 +157,7 @@ def look_up(
     return out
 
 
-def span_words(span: Span) -> Integers:
+def span_words(span: SpanTable) -> Int64Array:
     """Return the table of a `look_up` call, without its column and its output."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     for word, value in _direct(span).items():
@@ -161,7 +165,7 @@ def span_words(span: Span) -> Integers:
     return words
 
 
-def _direct(span: Span) -> dict[int, int]:
+def _direct(span: SpanTable) -> dict[int, int]:
     return {
         layout.TABLE_ROUND: layout.DIRECT,
         layout.TABLE_LOW: span.low,
@@ -170,9 +174,11 @@ def _direct(span: Span) -> dict[int, int]:
     }
 
 
-def _call(element: str, rows: Rows[AnyChunk], given: dict[int, int], owners: object) -> Call:
+def _call(
+    element: str, rows: ChunkRows[AnyChunk], given: dict[int, int], owners: object
+) -> KernelRowCall:
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     for word, value in given.items():
         words[word] = value
     scratch = describe(words, element, rows.chunk)
-    return Call(words, rows.first, rows.n, (rows, scratch, owners))
+    return KernelRowCall(words, rows.first, rows.n, (rows, scratch, owners))

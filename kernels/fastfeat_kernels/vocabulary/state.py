@@ -7,16 +7,22 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    TEXT,
+    AnyChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import (
-    Integers,
     KeyChunk,
     Keys,
     KeyTextChunk,
-    NumberKeys,
     TextKeys,
     chunk_of_keys,
     chunk_of_words,
@@ -31,7 +37,7 @@ from fastfeat_kernels.vocabulary.partitions import (
     learn_partitioned,
 )
 from fastfeat_kernels.vocabulary.spans import (
-    Span,
+    SpanTable,
     look_up,
     room_for,
     span_of,
@@ -42,8 +48,8 @@ from fastfeat_kernels.vocabulary.tables import (
     N_FIRST_SLOTS,
     NUMBERS,
     TEXTS,
-    Runs,
-    Source,
+    KeySource,
+    PartitionRows,
     Table,
     check_keys,
     check_size,
@@ -54,8 +60,6 @@ from fastfeat_kernels.vocabulary.tables import (
     new_table,
     table_words,
 )
-
-Places = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,9 @@ class RowIds:
         partitions: Order of the rows; None for the order of the column.
     """
 
-    ids: Places
+    ids: Int32Array
     starts: Sequence[int]
-    keys: Sequence[Places | slice]
+    keys: Sequence[Int32Array | slice]
     partitions: Partitions | None
 
 
@@ -100,10 +104,10 @@ class DistinctKeys:
 
     element: str
     keys: Keys
-    counts: Integers
+    counts: Int64Array
     n_missing: int
     rows: RowIds | RowKeys | None
-    ends: Integers | None = None
+    ends: Int64Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ class OrderedKeys:
     """
 
     keys: Keys
-    counts: Integers
-    places: Places
+    counts: Int64Array
+    places: Int32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +138,14 @@ class Index:
 
     element: str
     keys: Keys
-    table: Table | Span
+    table: Table | SpanTable
     last_of_region: int = 0
 
 
 def learn(
     element: str,
     chunks: Sequence[AnyChunk],
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
     *,
     limit_bytes: int | None = None,
@@ -168,7 +172,7 @@ def learn(
         return DistinctKeys(element, tallied.keys, tallied.counts, tallied.n_missing, of_rows)
     starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
     ids = np.empty(starts[-1], np.int32) if with_rows else None
-    sources = [Source(element, part, None, ids) for part in parts]
+    sources = [KeySource(element, part, None, ids) for part in parts]
     tables = [new_table(kind_of(element)) for _ in parts]
     filled = fill(tables, sources, run, limit_bytes, gives_up=are_many)
     if filled is None:
@@ -181,9 +185,9 @@ def learn(
 
 def _learn_partitioned(
     element: str,
-    parts: Sequence[Sequence[Rows[AnyChunk]]],
+    parts: Sequence[Sequence[ChunkRows[AnyChunk]]],
     tables: Sequence[Table],
-    run: Run,
+    run: CallRunner,
     limit_bytes: int | None,
     with_rows: bool,
 ) -> DistinctKeys:
@@ -199,7 +203,7 @@ def _learn_partitioned(
     return replace(found, ends=np.array(ends))
 
 
-def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
+def ordered(found: DistinctKeys, run: CallRunner, n_parts: int = 1) -> OrderedKeys:
     """Return the keys in their final order, which depends only on the rows."""
     final = final_order(found.keys, found.counts, run, n_parts)
     keys = final.words
@@ -208,7 +212,9 @@ def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
     return OrderedKeys(keys, final.counts, final.places)
 
 
-def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = -2) -> Places:
+def row_values(
+    found: DistinctKeys, values: Int32Array, run: CallRunner, *, missing: int = -2
+) -> Int32Array:
     """Return for each row the value of its key, `(n_rows,)`.
 
     Args:
@@ -224,8 +230,12 @@ def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = 
     grouped = np.empty(len(rows.ids), np.int32)
 
     def call(
-        keys: Places | slice, first: int, n: int, runs: Runs | None, has_ids: bool = True
-    ) -> Call:
+        keys: Int32Array | slice,
+        first: int,
+        n: int,
+        runs: PartitionRows | None,
+        has_ids: bool = True,
+    ) -> KernelRowCall:
         of_ids = np.concatenate([np.array([missing], np.int32), values[keys]])
         table = np.zeros(layout.N_ROWS_WORDS, np.int64)
         table[layout.ROWS_IDS] = rows.ids.ctypes.data if has_ids else 0
@@ -233,7 +243,7 @@ def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = 
         table[layout.ROWS_TARGET] = grouped.ctypes.data
         if runs is not None:
             table[layout.ROWS_RUNS], table[layout.ROWS_RUN_STRIDE] = runs.address, runs.stride
-        return Call(table, first, n, (rows, of_ids, grouped))
+        return KernelRowCall(table, first, n, (rows, of_ids, grouped))
 
     if rows.partitions is None:
         bounds = pairwise(rows.starts)
@@ -249,8 +259,8 @@ def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = 
 
 
 def _values_of_keys(
-    found: DistinctKeys, rows: RowKeys, values: Places, run: Run, missing: int
-) -> Places:
+    found: DistinctKeys, rows: RowKeys, values: Int32Array, run: CallRunner, missing: int
+) -> Int32Array:
     """Return for each row the value of its key, for keys of a narrow range."""
     assert not isinstance(found.keys, TextKeys)
     places = np.arange(len(found.keys), dtype=np.int32)
@@ -259,11 +269,11 @@ def _values_of_keys(
     words = {layout.TABLE_MISSING: missing}
     if has_places:
         words[layout.TABLE_OUTPUTS] = values.ctypes.data
-    span = Span(0, np.full(1, -1, np.int32)) if span is None else span
+    span = SpanTable(0, np.full(1, -1, np.int32)) if span is None else span
     return look_up(found.element, span, rows.chunks, run, rows.n_parts, words)
 
 
-def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
+def index_of(element: str, keys: Keys, run: CallRunner, n_parts: int = 1) -> Index:
     """Return an index of distinct keys, which must not be written to afterwards.
 
     Each key must occur once.
@@ -282,7 +292,7 @@ def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
     return Index(element, keys, table)
 
 
-def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index | None:
+def _built(element: str, keys: Int64Array, run: CallRunner, log_regions: int) -> Index | None:
     """Return an index with lines built in regions; None if the keys of one region do not fit."""
     n_slots = max(N_FIRST_SLOTS, n_slots_for(NUMBERS, len(keys)))
     n_lines = n_slots // layout.N_SLOTS_PER_LINE >> log_regions
@@ -291,7 +301,7 @@ def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index 
     none = np.empty(0, np.int64)
     table = Table(NUMBERS, new_slots(NUMBERS, n_slots), keys.reshape(-1, 1), none, state[0])
     chunk = chunk_of_keys(keys)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for k, of_region in enumerate(state[1:]):
         words = table_words(table, layout.BUILD)
         scratch = describe(words, "int64", chunk)
@@ -299,7 +309,7 @@ def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index 
         words[layout.TABLE_END_LINE] = (k + 1) * n_lines
         words[layout.TABLE_LAST_OF_REGION] = n_lines - 1
         words[layout.TABLE_STATE] = of_region.ctypes.data
-        calls.append([Call(words, 0, len(keys), (table, chunk, state, scratch))])
+        calls.append([KernelRowCall(words, 0, len(keys), (table, chunk, state, scratch))])
     run(NUMBERS.entry, calls)
     if state[1:, layout.STATE_IS_FULL].any():
         return None
@@ -309,15 +319,15 @@ def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index 
 def lookup(
     index: Index,
     chunks: Sequence[AnyChunk],
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
     *,
     element: str | None = None,
-    values: Places | None = None,
+    values: Int32Array | None = None,
     start: int = 0,
     none: int = -1,
     missing: int = -2,
-) -> Places:
+) -> Int32Array:
     """Return for each row the place of its key, `(n_rows,)`.
 
     Args:
@@ -338,18 +348,18 @@ def lookup(
         layout.TABLE_START: start,
         layout.TABLE_OUTPUTS: 0 if values is None else values.ctypes.data,
     }
-    if isinstance(table, Span):
+    if isinstance(table, SpanTable):
         return look_up(element, table, chunks, run, n_parts, given)
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
     common = table_words(table, layout.LOOK_UP)
     common[layout.TABLE_LAST_OF_REGION] = index.last_of_region
     common[list(given)] = list(given.values())
 
-    def call(rows: Rows[AnyChunk]) -> Call:
+    def call(rows: ChunkRows[AnyChunk]) -> KernelRowCall:
         words = common.copy()
         scratch = describe(words, element, rows.chunk)
         words[layout.TABLE_ROWS] = out.ctypes.data + 4 * rows.chunk_start
-        return Call(words, rows.first, rows.n, (index, rows, values, out, scratch))
+        return KernelRowCall(words, rows.first, rows.n, (index, rows, values, out, scratch))
 
     parts = split_rows(chunks, n_parts)
     run(table.kind.entry, [[call(rows) for rows in part] for part in parts])
@@ -358,13 +368,13 @@ def lookup(
 
 def lookup_words(
     index: Index, element: str, *, start: int, none: int, missing: int
-) -> tuple[Integers, str]:
+) -> tuple[Int64Array, str]:
     """Return the table of a call of `lookup` without its column and its output, and the entry.
 
     The options are those of `lookup`.
     """
     table = index.table
-    if isinstance(table, Span):
+    if isinstance(table, SpanTable):
         words, entry = span_words(table), "numbers"
     else:
         words, entry = table_words(table, layout.LOOK_UP), table.kind.entry
@@ -378,10 +388,10 @@ def lookup_words(
 
 def are_numbers(
     element: str,
-    keys: NumberKeys,
+    keys: Int64Array,
     chunks: Sequence[AnyChunk],
-    numbers: Places,
-    run: Run,
+    numbers: Int32Array,
+    run: CallRunner,
     n_parts: int = 1,
     *,
     start: int = 0,
@@ -399,7 +409,7 @@ def are_numbers(
     """
     parts = split_rows(chunks, n_parts)
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part, state in zip(parts, states, strict=True):
         calls.append([])
         for rows in part:
@@ -410,14 +420,14 @@ def are_numbers(
             words[layout.TABLE_STATE] = state.ctypes.data
             words[layout.TABLE_ROWS] = numbers.ctypes.data + 4 * rows.chunk_start
             owners = rows, keys, numbers, states, scratch
-            calls[-1].append(Call(words, rows.first, rows.n, owners))
+            calls[-1].append(KernelRowCall(words, rows.first, rows.n, owners))
     run(NUMBERS.entry, calls)
     return not states[:, layout.STATE_IS_FULL].any()
 
 
 def _merged(
-    element: str, tables: list[Table], run: Run, limit_bytes: int | None
-) -> tuple[Table, list[Places]]:
+    element: str, tables: list[Table], run: CallRunner, limit_bytes: int | None
+) -> tuple[Table, list[Int32Array]]:
     """Return a table of the keys of all tables, and for each table the places of its keys there."""
     if not tables:
         return new_table(kind_of(element)), []
@@ -435,21 +445,21 @@ def _merged(
 def _add(
     table: Table,
     chunk: KeyChunk | KeyTextChunk,
-    counts: Integers | None,
-    places: Places | None,
-    run: Run,
+    counts: Int64Array | None,
+    places: Int32Array | None,
+    run: CallRunner,
     limit_bytes: int | None,
 ) -> Table:
     """Return a table with more keys and their counts, and write their places."""
     element = TEXT if isinstance(chunk, KeyTextChunk) else "int64"
-    source = Source(element, [Rows(chunk, 0, chunk.length, 0)], counts, places)
+    source = KeySource(element, [ChunkRows(chunk, 0, chunk.length, 0)], counts, places)
     filled = fill([table], [source], run, limit_bytes)
     assert filled is not None
     return filled[0]
 
 
 def found_in(
-    element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
+    element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: CallRunner
 ) -> DistinctKeys:
     """Return the keys of tables that share no key."""
     words = np.concatenate([table.keys[: table.n_keys] for table in tables])
@@ -458,12 +468,12 @@ def found_in(
     return DistinctKeys(element, keys, counts, n_missing, rows)
 
 
-def _pairs(keys: TextKeys) -> Integers:
+def _pairs(keys: TextKeys) -> Int64Array:
     """Return address and number of bytes of each key."""
     return np.stack([keys.offsets[:-1] + keys.data.ctypes.data, np.diff(keys.offsets)], axis=1)
 
 
-def copied(pairs: Integers, run: Run, owner: object) -> TextKeys:
+def copied(pairs: Int64Array, run: CallRunner, owner: object) -> TextKeys:
     """Return the keys at some addresses, copied to one piece of memory."""
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, 1])])
     data = np.empty(int(offsets[-1]), np.uint8)
@@ -472,5 +482,5 @@ def copied(pairs: Integers, run: Run, owner: object) -> TextKeys:
     words[layout.TABLE_STATE] = words.ctypes.data  # not read
     words[layout.TABLE_ENDS] = offsets[1:].ctypes.data
     words[layout.TABLE_BYTES] = data.ctypes.data
-    run(TEXT, [[Call(words, 0, len(pairs), (pairs, offsets, data, owner))]])
+    run(TEXT, [[KernelRowCall(words, 0, len(pairs), (pairs, offsets, data, owner))]])
     return TextKeys(offsets, data)

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
+from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 
 N_FIRST_SLOTS: Final = 1 << 12
 GROWTH: Final = 4  # for small tables; from here on they double:
@@ -41,7 +42,7 @@ class VocabularyTooLarge(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class KeyKind:
     """The kind of keys, numbers or text, with its entry and sizes.
 
     Args:
@@ -57,11 +58,11 @@ class Kind:
     max_eighths: int
 
 
-NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1, 5)  # 2.5 keys in a line for 5
-TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2, 4)
+NUMBERS: Final = KeyKind("numbers", layout.N_NUMBER_SLOT_WORDS, 1, 5)  # 2.5 keys in a line for 5
+TEXTS: Final = KeyKind(TEXT, layout.N_TEXT_SLOT_WORDS, 2, 4)
 
 
-def kind_of(element: str) -> Kind:
+def kind_of(element: str) -> KeyKind:
     """Return the kind of keys of a type."""
     return TEXTS if element == TEXT else NUMBERS
 
@@ -77,11 +78,11 @@ class Table:
         state: State words of `layout`.
     """
 
-    kind: Kind
-    slots: Integers
-    keys: Integers
-    counts: Integers
-    state: Integers
+    kind: KeyKind
+    slots: Int64Array
+    keys: Int64Array
+    counts: Int64Array
+    state: Int64Array
 
     @property
     def n_slots(self) -> int:
@@ -115,7 +116,7 @@ class Table:
         return int(self.state[layout.STATE_N_MISSING])
 
 
-def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Table:
+def new_table(kind: KeyKind, n_keys: int = 0, slots: Int64Array | None = None) -> Table:
     """Return an empty table with room for `n_keys` keys.
 
     `slots` is memory for a power of 2 of slots, in any state; no other table may need it when this
@@ -126,7 +127,7 @@ def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Tab
     return new_tables(kind, [slots])[0]
 
 
-def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
+def new_tables(kind: KeyKind, slots: Sequence[Int64Array]) -> list[Table]:
     """Return empty tables with slots of one size; their other arrays share few pieces of memory."""
     limit = len(slots[0]) // kind.slot_words * kind.max_eighths // 8
     keys = np.empty((len(slots), limit, kind.key_words), np.int64)
@@ -136,17 +137,17 @@ def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
     return [Table(kind, *of_table) for of_table in parts]
 
 
-def n_slots_for(kind: Kind, n_keys: int) -> int:
+def n_slots_for(kind: KeyKind, n_keys: int) -> int:
     """Return the number of slots with room for a batch beyond `n_keys` keys."""
     return 1 << (-(-8 * (n_keys + layout.BATCH) // kind.max_eighths) - 1).bit_length()
 
 
-def bytes_of_slots(kind: Kind, n_keys: int) -> int:
+def bytes_of_slots(kind: KeyKind, n_keys: int) -> int:
     """Return the bytes of the slots of `n_keys` keys."""
     return 8 * n_slots_for(kind, n_keys) * kind.slot_words
 
 
-def new_slots(kind: Kind, n_slots: int) -> Integers:
+def new_slots(kind: KeyKind, n_slots: int) -> Int64Array:
     """Return memory for slots, aligned to a cache line."""
     n_words = n_slots * kind.slot_words
     words = np.empty(n_words + _LINE_WORDS, np.int64)
@@ -167,7 +168,7 @@ def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
     check_keys(kind, n, n_bytes, limit_bytes)
 
 
-def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> None:
+def check_keys(kind: KeyKind, n: int, n_bytes: int, limit_bytes: int | None) -> None:
     """Raise VocabularyTooLarge if one table of n keys would exceed the limit.
 
     `n_bytes` is the total size of text keys.
@@ -180,7 +181,7 @@ def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> Non
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class PartitionRows:
     """The rows of a partition: from one number to the next, in each block of rows.
 
     Args:
@@ -195,7 +196,7 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class KeySource:
     """The rows of one part of a column, and the target for their numbers.
 
     Args:
@@ -207,16 +208,16 @@ class Source:
     """
 
     element: str
-    parts: Sequence[Rows[AnyChunk]]
-    weights: Integers | None
+    parts: Sequence[ChunkRows[AnyChunk]]
+    weights: Int64Array | None
     rows: npt.NDArray[np.int32] | None
-    runs: Runs | None = None
+    runs: PartitionRows | None = None
 
 
 def fill(
     tables: list[Table],
-    sources: Sequence[Source],
-    run: Run,
+    sources: Sequence[KeySource],
+    run: CallRunner,
     limit_bytes: int | None,
     *,
     n_sequences: int | None = None,
@@ -237,10 +238,10 @@ def fill(
             the result is None.
     """
     left = [list(source.parts) for source in sources]
-    grown: list[list[Call]] = [[] for _ in tables]
+    grown: list[list[KernelRowCall]] = [[] for _ in tables]
     while tables:
         done = [table.n_rows for table in tables]
-        sequences: list[list[Call]] = [[] for _ in range(n_sequences or len(tables))]
+        sequences: list[list[KernelRowCall]] = [[] for _ in range(n_sequences or len(tables))]
         for k, (table, source) in enumerate(zip(tables, sources, strict=True)):
             calls = grown[k] + [_learn_call(table, source, rows) for rows in left[k]]
             if table.n_keys == 0 and calls:
@@ -266,14 +267,14 @@ def fill(
     return tables
 
 
-def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
+def _skip(parts: list[ChunkRows[AnyChunk]], n: int) -> list[ChunkRows[AnyChunk]]:
     """Return runs of rows without the first n rows."""
-    left: list[Rows[AnyChunk]] = []
+    left: list[ChunkRows[AnyChunk]] = []
     for rows in parts:
         k = min(n, rows.n)
         n -= k
         if k < rows.n:
-            left.append(Rows(rows.chunk, rows.first + k, rows.n - k, rows.chunk_start))
+            left.append(ChunkRows(rows.chunk, rows.first + k, rows.n - k, rows.chunk_start))
     return left
 
 
@@ -283,7 +284,7 @@ def _larger(table: Table, n_slots: int | None = None) -> Table:
     return new_table(table.kind, slots=new_slots(table.kind, n_slots or growth * table.n_slots))
 
 
-def widened(table: Table, n_slots: int | None = None) -> tuple[Table, Call]:
+def widened(table: Table, n_slots: int | None = None) -> tuple[Table, KernelRowCall]:
     """Return a table with room for more keys, and the call that copies the old slots.
 
     Each line goes to one of few places, so memory access is sequential. The table has at least one
@@ -297,24 +298,24 @@ def widened(table: Table, n_slots: int | None = None) -> tuple[Table, Call]:
         table.slots.ctypes.data,
     )
     table.state[layout.STATE_IS_FULL] = 0
-    call = Call(words, 0, table.n_places, (table, larger, scratch))
+    call = KernelRowCall(words, 0, table.n_places, (table, larger, scratch))
     return Table(table.kind, larger.slots, larger.keys, larger.counts, table.state), call
 
 
-def _filled_anew(table: Table) -> tuple[Table, Call]:
+def _filled_anew(table: Table) -> tuple[Table, KernelRowCall]:
     """Return a table with room for more keys, and the call that inserts the existing ones.
 
     Another table may use the slots by now, so keys are hashed again.
     """
     larger, n, kind = _larger(table), table.n_keys, table.kind
-    source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
-    call = _learn_call(larger, source, Rows(chunk_of_words(table.keys[:n], table), 0, n, 0))
+    source = KeySource(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
+    call = _learn_call(larger, source, ChunkRows(chunk_of_words(table.keys[:n], table), 0, n, 0))
     call.table[layout.TABLE_CLEARS] = 1
     table.state[layout.STATE_IS_FULL] = 0
     return Table(kind, larger.slots, larger.keys, larger.counts, table.state), call
 
 
-def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
+def _learn_call(table: Table, source: KeySource, rows: ChunkRows[AnyChunk]) -> KernelRowCall:
     words = table_words(table, layout.LEARN)
     scratch = describe(words, source.element, rows.chunk)
     words[layout.TABLE_LIMIT] = len(table.counts)
@@ -328,10 +329,10 @@ def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
         words[layout.TABLE_N_TAKEN] = table.n_rows
     if source.rows is not None:
         words[layout.TABLE_ROWS] = source.rows.ctypes.data + 4 * rows.chunk_start
-    return Call(words, rows.first, rows.n, (table, source, rows, scratch))
+    return KernelRowCall(words, rows.first, rows.n, (table, source, rows, scratch))
 
 
-def table_words(table: Table, kind_of_round: int) -> Integers:
+def table_words(table: Table, kind_of_round: int) -> Int64Array:
     """Return the table words for a kind of round; the caller adds the words of rows."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND] = kind_of_round

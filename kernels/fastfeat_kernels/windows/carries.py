@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Ordered, Words, order_table, sequences
-from fastfeat_kernels.windows.requests import Wanted
-from fastfeat_kernels.windows.slices import Unit, is_carried
+from fastfeat_kernels.windows.ordering import WindowOrder, order_table, sequences
+from fastfeat_kernels.windows.requests import WantedStatistic
+from fastfeat_kernels.windows.slices import WorkUnit, is_carried
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 _LOW = (1 << layout.LIMB_BITS) - 1
@@ -34,11 +35,11 @@ class Carries(NamedTuple):
         too_wide: Entities without a grid for their values; they stay whole.
     """
 
-    words: Words
-    places: Mapping[Unit, int]
+    words: Int64Array
+    places: Mapping[WorkUnit, int]
     too_wide: frozenset[int]
 
-    def address_of(self, unit: Unit) -> int:
+    def address_of(self, unit: WorkUnit) -> int:
         """Return the address of the words of a slice."""
         return self.words.ctypes.data + self.words.strides[0] * self.places[unit]
 
@@ -54,11 +55,11 @@ class _Divided(NamedTuple):
     """
 
     entity: int
-    slices: Sequence[Unit]
-    edges: Words
+    slices: Sequence[WorkUnit]
+    edges: Int64Array
 
 
-def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int]:
+def summed_columns(wanted: Iterable[WantedStatistic], columns: Sequence[int]) -> list[int]:
     """Return the places of columns with sums over windows without a beginning."""
     summed = {
         one.column
@@ -69,11 +70,11 @@ def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int
 
 
 def carries_of(
-    rows: Ordered,
-    computed: Sequence[Unit],
-    columns: Words,
+    rows: WindowOrder,
+    computed: Sequence[WorkUnit],
+    columns: Int64Array,
     summed: Sequence[int],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
 ) -> Carries:
     """Return the states that the slices of a pass begin with.
@@ -105,7 +106,9 @@ def carries_of(
     return Carries(np.concatenate(before), places, frozenset(too_wide))
 
 
-def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_Divided, Words]]:
+def _with_pieces(
+    divided: Sequence[_Divided], words: Int64Array
+) -> Iterator[tuple[_Divided, Int64Array]]:
     """Yield each entity with the words of its pieces: one before each slice, and the rest."""
     first = 0
     for one in divided:
@@ -114,9 +117,9 @@ def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_D
         first += n_pieces
 
 
-def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:
+def _divided(rows: WindowOrder, computed: Sequence[WorkUnit]) -> list[_Divided]:
     carried = [(unit, unit.bounds) for unit in computed if unit.n_carried and unit.bounds]
-    of_entity: dict[int, tuple[list[Unit], list[int]]] = {}
+    of_entity: dict[int, tuple[list[WorkUnit], list[int]]] = {}
     for unit, (base, _) in carried:
         entity = int(np.searchsorted(rows.starts, base, "right")) - 1
         slices, ends = of_entity.setdefault(entity, ([], []))
@@ -133,22 +136,26 @@ def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:
 
 
 def _calls(
-    rows: Ordered, divided: Sequence[_Divided], columns: Words, words: Words, n_parts: int
-) -> list[list[Call]]:
+    rows: WindowOrder,
+    divided: Sequence[_Divided],
+    columns: Int64Array,
+    words: Int64Array,
+    n_parts: int,
+) -> list[list[KernelRowCall]]:
     """Return calls on the pieces of all entities."""
-    common, calls = order_table(rows), list[Call]()
+    common, calls = order_table(rows), list[KernelRowCall]()
     common[layout.TABLE_COLUMNS] = columns.ctypes.data
     common[layout.TABLE_N_COLUMNS] = len(columns)
     words_at, stride = words.ctypes.data, words.strides[0]
     for first, end in (pair for one in divided for pair in pairwise(one.edges.tolist())):
         table = common.copy()
         table[layout.TABLE_CARRY] = words_at + stride * len(calls)
-        calls.append(Call(table, first, end - first, (rows, columns, words)))
+        calls.append(KernelRowCall(table, first, end - first, (rows, columns, words)))
     sizes = np.array([call.n for call in calls], np.int64)
     return [[calls[k] for k in numbers] for numbers in sequences(sizes, n_parts)]
 
 
-def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
+def _grid(column: Int64Array, pieces: Int64Array, n_rows: int) -> tuple[int, int] | None:
     """Return the grid for all sums of an entity's values, and its unit; None without one."""
     n_bits = n_rows.bit_length()
     has_squares = column[layout.COLUMN_SQUARES] != 0
@@ -176,7 +183,7 @@ def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
     return None
 
 
-def _put_together(pieces: Words, summed: Sequence[int]) -> None:
+def _put_together(pieces: Int64Array, summed: Sequence[int]) -> None:
     """Accumulate summaries in place: each piece then includes all earlier pieces."""
     for k in range(pieces.shape[1]):
         _carry_ends(pieces[:, k])
@@ -189,7 +196,7 @@ def _put_together(pieces: Words, summed: Sequence[int]) -> None:
         _carry_sums(pieces[:, k], layout.CARRY_SQUARES, 4)
 
 
-def _carry_ends(known: Words) -> None:
+def _carry_ends(known: Int64Array) -> None:
     """Carry the first and the last value of a column forward."""
     counted = np.flatnonzero(known[:, layout.CARRY_COUNT])
     if len(counted):
@@ -199,7 +206,7 @@ def _carry_ends(known: Words) -> None:
         known[counted[0] :, layout.CARRY_LAST] = known[latest, layout.CARRY_LAST]
 
 
-def _carry_sums(known: Words, at: int, n_limbs: int) -> None:
+def _carry_sums(known: Int64Array, at: int, n_limbs: int) -> None:
     """Carry the sums of a column forward, written on their grid."""
     total, bits = 0, layout.LIMB_BITS
     for piece in known:

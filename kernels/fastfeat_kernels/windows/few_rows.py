@@ -13,16 +13,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import FEW_ROWS, Flags, Ordered, Words
-from fastfeat_kernels.windows.programs import Dealt, Program, prepared
-from fastfeat_kernels.windows.requests import Wanted
-from fastfeat_kernels.windows.results import TILE, Query, Results, aligned, piece_bits
+from fastfeat_kernels.windows.ordering import FEW_ROWS, WindowOrder
+from fastfeat_kernels.windows.programs import Dealt, WindowProgram, prepared
+from fastfeat_kernels.windows.requests import WantedStatistic
+from fastfeat_kernels.windows.results import TILE, Query, ResultColumns, aligned, piece_bits
 
 NOBODY = 2**63 - 1
 _BYTE = 8  # rows of a byte of a bitmap: columns of results begin at a multiple
-Kinds = tuple[tuple[int, bool, bool], ...]
+ColumnLayouts = tuple[tuple[int, bool, bool], ...]
 """For each column read: its number, whether it has its own words, whether it has flags."""
 
 
@@ -45,24 +46,24 @@ class _Prepared:
         cursors: Cursor of the only partition.
     """
 
-    program: Program
-    table: Words
-    collecting: Words
-    columns: Words
-    scratch: Words
-    spare: Words
-    places: Words
-    waiting: Words
-    stage: Words
-    targets: Words
-    bits: Words
+    program: WindowProgram
+    table: Int64Array
+    collecting: Int64Array
+    columns: Int64Array
+    scratch: Int64Array
+    spare: Int64Array
+    places: Int64Array
+    waiting: Int64Array
+    stage: Int64Array
+    targets: Int64Array
+    bits: Int64Array
     marks: Sequence[int | None]
     n_marked: int
-    overflows: Words
-    cursors: Words
+    overflows: Int64Array
+    cursors: Int64Array
 
 
-def query_of_few(rows: Ordered, first_row: int) -> Query | None:
+def query_of_few(rows: WindowOrder, first_row: int) -> Query | None:
     """Return the asking rows of a small batch with one partition; None for other batches.
 
     `first_row` is the first input row that asks.
@@ -80,11 +81,11 @@ def query_of_few(rows: Ordered, first_row: int) -> Query | None:
 def compute_few(
     query: Query,
     places: tuple[int, ...],
-    wanted: tuple[Wanted, ...],
+    wanted: tuple[WantedStatistic, ...],
     elements: tuple[str, ...],
     dealt: Mapping[int, Dealt],
-    run: Run,
-) -> tuple[Results, Words]:
+    run: CallRunner,
+) -> tuple[ResultColumns, Int64Array]:
     """Return the results of a pass, and for each output the first dealt row that overflows.
 
     `places` are the positions of its statistics in `wanted`.
@@ -102,7 +103,10 @@ def compute_few(
 
 @lru_cache(maxsize=64)
 def _free(
-    places: tuple[int, ...], wanted: tuple[Wanted, ...], elements: tuple[str, ...], kinds: Kinds
+    places: tuple[int, ...],
+    wanted: tuple[WantedStatistic, ...],
+    elements: tuple[str, ...],
+    kinds: ColumnLayouts,
 ) -> list[_Prepared]:
     """Return the passes for some statistics that no thread uses now."""
     return []
@@ -110,7 +114,7 @@ def _free(
 
 def _prepared(
     places: tuple[int, ...],
-    wanted: tuple[Wanted, ...],
+    wanted: tuple[WantedStatistic, ...],
     elements: tuple[str, ...],
     dealt: Mapping[int, Dealt],
 ) -> _Prepared:
@@ -157,7 +161,7 @@ def _prepared(
     return one
 
 
-def _marks(program: Program) -> list[int | None]:
+def _marks(program: WindowProgram) -> list[int | None]:
     """Return each output's bitmap number; None if the output has no bitmap."""
     flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
     found, n_before = list[int | None](), 0
@@ -168,8 +172,8 @@ def _marks(program: Program) -> list[int | None]:
 
 
 def _computed(
-    query: Query, one: _Prepared, dealt: Mapping[int, Dealt], run: Run
-) -> tuple[Results, Words]:
+    query: Query, one: _Prepared, dealt: Mapping[int, Dealt], run: CallRunner
+) -> tuple[ResultColumns, Int64Array]:
     """Return the results of a pass in new memory."""
     rows, program, n_outputs = query.rows, one.program, len(one.marks)
     n = len(rows.codes) - query.base
@@ -185,17 +189,17 @@ def _computed(
     table[layout.TABLE_TARGETS] = 0 if waits else one.targets.ctypes.data
     table[layout.TABLE_STAGE] = one.stage.ctypes.data if waits else 0
     owners = rows, dealt, together, bits
-    run(program.entry, [[Call(table, 0, rows.n_entities, owners)]])
+    run(program.entry, [[KernelRowCall(table, 0, rows.n_entities, owners)]])
     if waits:
         n_asking = len(rows.codes) - query.first_row
-        run("collect", [[Call(one.collecting, query.first_row, n_asking, owners)]])
+        run("collect", [[KernelRowCall(one.collecting, query.first_row, n_asking, owners)]])
     columns = [*together.reshape(n_outputs, stride)[:, :n]]
     own = one.targets, one.bits[0], one.bits[1]
-    results = Results(columns, bits, one.marks, *own, program.is_float)
+    results = ResultColumns(columns, bits, one.marks, *own, program.is_float)
     return results, one.overflows.copy()[None]
 
 
-def _point_to(one: _Prepared, query: Query, targets: Words, bits: Flags) -> None:
+def _point_to(one: _Prepared, query: Query, targets: Int64Array, bits: Uint8Array) -> None:
     """Write the addresses of rows, results and waiting results."""
     rows, program, table, collecting = query.rows, one.program, one.table, one.collecting
     row_words, size = program.row_words, 1 << rows.stripe_bits

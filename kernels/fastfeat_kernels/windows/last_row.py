@@ -11,17 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.few_rows import NOBODY
-from fastfeat_kernels.windows.ordering import (
-    MIN_STRIPE_BITS,
-    PADDING,
-    Flags,
-    Ordered,
-    Words,
-    partition_shift,
-)
+from fastfeat_kernels.windows.ordering import MIN_STRIPE_BITS, PADDING, WindowOrder, partition_shift
 from fastfeat_kernels.windows.programs import (
     Dealt,
     check_wanted_once,
@@ -29,12 +23,12 @@ from fastfeat_kernels.windows.programs import (
     passes_of,
     prepared,
 )
-from fastfeat_kernels.windows.requests import Wanted, Wanteds
+from fastfeat_kernels.windows.requests import Wanteds, WantedStatistic
 from fastfeat_kernels.windows.results import Query, aligned, columns_for, point_to_results
 from fastfeat_kernels.windows.state import latest_as_lag, program_table
 from fastfeat_kernels.windows.statistics import STATISTICS
 
-Reader = Callable[[int, float], Any]
+ResultReader = Callable[[int, float], Any]
 """A function from the word of a result, and the same bits as a float, to the value."""
 _BYTE = 8  # rows of a byte of a bitmap: columns of results begin at a multiple
 
@@ -51,9 +45,9 @@ class LastRow(NamedTuple):
             a bool, None if missing. It returns None for all if one does not fit int64.
     """
 
-    times: Words
-    columns: Sequence[Words | None]
-    present: Sequence[Flags | None]
+    times: Int64Array
+    columns: Sequence[Int64Array | None]
+    present: Sequence[Uint8Array | None]
     compute: Callable[[int], list[Any] | None]
 
 
@@ -72,17 +66,17 @@ class _Pass(NamedTuple):
     """
 
     places: Sequence[int]
-    call: Call
+    call: KernelRowCall
     entry: str
-    values: Words
+    values: Int64Array
     bits: Any
     marked: Sequence[int | None]
-    readers: Sequence[Reader]
-    overflows: Words
+    readers: Sequence[ResultReader]
+    overflows: Int64Array
 
 
 def last_row(
-    wanted: Wanteds, elements: Sequence[str], are_times: Sequence[bool], most: int, run: Run
+    wanted: Wanteds, elements: Sequence[str], are_times: Sequence[bool], most: int, run: CallRunner
 ) -> LastRow:
     """Return statistics of the last of at most `most` rows of one entity.
 
@@ -132,10 +126,10 @@ def last_row(
     return LastRow(times, columns, present, compute)
 
 
-def _rows(most: int) -> Ordered:
+def _rows(most: int) -> WindowOrder:
     """Return rows of one entity in order, the last of which asks."""
     ends = np.array([0, most], np.int64)
-    return Ordered(
+    return WindowOrder(
         np.zeros(most, np.int32),
         1,
         1,
@@ -152,7 +146,7 @@ def _rows(most: int) -> Ordered:
 
 
 def _pass(
-    rows: Ordered,
+    rows: WindowOrder,
     places: tuple[int, ...],
     dealt: Mapping[int, Dealt],
     wanted: Wanteds,
@@ -181,7 +175,7 @@ def _pass(
     ]
     return _Pass(
         places,
-        Call(table, 0, 1, owners),
+        KernelRowCall(table, 0, 1, owners),
         program.entry,
         values,
         results.bits,
@@ -191,7 +185,7 @@ def _pass(
     )
 
 
-def _reader(wanted: Wanted, elements: Sequence[str], *, is_float: bool) -> Reader:
+def _reader(wanted: WantedStatistic, elements: Sequence[str], *, is_float: bool) -> ResultReader:
     """Return the function from the word of a result to its value."""
     if is_float:
         return _number

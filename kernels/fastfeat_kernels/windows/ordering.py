@@ -9,13 +9,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.arrays import Int32Array, Int64Array, Uint8Array
+from fastfeat_kernels.column import (
+    BLOCK,
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.requests import Column
-
-Words = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.uint8]
+from fastfeat_kernels.windows.requests import WindowInput
 
 MAX_PARTITIONS = 1 << 10  # partitions that rows are dealt out to at a time
 PARTITION_ROWS = 1 << 13  # rows with values and results that fit into the second-level cache
@@ -28,7 +33,7 @@ PADDING = 8  # words behind the last that the kernel may read
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class WindowOrder:
     """Rows in window order; rows without an entity or a time are left out.
 
     Rows are first dealt out: each stripe of the input is distributed to partitions of neighbouring
@@ -52,19 +57,19 @@ class Ordered:
             which is faster than new memory.
     """
 
-    codes: Codes
+    codes: Int32Array
     n_entities: int
     n_parts: int
     shift: int
     stripe_bits: int
-    cells: Words
-    partition_starts: Words
-    starts: Words
-    arrivals: Codes
-    times: Words
-    time_chunks: Sequence[Chunk]
+    cells: Int64Array
+    partition_starts: Int64Array
+    starts: Int64Array
+    arrivals: Int32Array
+    times: Int64Array
+    time_chunks: Sequence[ArrowChunk]
     is_as_given: bool = False
-    spare: list[Words] = field(default_factory=list[Words])
+    spare: list[Int64Array] = field(default_factory=list[Int64Array])
 
     @property
     def n_placed(self) -> int:
@@ -73,14 +78,14 @@ class Ordered:
 
 
 def ordered(
-    codes: Codes,
-    times: Sequence[Chunk],
-    ties: Column | None,
+    codes: Int32Array,
+    times: Sequence[ArrowChunk],
+    ties: WindowInput | None,
     n_entities: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
     shift: int | None = None,
-) -> Ordered:
+) -> WindowOrder:
     """Return the rows in window order.
 
     Args:
@@ -100,7 +105,7 @@ def ordered(
     codes = np.ascontiguousarray(codes, np.int32)
     if int(codes.max(initial=-1)) >= n_entities:
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
-    check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
+    check_lengths(codes, [WindowInput("int64", times), *([] if ties is None else [ties])])
     is_alone = shift is None
     if is_alone and ties is None and _are_few(len(codes), n_entities):
         known = plain_words(times)
@@ -116,7 +121,7 @@ def ordered(
     bits = _stripe_bits(len(codes))
     cells, partition_starts = _cells(codes, shift, n_partitions, bits, run)
     n = int(partition_starts[-1])
-    rows = Ordered(
+    rows = WindowOrder(
         codes,
         n_entities,
         n_parts,
@@ -133,7 +138,7 @@ def ordered(
     if n_entities == 0:
         return rows
     numbers = np.empty(len(codes), np.int32)
-    dealt = deal(rows, Column("int64", times), run, numbers)[0]
+    dealt = deal(rows, WindowInput("int64", times), run, numbers)[0]
     dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
     is_moved = np.zeros(n_partitions, np.int64)
     run("order", _order_calls(rows, dealt, numbers, dealt_ties, is_moved))
@@ -148,8 +153,12 @@ def _are_few(n_rows: int, n_entities: int) -> bool:
 
 
 def _ordered_few(
-    codes: Codes, times: Words, chunks: Sequence[Chunk], n_entities: int, n_parts: int
-) -> Ordered:
+    codes: Int32Array,
+    times: Int64Array,
+    chunks: Sequence[ArrowChunk],
+    n_entities: int,
+    n_parts: int,
+) -> WindowOrder:
     """Return `ordered` rows of a small batch: one stripe, one partition.
 
     NumPy sorts them in the time that the tables of two calls take: 200 rows of one entity in 25 us
@@ -167,7 +176,7 @@ def _ordered_few(
     starts = np.zeros(n_entities + 1, np.int64)
     np.cumsum(np.bincount(own, minlength=n_entities), out=starts[1:])
     ends = np.array([0, n], np.int64)
-    return Ordered(
+    return WindowOrder(
         codes,
         n_entities,
         n_parts,
@@ -183,16 +192,16 @@ def _ordered_few(
     )
 
 
-def _order_of_few(own: Codes, moments: Words, n_entities: int) -> npt.NDArray[np.intp]:
+def _order_of_few(own: Int32Array, moments: Int64Array, n_entities: int) -> npt.NDArray[np.intp]:
     """Return rows by entity, then time; a radix pass handles rows that arrive in order of time."""
     if n_entities < 1 << 15 and bool((moments[1:] >= moments[:-1]).all()):
         return np.argsort(own.astype(np.int16), kind="stable")
     return np.lexsort((moments, own))
 
 
-def plain_words(chunks: Sequence[Chunk]) -> Words | None:
+def plain_words(chunks: Sequence[ArrowChunk]) -> Int64Array | None:
     """Return columns of 8-byte values as one array; None if some may be missing."""
-    pieces: list[Words] = []
+    pieces: list[Int64Array] = []
     for chunk in chunks:
         if chunk.validity:
             return None
@@ -201,7 +210,7 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
 
 
-def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
+def n_tied(rows: WindowOrder, run: CallRunner, first_row: int = 0) -> int:
     """Return the number of rows that share their entity and time with another row.
 
     Rows before `first_row` are not counted: their ties have been counted already.
@@ -220,11 +229,11 @@ def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
     return 2 * int(np.count_nonzero(is_again)) - int(np.count_nonzero(is_third))
 
 
-def permutation(rows: Ordered, run: Run) -> Words:
+def permutation(rows: WindowOrder, run: CallRunner) -> Int64Array:
     """Return the row number in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)
     chunk = PlainChunk(numbers.ctypes.data, len(numbers), numbers)
-    return deal(rows, Column("int64", [chunk]), run)[0][rows.arrivals]
+    return deal(rows, WindowInput("int64", [chunk]), run)[0][rows.arrivals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +249,8 @@ class PlainChunk:
 
 
 def deal(
-    rows: Ordered, column: Column, run: Run, numbers: Codes | None = None
-) -> tuple[Words, Flags | None]:
+    rows: WindowOrder, column: WindowInput, run: CallRunner, numbers: Int32Array | None = None
+) -> tuple[Int64Array, Uint8Array | None]:
     """Return the values of a column by dealt row, and for integers whether they are present.
 
     Floats come as float64 with NaN for missing, integers as keys. If `numbers` is given, the entity
@@ -262,7 +271,7 @@ def deal(
     common[layout.TABLE_DEALT] = dealt.ctypes.data
     common[layout.TABLE_DEALT_PRESENT] = 0 if present is None else present.ctypes.data
     common[layout.TABLE_DEALT_CODES] = 0 if numbers is None else numbers.ctypes.data
-    owners, calls = (rows, cursors, dealt, present, numbers), list[list[Call]]()
+    owners, calls = (rows, cursors, dealt, present, numbers), list[list[KernelRowCall]]()
     for part in split_rows(column.chunks, rows.n_parts, size):
         scratch = np.empty(BLOCK, np.int64)
         common[layout.TABLE_SCRATCH] = scratch.ctypes.data
@@ -276,7 +285,7 @@ def deal(
     return dealt, present
 
 
-def _dealt_few(rows: Ordered, words: Words) -> Words:
+def _dealt_few(rows: WindowOrder, words: Int64Array) -> Int64Array:
     """Return words of one stripe and partition, none missing, by dealt row."""
     if rows.n_placed == len(words):
         return words
@@ -285,7 +294,7 @@ def _dealt_few(rows: Ordered, words: Words) -> Words:
     return dealt
 
 
-def _memory_for(rows: Ordered) -> Words:
+def _memory_for(rows: WindowOrder) -> Int64Array:
     """Return memory for a dealt column; another thread may have taken the spare memory."""
     try:
         return rows.spare.pop()
@@ -293,40 +302,50 @@ def _memory_for(rows: Ordered) -> Words:
         return np.empty(len(rows.codes), np.int64)
 
 
-def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
+def _stripes_of(rows: ChunkRows[ArrowChunk], size: int) -> Iterator[ChunkRows[ArrowChunk]]:
     """Yield the rows of a chunk, split by stripe."""
     first, end = rows.first, rows.first + rows.n
     while first < end:
         stripe_end = ((rows.chunk_start + first) // size + 1) * size - rows.chunk_start
         n = min(stripe_end, end) - first
-        yield Rows(rows.chunk, first, n, rows.chunk_start)
+        yield ChunkRows(rows.chunk, first, n, rows.chunk_start)
         first += n
 
 
-def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
+def check_lengths(codes: Int32Array, columns: Sequence[WindowInput]) -> None:
     """Raise ValueError if the number of rows of a column differs from the number of codes."""
     for column in columns:
         n_rows = sum(chunk.length for chunk in column.chunks)
         if n_rows != len(codes):
-            raise ValueError(f"a column has {n_rows} rows where {len(codes)} are ordered")
+            raise ValueError(f"a column has {n_rows} rows, but there are {len(codes)} codes")
 
 
 def counted(
-    codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: Run
-) -> Words:
+    codes: Int32Array,
+    shift: int,
+    n_partitions: int,
+    ranges: Sequence[tuple[int, int]],
+    run: CallRunner,
+) -> Int64Array:
     """Return the number of rows in each range and partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
-    calls, common, counts_at = list[list[Call]](), codes_table(codes, shift), counts.ctypes.data
+    calls, common, counts_at = (
+        list[list[KernelRowCall]](),
+        codes_table(codes, shift),
+        counts.ctypes.data,
+    )
     for k, (first, end) in enumerate(ranges):
         table = common.copy()
         table[layout.TABLE_CURSORS] = counts_at + 8 * k * n_partitions
-        calls.append([Call(table, first, end - first, (codes, counts))])
+        calls.append([KernelRowCall(table, first, end - first, (codes, counts))])
     run("count", calls)
     return counts
 
 
-def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> tuple[Words, Words]:
-    """Return `cells` and `partition_starts` of `Ordered`."""
+def _cells(
+    codes: Int32Array, shift: int, n_partitions: int, bits: int, run: CallRunner
+) -> tuple[Int64Array, Int64Array]:
+    """Return `cells` and `partition_starts` of `WindowOrder`."""
     firsts = range(0, len(codes), 1 << bits)
     ranges = [(first, min(first + (1 << bits), len(codes))) for first in firsts]
     counts = counted(codes, shift, n_partitions, ranges, run)
@@ -336,7 +355,7 @@ def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> 
     return cells, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts.sum(axis=0))])
 
 
-def codes_table(codes: Codes, shift: int) -> Words:
+def codes_table(codes: Int32Array, shift: int) -> Int64Array:
     """Return a table for input rows by their entities."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_CODES] = codes.ctypes.data
@@ -360,7 +379,7 @@ def _stripe_bits(n_rows: int) -> int:
     return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
-def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
+def _rows_call(one: ChunkRows[ArrowChunk], common: Int64Array, *owners: object) -> KernelRowCall:
     """Return a call on input rows, from the words that all calls share."""
     table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
@@ -368,16 +387,19 @@ def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
     table[layout.TABLE_VALUE_BIT_OFFSET] = one.chunk.value_bit_offset
     table[layout.TABLE_VALIDITY] = one.chunk.validity
     table[layout.TABLE_BIT_OFFSET] = one.chunk.bit_offset
-    return Call(table, one.first, one.n, (one.chunk, *owners))
+    return KernelRowCall(table, one.first, one.n, (one.chunk, *owners))
 
 
 def _placed(
-    codes: Codes, times: Sequence[Chunk], parts: Sequence[Sequence[Rows[Chunk]]], run: Run
-) -> Codes:
+    codes: Int32Array,
+    times: Sequence[ArrowChunk],
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
+    run: CallRunner,
+) -> Int32Array:
     """Return the entity of each row, -1 if its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, calls, common = np.empty_like(codes), list[list[Call]](), codes_table(codes, 0)
+    kept, calls, common = np.empty_like(codes), list[list[KernelRowCall]](), codes_table(codes, 0)
     for part in parts:
         calls.append([_rows_call(one, common, codes, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
@@ -386,7 +408,7 @@ def _placed(
     return kept
 
 
-def _in_runs(codes: Codes, n_entities: int) -> Codes:
+def _in_runs(codes: Int32Array, n_entities: int) -> Int32Array:
     """Return entities renumbered in input order if their rows are together: no row moves then."""
     ends = codes[1:] != codes[:-1]
     n_runs = int(np.count_nonzero(ends)) + 1
@@ -398,18 +420,18 @@ def _in_runs(codes: Codes, n_entities: int) -> Codes:
     return np.cumsum(np.append(False, ends), dtype=np.int32)
 
 
-def _is_dealt_in_order(codes: Codes, shift: int) -> bool:
-    partitions: Codes = codes >> np.int32(shift)
+def _is_dealt_in_order(codes: Int32Array, shift: int) -> bool:
+    partitions: Int32Array = codes >> np.int32(shift)
     return bool((partitions[1:] >= partitions[:-1]).all())
 
 
-def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
+def _tie_keys(ties: WindowInput, dealt: Int64Array, present: Uint8Array | None) -> Int64Array:
     """Return keys that order ties: missing ones first, -0.0 as 0.0."""
     if ties.element.startswith("float"):
-        values = dealt.view(np.float64) + 0.0
-        bits = values.view(np.int64)
+        # as bits: addition would warn of signaling NaNs, such as in the memory of rows in no window
+        bits = np.where(dealt == -(2**63), np.int64(0), dealt)
         keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
-        return np.where(np.isnan(values), np.int64(-(2**63)), keys)
+        return np.where(np.isnan(dealt.view(np.float64)), np.int64(-(2**63)), keys)
     if present is None:
         return dealt
     order = np.argsort(dealt, kind="stable")
@@ -419,10 +441,14 @@ def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
 
 
 def _order_calls(
-    rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None, is_moved: Words
-) -> list[list[Call]]:
+    rows: WindowOrder,
+    dealt: Int64Array,
+    numbers: Int32Array,
+    ties: Int64Array | None,
+    is_moved: Int64Array,
+) -> list[list[KernelRowCall]]:
     sizes = np.diff(rows.partition_starts)
-    common, calls = order_table(rows), list[list[Call]]()
+    common, calls = order_table(rows), list[list[KernelRowCall]]()
     common[layout.TABLE_DEALT] = dealt.ctypes.data
     common[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
     common[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
@@ -441,11 +467,13 @@ def _order_calls(
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
             first, n = entities_of(rows, p)
-            calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare, is_moved)))
+            calls[-1].append(
+                KernelRowCall(table, first, n, (rows, dealt, numbers, ties, spare, is_moved))
+            )
     return calls
 
 
-def order_table(rows: Ordered) -> Words:
+def order_table(rows: WindowOrder) -> Int64Array:
     """Return a table for rows in window order."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_STARTS] = rows.starts.ctypes.data
@@ -454,13 +482,13 @@ def order_table(rows: Ordered) -> Words:
     return table
 
 
-def entities_of(rows: Ordered, partition: int) -> tuple[int, int]:
+def entities_of(rows: WindowOrder, partition: int) -> tuple[int, int]:
     """Return the first entity of a partition, and its number of entities."""
     first = partition << rows.shift
     return first, min(1 << rows.shift, rows.n_entities - first)
 
 
-def sequences(sizes: Words, n_sequences: int) -> list[list[int]]:
+def sequences(sizes: Int64Array, n_sequences: int) -> list[list[int]]:
     """Return partitions in sequences of about equal numbers of rows, the largest first.
 
     >>> sequences(np.array([1, 5, 3]), 2)

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Flags, Words
-from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.slices import is_carried, is_sliced
-from fastfeat_kernels.windows.statistic import Statistic
+from fastfeat_kernels.windows.statistic import WindowStatistic
 from fastfeat_kernels.windows.statistics import (
     FAMILIES,
     STATISTICS,
@@ -50,12 +50,12 @@ class Dealt:
     """
 
     element: str
-    words: Words | None
-    present: Flags | None
+    words: Int64Array | None
+    present: Uint8Array | None
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class WindowProgram:
     """The program of one pass over the rows.
 
     Args:
@@ -75,19 +75,19 @@ class Program:
 
     entry: str
     wanted: Sequence[int]
-    columns: Words
-    windows: Words
-    bounds: Words
-    outputs: Words
+    columns: Int64Array
+    windows: Int64Array
+    bounds: Int64Array
+    outputs: Int64Array
     row_words: int
     flags: int
     is_float: Sequence[bool]
-    absent: Words
+    absent: Int64Array
     n_scratch_bytes: int
     n_spare_words: int
 
 
-def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
+def check_wanted(wanted: Sequence[WantedStatistic], elements: Sequence[str]) -> None:
     """Raise ValueError if the kernel cannot compute the request."""
     for one in wanted:
         row = STATISTICS.get(one.statistic)
@@ -96,10 +96,10 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
         is_weighed = 0 <= one.decay <= 1 and one.half_life > 0
         is_scaled = all(1 <= number < 1 << 31 for number in one.per)
         if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
-            raise ValueError(f"out of range, of {len(elements)} columns: {one}")
+            raise ValueError(f"cannot compute {one} from {len(elements)} columns: out of range")
 
 
-def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:
+def _is_known(row: WindowStatistic, wanted: WantedStatistic, elements: Sequence[str]) -> bool:
     """Return whether a statistic supports its column, its window and its options."""
     if row.reads_values and not 0 <= wanted.column < len(elements):
         return False
@@ -112,7 +112,7 @@ def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:
 
 
 def passes(
-    wanted: Sequence[Wanted], elements: Sequence[str], is_cut: bool = False
+    wanted: Sequence[WantedStatistic], elements: Sequence[str], is_cut: bool = False
 ) -> list[list[int]]:
     """Return the places of each pass's outputs, grouped by column and window.
 
@@ -152,12 +152,12 @@ def _width_of(n_words: int) -> int:
     return ROW_WORDS[2] if n_words > ROW_WORDS[1] + ROW_WORDS[0] else ROW_WORDS[1]
 
 
-def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
+def element_of(wanted: WantedStatistic, elements: Sequence[str]) -> str:
     """Return the type of a statistic's column; an arbitrary one if it reads none."""
     return elements[wanted.column] if STATISTICS[wanted.statistic].reads_values else "int8"
 
 
-def is_float(element: str, wanted: Wanted) -> bool:
+def is_float(element: str, wanted: WantedStatistic) -> bool:
     """Return whether a result is float64 with NaN for missing."""
     if wanted.since:
         return wanted.since[1] > 0
@@ -170,7 +170,7 @@ def is_float(element: str, wanted: Wanted) -> bool:
             return False
 
 
-def is_flagged(element: str, wanted: Wanted) -> bool:
+def is_flagged(element: str, wanted: WantedStatistic) -> bool:
     """Return whether a bit must mark a missing result."""
     row = STATISTICS[wanted.statistic]
     if is_float(element, wanted) or row.gives == "count":
@@ -178,7 +178,7 @@ def is_flagged(element: str, wanted: Wanted) -> bool:
     return not row.is_zero_of_none or wanted.window.min_samples > 0
 
 
-def nothing_of(element: str, wanted: Wanted) -> int:
+def nothing_of(element: str, wanted: WantedStatistic) -> int:
     """Return the word of a missing result."""
     if is_float(element, wanted):
         return layout.NAN_BITS
@@ -188,11 +188,11 @@ def nothing_of(element: str, wanted: Wanted) -> int:
 
 def program_of(
     places: Sequence[int],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedStatistic],
     elements: Sequence[str],
     dealt: Mapping[int, Dealt],
     max_rows: int,
-) -> Program:
+) -> WindowProgram:
     """Return the program of one pass.
 
     `places` are the positions of its statistics in `wanted`. A batch has at most `max_rows` rows.
@@ -230,7 +230,7 @@ def program_of(
     window_words = _window_words(windows, memory)
     families = {STATISTICS[one.statistic].family for one in chosen}
     is_ordered = not _RANKS.isdisjoint(_read(STATISTICS[one.statistic] for one in chosen))
-    return Program(
+    return WindowProgram(
         next(entry for entry, known in FAMILIES.items() if families <= known),
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
@@ -259,7 +259,7 @@ class _Memory:
         return offset
 
 
-def _read(statistics: Iterable[Statistic]) -> frozenset[int]:
+def _read(statistics: Iterable[WindowStatistic]) -> frozenset[int]:
     """Return the column words that statistics read."""
     return frozenset(word for row in statistics for word in row.reads)
 
@@ -287,7 +287,7 @@ def _column_words(
     return words
 
 
-def _window_words(windows: Sequence[Window], memory: _Memory) -> list[list[int]]:
+def _window_words(windows: Sequence[WindowBounds], memory: _Memory) -> list[list[int]]:
     found: list[list[int]] = []
     ends: dict[tuple[int, bool], int] = {}
     for window in windows:
@@ -303,12 +303,12 @@ def _window_words(windows: Sequence[Window], memory: _Memory) -> list[list[int]]
     return found
 
 
-def _end_of(window: Window) -> tuple[int, bool]:
+def _end_of(window: WindowBounds) -> tuple[int, bool]:
     """Return the bound that ends a window."""
     return (0, True) if window.own else (window.high, False)
 
 
-def _bounds(windows: Sequence[Window]) -> Words:
+def _bounds(windows: Sequence[WindowBounds]) -> Int64Array:
     found: list[int] = []
     known = {(0, True), (NO_BOUND, False)}  # bounds that are not searched
     for k, window in enumerate(windows):
@@ -318,7 +318,9 @@ def _bounds(windows: Sequence[Window]) -> Words:
     return np.array(found, np.int64)
 
 
-def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
+def _output_words(
+    wanted: WantedStatistic, element: str, memory: _Memory, max_rows: int
+) -> list[int]:
     words = [0] * layout.N_OUTPUT_WORDS
     row, window = STATISTICS[wanted.statistic], wanted.window
     has_own_flags = row.flags_itself or wanted.since
@@ -340,27 +342,29 @@ def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) 
     return words
 
 
-Asked = tuple[Wanted, ...]
+WantedTuple = tuple[WantedStatistic, ...]
 
 Elements = tuple[str, ...]
 
-Places = tuple[int, ...]
+ColumnPlaces = tuple[int, ...]
 
-Kind = tuple[int, bool, bool]  # of a column: its number, whether it has words, whether flags
+ColumnLayout = tuple[
+    int, bool, bool
+]  # of a column: its number, whether it has words, whether flags
 
 _NO_WORDS, _NO_FLAGS = np.zeros(0, np.int64), np.zeros(0, np.uint8)
 
 
 @lru_cache(maxsize=128)
-def check_wanted_once(wanted: Asked, elements: Elements) -> None:
+def check_wanted_once(wanted: WantedTuple, elements: Elements) -> None:
     """Raise ValueError if the kernel cannot compute the request."""
     check_wanted(wanted, elements)
 
 
 @lru_cache(maxsize=128)
 def passes_of(
-    wanted: Asked, elements: Elements, is_cut: bool = False
-) -> tuple[tuple[Places, frozenset[int]], ...]:
+    wanted: WantedTuple, elements: Elements, is_cut: bool = False
+) -> tuple[tuple[ColumnPlaces, frozenset[int]], ...]:
     """Return the outputs of each pass, like `passes`, and the columns that they read."""
     return tuple(
         (tuple(places), frozenset(wanted[k].column for k in places if _reads(wanted[k])))
@@ -368,13 +372,17 @@ def passes_of(
     )
 
 
-def _reads(wanted: Wanted) -> bool:
+def _reads(wanted: WantedStatistic) -> bool:
     return STATISTICS[wanted.statistic].reads_values
 
 
 def prepared(
-    places: Places, wanted: Asked, elements: Elements, dealt: Mapping[int, Dealt], max_rows: int
-) -> Program:
+    places: ColumnPlaces,
+    wanted: WantedTuple,
+    elements: Elements,
+    dealt: Mapping[int, Dealt],
+    max_rows: int,
+) -> WindowProgram:
     """Return the cached `program_of` one pass; its memory may be for a few rows more."""
     kinds = tuple([(k, one.words is not None, one.present is not None) for k, one in dealt.items()])
     program = _program(places, wanted, elements, kinds, _rounded(max_rows))
@@ -387,8 +395,12 @@ def prepared(
 
 @lru_cache(maxsize=128)
 def _program(
-    places: Places, wanted: Asked, elements: Elements, kinds: tuple[Kind, ...], max_rows: int
-) -> Program:
+    places: ColumnPlaces,
+    wanted: WantedTuple,
+    elements: Elements,
+    kinds: tuple[ColumnLayout, ...],
+    max_rows: int,
+) -> WindowProgram:
     dealt = {
         k: Dealt(elements[k], _NO_WORDS if has_words else None, _NO_FLAGS if has_flags else None)
         for k, has_words, has_flags in kinds

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
-from fastfeat_kernels.windows.statistic import Value, WindowView
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
+from fastfeat_kernels.windows.statistic import WindowValue, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 
 def over(
     codes: Sequence[int],
-    times: Sequence[Value],
-    ties: Sequence[Value] | None,
-    columns: Sequence[tuple[str, Sequence[Value]]],
-    wanted: Sequence[Wanted],
+    times: Sequence[WindowValue],
+    ties: Sequence[WindowValue] | None,
+    columns: Sequence[tuple[str, Sequence[WindowValue]]],
+    wanted: Sequence[WantedStatistic],
     first_row: int = 0,
-    query: tuple[Sequence[int], Sequence[Value]] | None = None,
-) -> list[list[Value]]:
+    query: tuple[Sequence[int], Sequence[WindowValue]] | None = None,
+) -> list[list[WindowValue]]:
     """Return each statistic for each row from `first_row` on; None if missing.
 
     Args:
@@ -31,11 +31,11 @@ def over(
     """
     asks_of, asks_at = (codes, times) if query is None else query
     order = _rows_in_order(codes, times, ties)
-    found: list[list[Value]] = []
-    no_column: tuple[str, Sequence[Value]] = ("int8", [])
+    found: list[list[WindowValue]] = []
+    no_column: tuple[str, Sequence[WindowValue]] = ("int8", [])
     for one in wanted:
         element, values = columns[one.column] if columns else no_column
-        results: list[Value] = []
+        results: list[WindowValue] = []
         for row in range(first_row, len(asks_of)):
             if asks_of[row] < 0 or asks_at[row] is None:
                 results.append(None)
@@ -57,7 +57,7 @@ def over(
 
 
 def _rows_in_order(
-    codes: Sequence[int], times: Sequence[Value], ties: Sequence[Value] | None
+    codes: Sequence[int], times: Sequence[WindowValue], ties: Sequence[WindowValue] | None
 ) -> list[int]:
     rows = [row for row, code in enumerate(codes) if code >= 0 and times[row] is not None]
 
@@ -70,7 +70,7 @@ def _rows_in_order(
 
 
 def _rows_in_window(
-    window: Window, times: Sequence[Value], own: Sequence[int], time: int
+    window: WindowBounds, times: Sequence[WindowValue], own: Sequence[int], time: int
 ) -> Sequence[int]:
     """Return the rows of an entity, in order, that are in the window of a row at a time."""
     if not window.own and window.high != NO_BOUND:
@@ -80,13 +80,13 @@ def _rows_in_window(
     return own[-window.rows :] if window.rows else own
 
 
-def _time(times: Sequence[Value], row: int) -> int:
+def _time(times: Sequence[WindowValue], row: int) -> int:
     time = times[row]
     assert time is not None
     return int(time)
 
 
-def value_in_window(wanted: Wanted, element: str, view: WindowView) -> Value:
+def value_in_window(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return a statistic of a row's window, by the definition; None if missing."""
     row = STATISTICS[wanted.statistic]
     if row.gives != "count" and len(view.known) < wanted.window.min_samples:

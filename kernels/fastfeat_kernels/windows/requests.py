@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.column import ArrowChunk
 from fastfeat_kernels.words import Interpolation, RankMethod
 
 NO_BOUND: Final = -(2**63)
 
 
-class Window(NamedTuple):
+class WindowBounds(NamedTuple):
     """The rows of its entity that a row at time t sees.
 
     Args:
@@ -37,7 +37,7 @@ class Window(NamedTuple):
         return self.low == NO_BOUND and self.rows == 0
 
 
-class Column(NamedTuple):
+class WindowInput(NamedTuple):
     """A column of values.
 
     Args:
@@ -46,10 +46,10 @@ class Column(NamedTuple):
     """
 
     element: str
-    chunks: Sequence[Chunk]
+    chunks: Sequence[ArrowChunk]
 
 
-class Wanted(NamedTuple):
+class WantedStatistic(NamedTuple):
     """A statistic of a column over a window.
 
     Args:
@@ -71,7 +71,7 @@ class Wanted(NamedTuple):
         fisher: For kurtosis: whether a normal distribution has 0 instead of 3.
     """
 
-    window: Window
+    window: WindowBounds
     column: int
     statistic: str
     ddof: int = 1
@@ -87,7 +87,7 @@ class Wanted(NamedTuple):
     fisher: bool = True
 
 
-class Wanteds(tuple[Wanted, ...]):
+class Wanteds(tuple[WantedStatistic, ...]):
     """Statistics for repeated requests: their hash is computed once."""
 
     _hash: int | None = None
@@ -104,7 +104,7 @@ class Wanteds(tuple[Wanted, ...]):
         return not self == other
 
 
-class Found(NamedTuple):
+class StatisticColumn(NamedTuple):
     """A statistic of each asking row, in input order.
 
     Args:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Flags, Ordered, Words, codes_table, counted
-from fastfeat_kernels.windows.programs import Program
+from fastfeat_kernels.windows.ordering import WindowOrder, codes_table, counted
+from fastfeat_kernels.windows.programs import WindowProgram
 
 TILE = 256  # rows that are collected at a time
 FEW = 1 << 16  # rows whose columns have one memory
@@ -29,16 +30,16 @@ class Query(NamedTuple):
         asked: Shape (partitions,): number of asking rows.
     """
 
-    rows: Ordered
+    rows: WindowOrder
     first_row: int
     base: int
     stripes: Sequence[range]
-    cells: Words
-    ask_from: Words
-    asked: Words
+    cells: Int64Array
+    ask_from: Int64Array
+    asked: Int64Array
 
 
-class Memory(NamedTuple):
+class ResultMemory(NamedTuple):
     """Memory for results that no column has room for, reused by all passes.
 
     Args:
@@ -46,11 +47,11 @@ class Memory(NamedTuple):
         columns: Substitute for columns that a pass has no results for.
     """
 
-    stripes: dict[int, Words]
-    columns: list[Words]
+    stripes: dict[int, Int64Array]
+    columns: list[Int64Array]
 
 
-class Results(NamedTuple):
+class ResultColumns(NamedTuple):
     """Columns of results, from row `base` of `Query` on.
 
     Args:
@@ -63,16 +64,16 @@ class Results(NamedTuple):
         is_float: For each output, whether it is float64.
     """
 
-    values: Sequence[Words]
-    bits: Flags
+    values: Sequence[Int64Array]
+    bits: Uint8Array
     marked: Sequence[int | None]
-    targets: Words
-    flag_bits: Words
-    number_bits: Words
+    targets: Int64Array
+    flag_bits: Int64Array
+    number_bits: Int64Array
     is_float: Sequence[bool]
 
 
-def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Query:
+def query_of_rows(rows: WindowOrder, first_row: int, n_parts: int, run: CallRunner) -> Query:
     """Return the input rows from the first asking row on as a query."""
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
@@ -94,14 +95,14 @@ def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Quer
     return Query(rows, first_row, base, stripes, cells, cells[first], asked)
 
 
-def aligned(n_words: int) -> Words:
+def aligned(n_words: int) -> Int64Array:
     """Return memory that begins at a cache line."""
     memory = np.empty(n_words + 8, np.int64)
     start = -memory.ctypes.data % 64 // 8
     return memory[start : start + n_words]
 
 
-def columns_for(query: Query, program: Program) -> Results:
+def columns_for(query: Query, program: WindowProgram) -> ResultColumns:
     """Return columns for the results of a pass."""
     n = len(query.rows.codes) - query.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
@@ -116,10 +117,10 @@ def columns_for(query: Query, program: Program) -> Results:
             marked[slot] = n_before
             (flag_bits if flag else number_bits)[slot] = bits_at + n_before * bits.shape[1]
             n_before += 1
-    return Results(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
+    return ResultColumns(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
 
 
-def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
+def _columns(n: int, n_columns: int) -> tuple[list[Int64Array], Int64Array]:
     """Return memory for columns of n words, each aligned to a cache line, and their addresses."""
     if n > FEW:
         columns = [aligned(n) for _ in range(n_columns)]
@@ -130,7 +131,7 @@ def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
     return columns, together.ctypes.data + 8 * stride * np.arange(n_columns)
 
 
-def stage_for(query: Query, results: Results, memory: Memory) -> Words:
+def stage_for(query: Query, results: ResultColumns, memory: ResultMemory) -> Int64Array:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows. They are cut into pieces of
@@ -159,12 +160,12 @@ def stage_for(query: Query, results: Results, memory: Memory) -> Words:
     return stage.reshape(-1)
 
 
-def piece_bits(rows: Ordered, row_words: int) -> int:
+def piece_bits(rows: WindowOrder, row_words: int) -> int:
     """Return the number of dealt rows with results in a piece, as a power of 2."""
     return rows.stripe_bits - (row_words - 1).bit_length()
 
 
-def point_to_results(table: Words, results: Results, query: Query) -> None:
+def point_to_results(table: Int64Array, results: ResultColumns, query: Query) -> None:
     """Write addresses of columns of results to a table."""
     table[layout.TABLE_TARGETS] = results.targets.ctypes.data
     table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
@@ -174,14 +175,14 @@ def point_to_results(table: Words, results: Results, query: Query) -> None:
 
 def collect(
     query: Query,
-    program: Program,
-    results: Results,
-    stage: Words,
+    program: WindowProgram,
+    results: ResultColumns,
+    stage: Int64Array,
     memory: object,
-    run: Run,
+    run: CallRunner,
 ) -> None:
     """Write the results of a pass from the stage to columns."""
-    rows, cursors, calls = query.rows, query.cells.copy(), list[list[Call]]()
+    rows, cursors, calls = query.rows, query.cells.copy(), list[list[KernelRowCall]]()
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
     point_to_results(common, results, query)
     common[layout.TABLE_STAGE] = stage.ctypes.data
@@ -199,11 +200,11 @@ def collect(
             first = max(k << rows.stripe_bits, query.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
             owners = query, program, results, stage, memory, cursors, places
-            calls[-1].append(Call(table, first, end - first, owners))
+            calls[-1].append(KernelRowCall(table, first, end - first, owners))
     run("collect", calls)
 
 
-def validity_of(query: Query, results: Results) -> list[Flags | None]:
+def validity_of(query: Query, results: ResultColumns) -> list[Uint8Array | None]:
     """Return a bitmap of the asking rows for each output; None if all rows have a value."""
     rows = query.rows
     is_placed = rows.n_placed == len(rows.codes)
@@ -212,11 +213,11 @@ def validity_of(query: Query, results: Results) -> list[Flags | None]:
     return [placed if k is None else bits[k] for k in results.marked]
 
 
-def _placed_bits(rows: Ordered, first_row: int) -> Flags:
+def _placed_bits(rows: WindowOrder, first_row: int) -> Uint8Array:
     return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
 
 
-def _shifted(bits: Flags, offset: int) -> Flags:
+def _shifted(bits: Uint8Array, offset: int) -> Uint8Array:
     """Return bitmaps, one a row, without their first bits."""
     if offset == 0:
         return bits

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
-from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.windows.ordering import WindowOrder, entities_of
+from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 LONG = 1 << 17  # rows: entities with more are cut
@@ -23,7 +24,7 @@ SLICE = 1 << 15  # least asking rows of a slice; half as many as the earlier row
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
-class Unit(NamedTuple):
+class WorkUnit(NamedTuple):
     """The work of one call.
 
     Args:
@@ -48,12 +49,12 @@ class Unit(NamedTuple):
 
 
 def units(
-    rows: Ordered,
-    wanted: Sequence[Wanted],
-    asked: Words,
-    query: Ordered | None = None,
+    rows: WindowOrder,
+    wanted: Sequence[WantedStatistic],
+    asked: Int64Array,
+    query: WindowOrder | None = None,
     whole: Collection[int] = (),
-) -> list[Unit]:
+) -> list[WorkUnit]:
     """Return the units that the calls of a pass compute.
 
     Args:
@@ -80,34 +81,34 @@ def units(
     ]
 
 
-def one_unit(rows: Ordered, asked: Words) -> Unit | None:
+def one_unit(rows: WindowOrder, asked: Int64Array) -> WorkUnit | None:
     """Return the unit for one partition without long entities, with some asking rows; else None.
 
     `asked`, shape (partitions,), is the number of asking rows; the rows ask for themselves.
     """
     if len(asked) != 1 or not asked[0] or rows.n_placed > LONG:
         return None
-    return Unit(0, 0, rows.n_entities, 0, rows.n_placed, rows.n_placed, None)
+    return WorkUnit(0, 0, rows.n_entities, 0, rows.n_placed, rows.n_placed, None)
 
 
-def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
+def _longest_whole(rows: WindowOrder, wanted: Sequence[WantedStatistic]) -> int:
     """Return the number of rows up to which entities are not cut."""
     return max(LONG, rows.n_placed // SHARE) if any(map(is_carried, wanted)) else LONG
 
 
-def has_long(rows: Ordered) -> bool:
+def has_long(rows: WindowOrder) -> bool:
     """Return whether there are long entities; their cuts depend on the request."""
     return rows.n_placed > LONG and bool((np.diff(rows.starts) > LONG).any())
 
 
-def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
+def max_rows(rows: WindowOrder, computed: Sequence[WorkUnit]) -> int:
     """Return the largest number of rows of one entity, or slice, in scratch memory at a time."""
     sizes = np.diff(rows.starts)
     whole = [sizes[u.first : u.first + u.n].max(initial=0) for u in computed if u.bounds is None]
     return max([0, *map(int, whole), *(unit.n_rows for unit in computed if unit.bounds)])
 
 
-def is_sliced(one: Wanted) -> bool:
+def is_sliced(one: WantedStatistic) -> bool:
     """Return whether entities are cut for a statistic: a slice holds all rows that it reads."""
     row = STATISTICS[one.statistic]
     has_beginning = not one.window.is_open or row.family.is_carried
@@ -115,17 +116,17 @@ def is_sliced(one: Wanted) -> bool:
     return not row.of_all_past and has_beginning and is_behind
 
 
-def is_carried(one: Wanted) -> bool:
+def is_carried(one: WantedStatistic) -> bool:
     """Return whether a summary of all rows before the window's end determines a statistic."""
     return one.window.is_open and STATISTICS[one.statistic].family.is_carried and not _is_near(one)
 
 
-def _is_near(one: Wanted) -> bool:
+def _is_near(one: WantedStatistic) -> bool:
     """Return whether the n latest rows determine a statistic, however long the window is."""
     return STATISTICS[one.statistic].picks == "n-th" and one.window.min_samples == 0
 
 
-def _n_latest(one: Wanted, n_rows: int) -> int:
+def _n_latest(one: WantedStatistic, n_rows: int) -> int:
     """Return the number of latest rows of a window that are read one by one, at most `n_rows`."""
     n_most = one.window.rows or n_rows
     if STATISTICS[one.statistic].picks == "n-th" and (_is_near(one) or is_carried(one)):
@@ -134,25 +135,27 @@ def _n_latest(one: Wanted, n_rows: int) -> int:
 
 
 def _units_of(
-    rows: Ordered,
-    wanted: Sequence[Wanted],
-    query: Ordered,
+    rows: WindowOrder,
+    wanted: Sequence[WantedStatistic],
+    query: WindowOrder,
     partition: int,
     long: Sequence[int],
-) -> Iterator[Unit]:
+) -> Iterator[WorkUnit]:
     """Yield the units of a partition that has long entities."""
     first, n = entities_of(rows, partition)
     for entity in [*long, first + n]:
         if entity > first:
             places = int(query.starts[first]), int(query.starts[entity])
             n_rows = int(rows.starts[entity] - rows.starts[first])
-            yield Unit(partition, first, entity - first, *places, n_rows, None)
+            yield WorkUnit(partition, first, entity - first, *places, n_rows, None)
         if entity in long:
             yield from _slices(rows, wanted, partition, entity)
         first = entity + 1
 
 
-def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int) -> Iterator[Unit]:
+def _slices(
+    rows: WindowOrder, wanted: Sequence[WantedStatistic], partition: int, entity: int
+) -> Iterator[WorkUnit]:
     start, stop = int(rows.starts[entity]), int(rows.starts[entity + 1])
     times, at = rows.times[start:stop], 0
     read = list(dict.fromkeys((one.window, _n_latest(one, stop - start)) for one in wanted))
@@ -164,11 +167,11 @@ def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int
         end = min(at + max(SLICE, (max(at, top) - base) // 2), stop - start)
         _, top = _reach(times, read, end - 1)
         bounds, n_carried = (start + base, start + top), base + 1 if has_carries and base else 0
-        yield Unit(partition, 0, 1, start + at, start + end, top - base, bounds, n_carried)
+        yield WorkUnit(partition, 0, 1, start + at, start + end, top - base, bounds, n_carried)
         at = end
 
 
-def _reach(times: Words, read: Sequence[tuple[Window, int]], at: int) -> tuple[int, int]:
+def _reach(times: Int64Array, read: Sequence[tuple[WindowBounds, int]], at: int) -> tuple[int, int]:
     """Return the first place that is read for a row or is the row, and the end.
 
     `read` has windows, each with its number of latest rows that are read one by one.

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.carries import Carries, carries_of, summed_columns
 from fastfeat_kernels.windows.few_rows import NOBODY, compute_few, query_of_few
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
-    Ordered,
-    Words,
+    WindowOrder,
     check_lengths,
     deal,
     entities_of,
@@ -28,7 +28,7 @@ from fastfeat_kernels.windows.ordering import (
 )
 from fastfeat_kernels.windows.programs import (
     Dealt,
-    Program,
+    WindowProgram,
     check_wanted_once,
     element_of,
     passes_of,
@@ -36,16 +36,16 @@ from fastfeat_kernels.windows.programs import (
 )
 from fastfeat_kernels.windows.requests import (
     NO_BOUND,
-    Column,
-    Found,
-    Wanted,
+    StatisticColumn,
     Wanteds,
-    Window,
+    WantedStatistic,
+    WindowBounds,
+    WindowInput,
 )
 from fastfeat_kernels.windows.results import (
-    Memory,
     Query,
-    Results,
+    ResultColumns,
+    ResultMemory,
     aligned,
     collect,
     columns_for,
@@ -55,16 +55,16 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, one_unit, units
+from fastfeat_kernels.windows.slices import LONG, WorkUnit, has_long, max_rows, one_unit, units
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 __all__ = [
     "NO_BOUND",
-    "Column",
-    "Found",
-    "Ordered",
-    "Wanted",
-    "Window",
+    "StatisticColumn",
+    "WantedStatistic",
+    "WindowBounds",
+    "WindowInput",
+    "WindowOrder",
     "late_row",
     "n_tied",
     "ordered",
@@ -74,7 +74,7 @@ __all__ = [
 ]
 
 
-class Work(NamedTuple):
+class WorkUnits(NamedTuple):
     """Units of similar sizes.
 
     Args:
@@ -82,11 +82,11 @@ class Work(NamedTuple):
         sequences: Unit numbers, in sequences for threads.
     """
 
-    program: Program
+    program: WindowProgram
     sequences: Sequence[Sequence[int]]
 
 
-class Shares(NamedTuple):
+class UnitShares(NamedTuple):
     """The units that the calls of a pass compute, divided among them.
 
     Args:
@@ -96,20 +96,20 @@ class Shares(NamedTuple):
         carries: Initial states of slices; None if no slice has one.
     """
 
-    computed: Sequence[Unit]
+    computed: Sequence[WorkUnit]
     divided: Sequence[tuple[int, Sequence[Sequence[int]]]]
     carries: Carries | None
 
 
 def over(
-    rows: Ordered,
-    columns: Sequence[Column],
-    wanted: Sequence[Wanted],
-    run: Run,
+    rows: WindowOrder,
+    columns: Sequence[WindowInput],
+    wanted: Sequence[WantedStatistic],
+    run: CallRunner,
     n_parts: int = 1,
     first_row: int = 0,
-    query: Ordered | None = None,
-) -> list[Found]:
+    query: WindowOrder | None = None,
+) -> list[StatisticColumn]:
     """Return statistics over windows in input order.
 
     Args:
@@ -127,8 +127,8 @@ def over(
             has other entities, or a statistic needs the asking row itself.
     """
     check_lengths(rows.codes, columns)
-    elements, found = tuple([column.element for column in columns]), dict[int, Found]()
-    chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
+    elements, found = tuple([column.element for column in columns]), dict[int, StatisticColumn]()
+    chosen: tuple[WantedStatistic, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
     check_wanted_once(chosen, elements)
     if any(STATISTICS[one.statistic].picks == "latest" for one in wanted):
         lacking = [_may_lack(column) for column in columns]
@@ -137,9 +137,9 @@ def over(
         _check_asking(rows, query, wanted)
     few = query_of_few(rows, first_row) if query is None else None
     asks = query_of_rows(query or rows, first_row, n_parts, run) if few is None else few
-    memory, cut = Memory({}, []), query is None and has_long(rows)
+    memory, cut = ResultMemory({}, []), query is None and has_long(rows)
     dealt: dict[int, Dealt] = {}
-    shares: Shares | None = None
+    shares: UnitShares | None = None
     for places, read in passes_of(chosen, elements, cut):
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
@@ -153,7 +153,7 @@ def over(
         if shares is None or cut:
             shares = _shares(rows, asks, query, places, chosen, elements, dealt, run, n_parts)
         work = [
-            Work(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
+            WorkUnits(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
             for n_most, divided in shares.divided
         ]
         program = work[0].program
@@ -171,30 +171,30 @@ def over(
 def _found(
     asks: Query,
     places: Sequence[int],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedStatistic],
     elements: Sequence[str],
-    results: Results,
-    overflows: Words,
-) -> dict[int, Found]:
+    results: ResultColumns,
+    overflows: Int64Array,
+) -> dict[int, StatisticColumn]:
     """Return the statistics of a pass, by place."""
     validity, first_rows = validity_of(asks, results), _first_rows(asks.rows, overflows)
-    found: dict[int, Found] = {}
+    found: dict[int, StatisticColumn] = {}
     for slot, k in enumerate(places):
         words = results.values[slot][asks.first_row - asks.base :]
         values = _values(wanted[k], elements, words, results.is_float[slot])
-        found[k] = Found(values, validity[slot], first_rows[slot])
+        found[k] = StatisticColumn(values, validity[slot], first_rows[slot])
     return found
 
 
-def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
+def _check_asking(rows: WindowOrder, query: WindowOrder, wanted: Sequence[WantedStatistic]) -> None:
     """Raise ValueError for other entities, or for a statistic that needs the row itself."""
     if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
-        raise ValueError("the rows that ask have other entities, or partitions, than those seen")
+        raise ValueError("the query rows and the known rows differ in entities or in partitions")
     if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
-        raise ValueError("the row itself is wanted, which is none of those that are seen")
+        raise ValueError("a statistic needs the query row itself, which the known rows lack")
 
 
-def _is_time(rows: Ordered, column: Column) -> bool:
+def _is_time(rows: WindowOrder, column: WindowInput) -> bool:
     """Return whether a column is the column of times, at the same address, with no time missing."""
     places, times = (
         [(chunk.values, chunk.length, chunk.validity) for chunk in chunks]
@@ -203,47 +203,47 @@ def _is_time(rows: Ordered, column: Column) -> bool:
     return column.element == "int64" and places == times and not any(v for *_, v in times)
 
 
-def latest_as_lag(wanted: Wanted, *, may_lack: bool) -> Wanted:
+def latest_as_lag(wanted: WantedStatistic, *, may_lack: bool) -> WantedStatistic:
     """Return the last value as a lag of the latest row, if no value is missing."""
     if may_lack or STATISTICS[wanted.statistic].picks != "latest":
         return wanted
     return wanted._replace(statistic="lag", n=1)
 
 
-def _may_lack(column: Column) -> bool:
+def _may_lack(column: WindowInput) -> bool:
     return column.element.startswith("float") or any(c.validity for c in column.chunks)
 
 
-def late_row(rows: Ordered, first_row: int, run: Run) -> int:
+def late_row(rows: WindowOrder, first_row: int, run: CallRunner) -> int:
     """Return the input number of the first history row later than an asking row of its entity.
 
     The result is -1 without such a row. History ends before `first_row`.
     """
     query = query_of_rows(rows, first_row, rows.n_parts, run)
     found = np.full((len(query.asked), 1), NOBODY, np.int64)
-    common, calls = order_table(rows), list[list[Call]]()
+    common, calls = order_table(rows), list[list[KernelRowCall]]()
     for partitions in sequences(np.diff(rows.partition_starts), SEQUENCES_PER_PART * rows.n_parts):
         calls.append([])
         for p in (p for p in partitions if query.asked[p]):
             table = common.copy()
             table[layout.TABLE_ASK_FROM] = query.ask_from[p]
             table[layout.TABLE_OVERFLOWS] = found[p].ctypes.data
-            calls[-1].append(Call(table, *entities_of(rows, p), (rows, found)))
+            calls[-1].append(KernelRowCall(table, *entities_of(rows, p), (rows, found)))
     run("check", calls)
     return _first_row(rows, found)
 
 
 def _compute(
-    rows: Ordered,
+    rows: WindowOrder,
     query: Query,
-    shares: Shares,
-    work: Sequence[Work],
+    shares: UnitShares,
+    work: Sequence[WorkUnits],
     n_columns: int,
-    results: Results,
-    stage: Words | None,
+    results: ResultColumns,
+    stage: Int64Array | None,
     memory: object,
-    run: Run,
-) -> Words:
+    run: CallRunner,
+) -> Int64Array:
     """Write the results of a pass to the stage, or to columns if there is no stage.
 
     The result is, for each unit and output, the first dealt row that overflows.
@@ -252,7 +252,7 @@ def _compute(
     overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
     bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for program, divided in work:
         common = program_table(rows, query.rows, program, n_columns)
         point_to_results(common, results, query)
@@ -278,12 +278,16 @@ def _compute(
                     table[layout.TABLE_CARRIED] = unit.n_carried
                     table[layout.TABLE_CARRY] = carries.address_of(unit)
                 owners = rows, query, program, scratch, spare, results, stage, memory, carries
-                calls[-1].append(Call(table, unit.first, unit.n, (*owners, overflows, bounds)))
+                calls[-1].append(
+                    KernelRowCall(table, unit.first, unit.n, (*owners, overflows, bounds))
+                )
     run(work[0].program.entry, calls)
     return overflows
 
 
-def program_table(rows: Ordered, query: Ordered, program: Program, n_columns: int) -> Words:
+def program_table(
+    rows: WindowOrder, query: WindowOrder, program: WindowProgram, n_columns: int
+) -> Int64Array:
     """Return a table for the rows in windows, the asking rows, and the program of a pass."""
     table = order_table(rows)
     table[layout.TABLE_ASKING_STARTS] = query.starts.ctypes.data
@@ -304,20 +308,20 @@ def program_table(rows: Ordered, query: Ordered, program: Program, n_columns: in
 
 
 def _shares(
-    rows: Ordered,
+    rows: WindowOrder,
     asks: Query,
-    query: Ordered | None,
+    query: WindowOrder | None,
     places: tuple[int, ...],
-    wanted: tuple[Wanted, ...],
+    wanted: tuple[WantedStatistic, ...],
     elements: tuple[str, ...],
     dealt: Mapping[int, Dealt],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
-) -> Shares:
+) -> UnitShares:
     """Return the units that the calls of a pass compute."""
     one = one_unit(rows, asks.asked) if query is None else None
     if one is not None:
-        return Shares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)
+        return UnitShares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)
     chosen, carries = [wanted[k] for k in places], None
     computed = units(rows, chosen, asks.asked, query)
     if any(unit.n_carried for unit in computed):
@@ -326,13 +330,13 @@ def _shares(
         carries = carries_of(rows, computed, columns, summed, run, n_parts)
         if carries.too_wide:
             computed = units(rows, chosen, asks.asked, query, carries.too_wide)
-    return Shares(computed, _divided(rows, computed, n_parts), carries)
+    return UnitShares(computed, _divided(rows, computed, n_parts), carries)
 
 
 def _divided(
-    rows: Ordered, computed: Sequence[Unit], n_parts: int
+    rows: WindowOrder, computed: Sequence[WorkUnit], n_parts: int
 ) -> list[tuple[int, list[list[int]]]]:
-    """Return `Shares.divided`; large units are in few sequences: each takes much memory."""
+    """Return `UnitShares.divided`; large units are in few sequences: each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
@@ -348,7 +352,7 @@ def _divided(
 
 
 def _values(
-    wanted: Wanted, elements: Sequence[str], words: Words, is_float: bool
+    wanted: WantedStatistic, elements: Sequence[str], words: Int64Array, is_float: bool
 ) -> npt.NDArray[Any]:
     if is_float:
         return words.view(np.float64)
@@ -363,20 +367,20 @@ def _values(
     return words
 
 
-def _first_rows(rows: Ordered, overflows: Words) -> list[int]:
+def _first_rows(rows: WindowOrder, overflows: Int64Array) -> list[int]:
     """Return for each output the first input row that overflows; -1 if none does."""
     if (overflows == NOBODY).all():
         return [-1] * overflows.shape[1]
     return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
-def _first_row(rows: Ordered, dealt: Words) -> int:
+def _first_row(rows: WindowOrder, dealt: Int64Array) -> int:
     """Return the first input row of some dealt rows; -1 if none of them is a row."""
     found = dealt[dealt != NOBODY]
     return min((_input_row(rows, dealt_row) for dealt_row in found.tolist()), default=-1)
 
 
-def _input_row(rows: Ordered, dealt_row: int) -> int:
+def _input_row(rows: WindowOrder, dealt_row: int) -> int:
     stripe = dealt_row >> rows.stripe_bits
     partition = int(np.searchsorted(rows.cells[stripe], dealt_row, "right")) - 1
     first = stripe << rows.stripe_bits

@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
 from fastfeat_kernels.column import key_of
-from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.requests import WantedStatistic
 from fastfeat_kernels.words import Interpolation, RankMethod
 
-Value = float | int | bool | None
+WindowValue = float | int | bool | None
 Gives = Literal["count", "whole", "number", "same", "sum"]
 """The type of a result: "count" is a number of rows and always present, "whole" another int64,
 "number" a float64, "same" the column's type, and "sum" the type of a sum of the column: float64 for
@@ -21,7 +21,7 @@ floats, else int64.
 
 INTERPOLATIONS: Final[tuple[str, ...]] = get_args(Interpolation)
 RANK_METHODS: Final[tuple[str, ...]] = get_args(RankMethod)
-Entry = Literal["compute", "compute_ordered", "compute_any"]
+WindowEntry = Literal["compute", "compute_ordered", "compute_any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Family:
     """
 
     number: int
-    entry: Entry
+    entry: WindowEntry
     memory: Callable[[int], int] | None = None
     is_carried: bool = False
     on_device: bool = False
@@ -54,10 +54,10 @@ class WindowView(NamedTuple):
         place: Place of the row itself in the window; None if it is not in it.
     """
 
-    values: Sequence[Value]
+    values: Sequence[WindowValue]
     times: Sequence[int]
     time: int
-    own: Value
+    own: WindowValue
     place: int | None
 
     @property
@@ -70,12 +70,12 @@ class WindowView(NamedTuple):
         return sorted(key_of(element, x) for x in self.known)
 
 
-def _no_words(wanted: Wanted) -> Mapping[int, int]:
+def _no_words(wanted: WantedStatistic) -> Mapping[int, int]:
     return {}
 
 
 @dataclass(frozen=True, slots=True)
-class Statistic:
+class WindowStatistic:
     """A statistic.
 
     Args:
@@ -101,10 +101,10 @@ class Statistic:
     number: int
     family: Family
     gives: Gives
-    definition: Callable[[Wanted, str, WindowView], Value]
+    definition: Callable[[WantedStatistic, str, WindowView], WindowValue]
     reads: tuple[int, ...] = ()
     is_zero_of_none: bool = False
-    words: Callable[[Wanted], Mapping[int, int]] = _no_words
+    words: Callable[[WantedStatistic], Mapping[int, int]] = _no_words
     of_integers: bool = False
     interpolations: tuple[str, ...] = INTERPOLATIONS
     of_all_past: bool = False

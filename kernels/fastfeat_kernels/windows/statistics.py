@@ -19,14 +19,14 @@ from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
-from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.requests import WantedStatistic
 from fastfeat_kernels.windows.statistic import (
     INTERPOLATIONS,
     RANK_METHODS,
-    Entry,
     Family,
-    Statistic,
-    Value,
+    WindowEntry,
+    WindowStatistic,
+    WindowValue,
     WindowView,
     float_of,
     root_of,
@@ -80,11 +80,11 @@ def _bits_of(number: float) -> int:
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
 
-def _ddof(wanted: Wanted) -> Mapping[int, int]:
+def _ddof(wanted: WantedStatistic) -> Mapping[int, int]:
     return {layout.OUTPUT_PARAMETER: wanted.ddof}
 
 
-def _pick(wanted: Wanted) -> Mapping[int, int]:
+def _pick(wanted: WantedStatistic) -> Mapping[int, int]:
     if wanted.since is None:
         return {layout.OUTPUT_PARAMETER: wanted.n}
     factor, parts = wanted.since
@@ -96,77 +96,77 @@ def _pick(wanted: Wanted) -> Mapping[int, int]:
     }
 
 
-def _latest(wanted: Wanted) -> Mapping[int, int]:
+def _latest(wanted: WantedStatistic) -> Mapping[int, int]:
     return _pick(wanted._replace(n=1))
 
 
-def _quantile(wanted: Wanted) -> Mapping[int, int]:
+def _quantile(wanted: WantedStatistic) -> Mapping[int, int]:
     return {
         layout.OUTPUT_PARAMETER: _bits_of(wanted.q),
         layout.OUTPUT_INTERPOLATION: INTERPOLATIONS.index(wanted.interpolation),
     }
 
 
-def _method(wanted: Wanted) -> Mapping[int, int]:
+def _method(wanted: WantedStatistic) -> Mapping[int, int]:
     return {layout.OUTPUT_PARAMETER: RANK_METHODS.index(wanted.method)}
 
 
-def _decay(wanted: Wanted) -> Mapping[int, int]:
+def _decay(wanted: WantedStatistic) -> Mapping[int, int]:
     return {layout.OUTPUT_PARAMETER: _bits_of(wanted.decay)}
 
 
-def _half_life(wanted: Wanted) -> Mapping[int, int]:
+def _half_life(wanted: WantedStatistic) -> Mapping[int, int]:
     return {layout.OUTPUT_PARAMETER: _bits_of(wanted.half_life)}
 
 
-def _per(wanted: Wanted) -> Mapping[int, int]:
+def _per(wanted: WantedStatistic) -> Mapping[int, int]:
     factor, divisor = wanted.per
     return {layout.OUTPUT_PARAMETER: factor, layout.OUTPUT_DIVISOR: divisor}
 
 
-def _shape(wanted: Wanted) -> Mapping[int, int]:
+def _shape(wanted: WantedStatistic) -> Mapping[int, int]:
     options = options_of(wanted.bias, wanted.fisher)
     return {layout.OUTPUT_PARAMETER: options, layout.OUTPUT_SHAPE: SHAPES[wanted.statistic]}
 
 
-def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
+def _n_rows_of(wanted: WantedStatistic, element: str, view: WindowView) -> int:
     """Return the number of rows in the window."""
     return len(view.values)
 
 
-def _count_of(wanted: Wanted, element: str, view: WindowView) -> int:
+def _count_of(wanted: WantedStatistic, element: str, view: WindowView) -> int:
     """Return the number of values that are neither missing nor NaN."""
     return len(view.known)
 
 
-def _least_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _least_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the minimum in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[0]) if keys else None
 
 
-def _greatest_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _greatest_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the maximum in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[-1]) if keys else None
 
 
-def _first_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _first_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the earliest value."""
     return next(iter(view.known), None)
 
 
-def _last_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _last_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the latest value."""
     return next(reversed(view.known), None)
 
 
-def _lag_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _lag_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the value of the n-th latest row; None if it is missing or there are fewer rows."""
     return view.values[-wanted.n] if wanted.n <= len(view.values) else None
 
 
-def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _sum_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the sum: for floats exact and rounded once, for integers exact; 0 of no values."""
     infinite = {x for x in view.known if math.isinf(x)}
     if infinite:
@@ -175,7 +175,7 @@ def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
     return float_of(total) if element.startswith("float") else int(total)
 
 
-def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _mean_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the mean, like `grouped`, from the exact sum."""
     known, infinite = view.known, {x for x in view.known if math.isinf(x)}
     if infinite:
@@ -184,25 +184,25 @@ def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
     return float_of(to_53_bits(total) / len(known)) if known else None
 
 
-def _whole_mean_of(wanted: Wanted, element: str, view: WindowView) -> int | None:
+def _whole_mean_of(wanted: WantedStatistic, element: str, view: WindowView) -> int | None:
     """Return the exact mean of integers without its fraction."""
     known = view.known
     return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
 
 
-def _variance_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _variance_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the variance, like `grouped`, from the exact sums."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else float_of(variance)
 
 
-def _deviation_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _deviation_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the square root of the variance."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else root_of(to_53_bits(variance))
 
 
-def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
+def _exact_variance(wanted: WantedStatistic, view: WindowView) -> Fraction | None:
     """Return the variance from a numerator and a denominator that are rounded once each."""
     known = view.known
     n = len(known)
@@ -213,13 +213,13 @@ def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
     return to_53_bits(spread) / Fraction(float(n * (n - wanted.ddof)))
 
 
-def _quantile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _quantile_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the exact quantile; between two values it interpolates like `grouped.order`."""
     ordered = [float(value_of_key(element, key)) for key in view.keys(element)]
     return _between_values(ordered, wanted.q, wanted.interpolation) if ordered else None
 
 
-def _whole_quantile_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _whole_quantile_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return one of two neighbouring integers: "lower", "higher" or "nearest"."""
     keys = view.keys(element)
     at = (len(keys) - 1) * wanted.q
@@ -249,19 +249,19 @@ def _between_values(ordered: Sequence[float], q: float, interpolation: Interpola
     return low + (high - low) * share
 
 
-def _n_unique_of(wanted: Wanted, element: str, view: WindowView) -> int:
+def _n_unique_of(wanted: WantedStatistic, element: str, view: WindowView) -> int:
     """Return the number of distinct values, with -0.0 equal to 0.0."""
     return len(set(view.known))
 
 
-def _mode_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+def _mode_of(wanted: WantedStatistic, element: str, view: WindowView) -> WindowValue:
     """Return the most frequent value, with -0.0 equal to 0.0; the smallest of several."""
     times = Counter(view.known)
     mode = min(times, key=lambda x: (-times[x], x), default=None)
     return mode + 0.0 if isinstance(mode, float) else mode
 
 
-def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _rank_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the rank of the row's own value, in the window or not, among the window's values.
 
     It is 1 plus the number of smaller values; equal values get their "average", "min" or "max".
@@ -276,14 +276,14 @@ def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
     return 1 + n_below + further
 
 
-def _percentile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _percentile_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the rank divided by the number of values; the own value counts once."""
     rank = _rank_of(wanted, element, view)
     n_others = len(view.known) - (view.place is not None)
     return None if rank is None else rank / (n_others + 1)
 
 
-def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _average_by_rows(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the weighted mean of all values of the entity before the end; older values weigh less.
 
     The weight of a value is decay to the power of the number of later rows, missing ones included.
@@ -298,7 +298,7 @@ def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | 
     return _with_infinities(view, average)
 
 
-def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _average_by_time(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the average with the weight 2**-((time since) / half_life)."""
     average, weight, last = 0.0, 0.0, 0
     for x, time in zip(view.values, view.times, strict=True):
@@ -313,7 +313,7 @@ def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | 
     return _with_infinities(view, average)
 
 
-def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _weighted_sum_by_rows(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the weighted sum of all values of the entity before the end; older values weigh less.
 
     The weight of a value is decay to the power of the number of later rows in the window, missing
@@ -326,7 +326,7 @@ def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> flo
     return _or_infinity(total, infinities)
 
 
-def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _weighted_sum_by_time(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the sum with the weights 2**-((time from the value to the asking row) / half_life).
 
     The sum decays to the time of each value, and once more to the time of the asking row, if that
@@ -342,7 +342,7 @@ def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> flo
     return _or_infinity(total, infinities)
 
 
-def _plus(total: float, x: Value, infinities: set[float]) -> float:
+def _plus(total: float, x: WindowValue, infinities: set[float]) -> float:
     """Return the sum with one more value, which may be missing.
 
     An infinite value goes to `infinities`; finite ones no longer matter then.
@@ -369,7 +369,7 @@ def _with_infinities(view: WindowView, average: float) -> float | None:
     return _or_infinity(average, infinities) if view.known else None
 
 
-def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _slope_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the least-squares slope of values against times; None if all times are equal.
 
     It is factor * (n sum(t x) - sum(t) sum(x)) divided by divisor * (n sum(t t) - sum(t)**2). Both
@@ -390,18 +390,18 @@ def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
     return float_of(top / to_53_bits(Fraction(divisor * spread)))
 
 
-def _streak_of(wanted: Wanted, element: str, view: WindowView) -> int:
+def _streak_of(wanted: WantedStatistic, element: str, view: WindowView) -> int:
     """Return the number of latest rows that are true without a gap; a missing value is not true."""
     latest_first = [bool(x) and x == x for x in reversed(view.values)]
     return [*latest_first, False].index(False)
 
 
-def _skew_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _skew_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the skewness, like `powers`, from the exact sums."""
     return skew_of(view.known, wanted.bias)
 
 
-def _kurtosis_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+def _kurtosis_of(wanted: WantedStatistic, element: str, view: WindowView) -> float | None:
     """Return the kurtosis, like `powers`, from the exact sums."""
     return kurtosis_of(view.known, wanted.bias, wanted.fisher)
 
@@ -443,69 +443,77 @@ _RANKED = (layout.COLUMN_RANKS, layout.COLUMN_RANK_KEYS)
 _MERGED = (layout.COLUMN_MERGED_RANKS, layout.COLUMN_MERGED_KEYS)
 
 _ROWS = (
-    Statistic("n_rows", N_ROWS, _COUNTS, "count", _n_rows_of, reads_values=False),
-    Statistic("count", COUNT, _COUNTS, "count", _count_of),
-    Statistic("sum", SUM, _SUMS, "sum", _sum_of, _SUM, is_zero_of_none=True),
-    Statistic("mean", MEAN, _SUMS, "number", _mean_of, _SUM),
-    Statistic("whole_mean", WHOLE_MEAN, _SUMS, "whole", _whole_mean_of, _SUM, of_integers=True),
-    Statistic("var", VARIANCE, _SUMS, "number", _variance_of, _SQUARES, words=_ddof),
-    Statistic("std", DEVIATION, _SUMS, "number", _deviation_of, _SQUARES, words=_ddof),
-    Statistic("min", MIN, _EXTREMES, "same", _least_of, _LEAST),
-    Statistic("max", MAX, _EXTREMES, "same", _greatest_of, _GREATEST),
-    Statistic("first", FIRST, _PICKS, "same", _first_of, _NEXT),
-    Statistic("last", LAST, _PICKS, "same", _last_of, _LAST, words=_latest, picks="latest"),
-    Statistic("lag", LAG, _PICKS, "same", _lag_of, words=_pick, picks="n-th"),
-    Statistic("quantile", QUANTILE, _ORDERED, "number", _quantile_of, _RANKED, words=_quantile),
-    Statistic(
+    WindowStatistic("n_rows", N_ROWS, _COUNTS, "count", _n_rows_of, reads_values=False),
+    WindowStatistic("count", COUNT, _COUNTS, "count", _count_of),
+    WindowStatistic("sum", SUM, _SUMS, "sum", _sum_of, _SUM, is_zero_of_none=True),
+    WindowStatistic("mean", MEAN, _SUMS, "number", _mean_of, _SUM),
+    WindowStatistic(
+        "whole_mean", WHOLE_MEAN, _SUMS, "whole", _whole_mean_of, _SUM, of_integers=True
+    ),
+    WindowStatistic("var", VARIANCE, _SUMS, "number", _variance_of, _SQUARES, words=_ddof),
+    WindowStatistic("std", DEVIATION, _SUMS, "number", _deviation_of, _SQUARES, words=_ddof),
+    WindowStatistic("min", MIN, _EXTREMES, "same", _least_of, _LEAST),
+    WindowStatistic("max", MAX, _EXTREMES, "same", _greatest_of, _GREATEST),
+    WindowStatistic("first", FIRST, _PICKS, "same", _first_of, _NEXT),
+    WindowStatistic("last", LAST, _PICKS, "same", _last_of, _LAST, words=_latest, picks="latest"),
+    WindowStatistic("lag", LAG, _PICKS, "same", _lag_of, words=_pick, picks="n-th"),
+    WindowStatistic(
+        "quantile", QUANTILE, _ORDERED, "number", _quantile_of, _RANKED, words=_quantile
+    ),
+    WindowStatistic(
         *("whole_quantile", WHOLE_QUANTILE, _ORDERED, "whole", _whole_quantile_of, _RANKED),
         words=_quantile,
         of_integers=True,
         interpolations=("lower", "higher", "nearest"),
     ),
-    Statistic("n_unique", N_UNIQUE, _ORDERED, "whole", _n_unique_of, _MERGED, is_zero_of_none=True),
-    Statistic("mode", MODE, _ORDERED, "same", _mode_of, _MERGED),
-    Statistic("rank", RANK, _RANKS, "number", _rank_of, _MERGED, words=_method, reads_own=True),
-    Statistic(
+    WindowStatistic(
+        "n_unique", N_UNIQUE, _ORDERED, "whole", _n_unique_of, _MERGED, is_zero_of_none=True
+    ),
+    WindowStatistic("mode", MODE, _ORDERED, "same", _mode_of, _MERGED),
+    WindowStatistic(
+        "rank", RANK, _RANKS, "number", _rank_of, _MERGED, words=_method, reads_own=True
+    ),
+    WindowStatistic(
         *("percentile", PERCENTILE, _RANKS, "number", _percentile_of, _MERGED),
         words=_method,
         reads_own=True,
     ),
-    Statistic(
+    WindowStatistic(
         *("ewm_mean", EWM_MEAN, _AVERAGES, "number", _average_by_rows),
         words=_decay,
         of_all_past=True,
     ),
-    Statistic(
+    WindowStatistic(
         *("ewm_mean_by", EWM_MEAN_BY, _AVERAGES, "number", _average_by_time),
         words=_half_life,
         of_all_past=True,
     ),
-    Statistic("slope", SLOPE, _SLOPES, "number", _slope_of, words=_per),
-    Statistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
-    Statistic("skew", SKEW, _SHAPES, "number", _skew_of, words=_shape),
-    Statistic("kurtosis", KURTOSIS, _SHAPES, "number", _kurtosis_of, words=_shape),
-    Statistic(
+    WindowStatistic("slope", SLOPE, _SLOPES, "number", _slope_of, words=_per),
+    WindowStatistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
+    WindowStatistic("skew", SKEW, _SHAPES, "number", _skew_of, words=_shape),
+    WindowStatistic("kurtosis", KURTOSIS, _SHAPES, "number", _kurtosis_of, words=_shape),
+    WindowStatistic(
         *("ewm_sum", EWM_SUM, _AVERAGES, "number", _weighted_sum_by_rows),
         is_zero_of_none=True,
         words=_decay,
         of_all_past=True,
     ),
-    Statistic(
+    WindowStatistic(
         *("ewm_sum_by", EWM_SUM_BY, _AVERAGES, "number", _weighted_sum_by_time),
         is_zero_of_none=True,
         words=_half_life,
         of_all_past=True,
     ),
 )
-STATISTICS: Final[Mapping[str, Statistic]] = {row.name: row for row in _ROWS}
+STATISTICS: Final[Mapping[str, WindowStatistic]] = {row.name: row for row in _ROWS}
 """The statistics by name."""
 
 
-def _entry(*entries: Entry) -> frozenset[Family]:
+def _entry(*entries: WindowEntry) -> frozenset[Family]:
     return frozenset(row.family for row in _ROWS if row.family.entry in entries)
 
 
-FAMILIES: Final[Mapping[Entry, frozenset[Family]]] = {
+FAMILIES: Final[Mapping[WindowEntry, frozenset[Family]]] = {
     "compute": _entry("compute"),
     "compute_ordered": _entry("compute", "compute_ordered"),
     "compute_any": _entry("compute", "compute_ordered", "compute_any"),

@@ -63,25 +63,25 @@ def test_what_a_peer_cannot_write_is_said_and_the_rest_is_timed(run: Run, folder
     result = run("bench", "plan.py", "data.parquet", "--against", "pandas", "--runs", "1")
     assert result.exit_code == 0, result.stderr
     assert "pandas: 1 feature timed" in result.stdout
-    assert "not written: 'b': hash: pandas and Polars have no XXH64" in result.stdout
+    assert "not compared: 'b': hash: pandas and Polars have no XXH64" in result.stdout
     assert "polars" not in result.stdout
 
 
 def test_outputs_that_differ_are_said_and_not_timed(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared = bench.compared
+    compared = bench.compare_with
 
-    def differing(work: bench.Work, name: str, expected: object) -> bench.Peer:
+    def differing(work: bench.BenchSetup, name: str, expected: object) -> bench.BenchPeer:
         peer = compared(work, name, expected)
         first, *others = peer.agreements
         wrong = Agreement(first.feature, first.n_rows, 3, 0.0, 7, 1.5, None)
-        return bench.Peer(peer.name, peer.refused, [wrong, *others])
+        return bench.BenchPeer(peer.name, peer.refused, [wrong, *others])
 
-    monkeypatch.setattr(bench, "compared", differing)
+    monkeypatch.setattr(bench, "compare_with", differing)
     result = run("bench", "plan.py", "data.parquet", "--against", "polars", "--runs", "1")
     assert result.exit_code == 1
-    assert "differs, not timed: 'size': 3 of 100 rows differ, the first is row 7" in result.stdout
+    assert "differs, not timed: 'size': differs in 3 of 100 rows, first in row 7" in result.stdout
     assert "polars: 2 features timed" in result.stdout
 
 

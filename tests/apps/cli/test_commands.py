@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.compile import cache as modules
 from fastfeat.tell.explain import TYPED, UNTYPED
-from fastfeat.trust.verify.comparison import Check, Report
+from fastfeat.trust.verify.comparison import Check, VerifyReport
 from fastfeat_tests.apps.cli.small_plan import TABLE, Run
 
 
@@ -60,7 +60,7 @@ def test_fit_writes_the_features_of_its_rows_out_of_fold(run: Run, folder: Path)
     assert ff.load(folder / "encoded.fastfeat").learnt() == fitted.learnt()
     refused = run(*named, "more.parquet", "--backend", "reference")
     assert refused.exit_code == 2
-    assert "features are written by the CPU" in refused.stderr
+    assert "only the CPU writes features" in refused.stderr
 
 
 def test_fit_within_memory_equals_fit(run: Run, folder: Path, fitted_file: Path) -> None:
@@ -112,9 +112,9 @@ def test_explain_shows_a_fitted_plan_at_each_stage(run: Run, fitted_file: Path) 
 def test_explain_takes_no_types_for_a_fitted_plan(run: Run, fitted_file: Path) -> None:
     result = run("explain", fitted_file.name, "--data", "data.parquet")
     assert result.exit_code == 2
-    assert "'--data': a fitted plan knows its types" in result.stderr
+    assert "'--data': a fitted plan already has its column types" in result.stderr
     passes = ("explain", fitted_file.name, "--stage", "passes")
-    assert "are of a fit: give PLAN.py" in run(*passes, "--data", "data.parquet").stderr
+    assert "needs an unfitted plan: give PLAN.py" in run(*passes, "--data", "data.parquet").stderr
     assert "Use explain PLAN.py --stage passes --data FILES" in run(*passes).stderr
 
 
@@ -154,7 +154,7 @@ def test_verify_reports_and_exits_with_zero(run: Run, fitted_file: Path) -> None
 def test_verify_exits_with_one_where_bits_differ(
     run: Run, fitted_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    differs = Report((Check("chunks", 20, "'size', row 3"),))
+    differs = VerifyReport((Check("chunks", 20, "'size', row 3"),))
     monkeypatch.setattr(ff.FittedPlan, "verify", lambda *args, **options: differs)
     result = run("verify", fitted_file.name, "data.parquet")
     assert result.exit_code == 1

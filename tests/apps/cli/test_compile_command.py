@@ -23,7 +23,7 @@ def test_a_plan_is_compiled_for_the_types_of_a_file(run: Run, folder: Path) -> N
         result = run("compile", "plan.py", "--schema", data)
         assert result.exit_code == 0, result.stderr
         assert result.stdout.startswith(f"{cache_folder()}: ")
-        assert " there already, in " in result.stdout
+        assert " already in the cache, in " in result.stdout
         assert result.stdout.count("\n") == 1  # no note
         assert result.stderr == ""
     assert ": 0 kernels compiled, " in result.stdout
@@ -54,11 +54,11 @@ def test_lookup_tables_are_named(run: Run, folder: Path) -> None:
 def test_what_is_lacking_or_too_much_is_said(run: Run) -> None:
     unknown = run("compile", "plan.py")
     assert unknown.exit_code == 2
-    assert "'--schema': a plan that is not fitted does not know the types" in unknown.stderr
+    assert "'--schema': an unfitted plan does not know its column types" in unknown.stderr
     assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
     known = run("compile", "plan.fastfeat", "--schema", "data.parquet")
     assert known.exit_code == 2
-    assert "'--schema': a fitted plan knows its types" in known.stderr
+    assert "'--schema': a fitted plan already has its column types" in known.stderr
     missing = run("compile", "plan.py", "--schema", "absent.parquet")
     assert missing.exit_code == 2
     assert "no such file: absent.parquet" in missing.stderr

@@ -74,11 +74,11 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
     features = [pq.read_table(folder / name) for name in ("o.parquet", "i")]
     assert features[0].equals(features[1])
     odd = run(*transform, "keep", "-o", "q")
-    assert "'--on-violation': got 'keep': reject, quarantine, warn or ignore" in odd.stderr
+    assert "'--on-violation': got 'keep': write reject, quarantine, warn or ignore" in odd.stderr
     odd = run(*transform, "quarantine", "-o", "q")
-    assert "the file for such rows, come together" in odd.stderr
+    assert "write --quarantined FILE and --on-violation quarantine together" in odd.stderr
     apart = run(*transform, "quarantine", "-o", "q.parquet", "--quarantined", "b.parquet")
-    assert apart.stdout.splitlines()[0] == "b.parquet: 4 rows set apart"
+    assert apart.stdout.splitlines()[0] == "b.parquet: 4 quarantined rows"
     assert pq.read_table(folder / "q.parquet").num_rows == 96
     broken = run(
         "fit", "plan.py", "data.parquet", "-o", "other.fastfeat", "--contract", "rules.json"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
-from fastfeat.apps.cli.demo_summary import program_run
+from fastfeat.apps.cli.demo_summary import program_command
 from fastfeat.demo import flights
 from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError
@@ -25,9 +25,9 @@ def test_next_steps_name_a_program_that_runs(program: str, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "argv", [program, "demo"])
     as_module = f"{sys.executable} -m fastfeat"
-    assert program_run() == (as_module if program.endswith(".py") else program)
+    assert program_command() == (as_module if program.endswith(".py") else program)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    assert program_run() == "fastfeat"
+    assert program_command() == "fastfeat"
 
 
 def test_demo_leaves_files_that_its_next_steps_use(
@@ -45,7 +45,7 @@ def test_demo_leaves_files_that_its_next_steps_use(
     assert fitted.transform(test, history=train, tables=tables).equals(features)
 
     lines = [line.strip() for line in result.stdout.partition("Next\n")[2].splitlines() if line]
-    steps = [line.removeprefix(program_run()).split() for line in lines]
+    steps = [line.removeprefix(program_command()).split() for line in lines]
     assert [step[0] for step in steps] == ["explain", "fit", "transform", "verify"]
     for step in steps:
         assert run(*step).exit_code == 0
@@ -73,13 +73,13 @@ def test_demo_into_a_file_is_an_error(run: Run) -> None:
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.NoCategories")  # of a thousandth of the rows
 def test_demo_stops_where_pandas_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     few = flights.read_flights().take(pa.array(range(0, 336_776, 1000)))
-    fitted = demo.in_pandas.fit
+    fitted = demo.pandas_features.fit
 
     def wrong(frame: Any) -> dict[str, Any]:
         return fitted(frame) | {"distance_mean": 0.0}
 
     monkeypatch.setattr(demo, "read_flights", lambda: few)
-    monkeypatch.setattr(demo.in_pandas, "fit", wrong)
+    monkeypatch.setattr(demo.pandas_features, "fit", wrong)
     with pytest.raises(FastfeatError, match="feature 'distance' of flight 0"):
         demo.run(tmp_path, lambda step: None)
 

@@ -15,9 +15,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.cli.commands import GATES
-from fastfeat.apps.cli.judged import FOUND, USAGE, Case, Judged
+from fastfeat.apps.cli.gate_result import FOUND, USAGE, GateCase, GateResult
 from fastfeat.apps.cli.junit import junit_of
-from fastfeat.trust.verify.comparison import Check, Report
+from fastfeat.trust.verify.comparison import Check, VerifyReport
 from fastfeat_tests.apps.cli.small_plan import TABLE, Run
 
 ENDS: dict[str, dict[int, str]] = {
@@ -76,10 +76,10 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
 
-    def verified(fitted: Any, *args: Any, **options: Any) -> Report:
+    def verified(fitted: Any, *args: Any, **options: Any) -> VerifyReport:
         report = verify(fitted, *args, **options)
         found = Check("cpu, threads", 5, "feature 'twice', row 0: 1.0 and 2.0")
-        return Report((*report.checks, found)) if "twice" in fitted.feature_names else report
+        return VerifyReport((*report.checks, found)) if "twice" in fitted.feature_names else report
 
     monkeypatch.setattr(ff.FittedPlan, "verify", verified)
     window = ff.window("1d", by="k", time="t")
@@ -141,7 +141,7 @@ def test_a_warning_is_told_and_ends_with_0(run: Run, gated_folder: Path) -> None
 def test_rows_that_break_the_contract_of_a_plan_are_a_finding(
     run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any, **__: Any) -> Report:
+    def refused(*_: Any, **__: Any) -> VerifyReport:
         raise ff.errors.ContractBroken("rule 'small': 3 of 9 rows break x < 5")
 
     monkeypatch.setattr(ff.FittedPlan, "verify", refused)
@@ -163,7 +163,7 @@ def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: P
     for name in ("good.parquet", "rules.json"):
         result = run(*line, name)
         assert result.exit_code == 2
-        assert f"'--junit': {name} is read" in result.stderr
+        assert f"'--junit': {name} is also an input" in result.stderr
     assert Path("good.parquet").read_bytes() == before
 
 
@@ -181,13 +181,13 @@ def test_a_pattern_of_no_file_is_as_no_file(run: Run, gated_folder: Path) -> Non
 def test_an_error_that_nobody_foresaw_is_no_finding(
     run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any, **__: Any) -> Report:
+    def broken(*_: Any, **__: Any) -> VerifyReport:
         raise ZeroDivisionError("1 / 0")
 
     monkeypatch.setattr(ff.FittedPlan, "verify", broken)
     result = run("verify", "plan.fastfeat", "good.parquet", "--junit", "found.xml")
     assert result.exit_code == 3
-    assert "hint: this was not foreseen" in result.stderr
+    assert "hint: this error is unexpected" in result.stderr
     (case,) = suite_of(gated_folder / "found.xml")
     assert case.result[0].message == "ZeroDivisionError: 1 / 0"
     debug = run("verify", "plan.fastfeat", "good.parquet", "--debug")
@@ -210,9 +210,9 @@ HOSTILE = [
 
 def test_names_and_texts_of_any_kind_are_read_back(tmp_path: Path) -> None:
     results: list[Any] = ["finding", "warning", "skipped", "ok"]
-    cases = [Case(name, results[k % 4], name) for k, name in enumerate(HOSTILE)]
+    cases = [GateCase(name, results[k % 4], name) for k, name in enumerate(HOSTILE)]
     path = tmp_path / "found.xml"
-    path.write_bytes(junit_of("check", Judged("rules", tuple(cases), ""), None, 0.1))
+    path.write_bytes(junit_of("check", GateResult("rules", tuple(cases), ""), None, 0.1))
     found = list(suite_of(path))
     printable = {1: "]]>", 3: r"\x00\x1b[31m", 4: r"\ud800", 5: r"\ufffe"}
     names = [printable.get(k, name) for k, name in enumerate(HOSTILE)]
@@ -229,7 +229,8 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
     thresholds.write_text("[check.rules.x]\nat_most = 0.04")
     result = run(*line)
     assert result.exit_code == 0
-    assert "thresholds: 'x' is no finding, a share of 0.04 may break it" in result.stdout
+    told = "thresholds: 'x' is not a finding: a share of 0.04 of the rows may break it"
+    assert told in result.stdout
     thresholds.write_text("[check.rules.x]\nat_most = 0.039")
     assert run(*line).exit_code == 1
     thresholds.write_text("[check]\nat_most = 0.04\nwarnings = true")
@@ -239,10 +240,10 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
     thresholds.write_text("[check]\nat_most = 1\nwarnings = true")
     assert run(*line).exit_code == 0
     for text, told in (
-        ("[check]\nat_moost = 1", "gates.toml: [check]: unknown word 'at_moost'. Did you mean"),
+        ("[check]\nat_moost = 1", "gates.toml: [check]: unknown key 'at_moost'. Did you mean"),
         (
             "[check.rules.y]\nat_most = 1",
-            "gates.toml: [check.rules]: there is no rule 'y'. There are 'x'",
+            "gates.toml: [check.rules]: there is no rule 'y'. The known ones are 'x'",
         ),
     ):
         thresholds.write_text(text)

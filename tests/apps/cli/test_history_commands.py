@@ -71,7 +71,7 @@ def test_transform_without_history_warns(run: Run, files: Path) -> None:
     assert result.exit_code == 0
     assert "warning: windows begin before the data: 7 rows of" in result.stderr
     assert (
-        "Pass the earlier rows, --history FILE, or --history batch where the data holds its past"
+        "Pass the earlier rows, --history FILE, or --history batch if the data has them already"
         in result.stderr
     )
 
@@ -95,12 +95,12 @@ def test_fit_and_verify_see_the_history(run: Run, files: Path) -> None:
         (["--history", "Batch", *TABLES], "--history: no such file: Batch. Did you mean 'batch'?"),
         (
             ["--history", "batch"],
-            "the plan looks rows up in the table 'rates', which no --table names. Pass it beside "
-            "the data: --table rates=FILE",
+            "the plan reads the table 'rates', which no --table names. Pass it with the data: "
+            "--table rates=FILE",
         ),
         (["--history", "batch", "--table", "rate=rates.parquet"], "Did you mean 'rate'? Pass it"),
         (["--history", "batch", "--table", "rates"], "write NAME=FILE"),
-        (["--history", "batch", *TABLES, "--table", "rates=x.parquet"], "'rates' twice"),
+        (["--history", "batch", *TABLES, "--table", "rates=x.parquet"], "'rates' is given twice"),
         (["--history", "batch", "--table", "rates=nowhere.parquet"], "nowhere.parquet"),
     ],
 )

@@ -53,7 +53,7 @@ def test_replay_says_ok_and_the_last_link(run: Run, state: Path) -> None:
     assert result.exit_code == 0, result.stderr
     link = re.search(r"[0-9a-f]{64}", result.stdout)
     assert link is not None
-    assert result.stdout.startswith("ok   2 changes of 20 rows: every bit and every link")
+    assert result.stdout.startswith("ok   2 changes with 20 rows: all bits and links match")
     assert run("replay", "state.db", "--head", link[0]).exit_code == 0
 
 
@@ -62,10 +62,10 @@ def test_replay_ends_with_1_and_says_where(run: Run, state: Path) -> None:
     other.fit(rows(), history="batch").save("other.fastfeat")
     result = run("replay", "state.db", "other.fastfeat")
     assert result.exit_code == 1
-    assert "another artifact" in result.stdout
+    assert "a different plan artifact" in result.stdout
     result = run("replay", "state.db", "--head", "00" * 32)
     assert result.exit_code == 1
-    assert "FAIL the link that was noted elsewhere is not in the chain" in result.stdout
+    assert "FAIL the noted link is not in the chain" in result.stdout
 
 
 def test_replay_writes_what_was_served(run: Run, state: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_tail_of_what_was_served_ends_with_1(run: Run, state: Path) -> None:
     assert run("state", "compact", "state.db").exit_code == 0
     with ff.load("live.fastfeat").online(path="state.db") as live:
         live.process(rows(45).slice(40))
-    told = "2 changes of 20 rows, no longer recomputable since "
+    told = "2 changes with 20 rows, no longer recomputable since "
     result = run("replay", "state.db", "--to", "served.parquet", "--junit", "replay.xml", "--json")
     assert result.exit_code == 1
     assert not Path("served.parquet").exists()
@@ -96,7 +96,7 @@ def test_a_tail_of_what_was_served_ends_with_1(run: Run, state: Path) -> None:
     assert told in Path("replay.xml").read_text("utf-8")
     result = run("replay", "state.db", "--to", "served.parquet")
     assert told in result.stdout
-    assert result.stdout.rstrip().endswith("To write the rows that are there: --partial")
+    assert result.stdout.rstrip().endswith("To write the other rows: --partial")
     result = run("replay", "state.db", "--to", "served.parquet", "--partial")
     assert result.exit_code == 0, result.stderr
     assert "served: 5 rows" in result.stdout
@@ -107,7 +107,7 @@ def test_show_tells_what_a_state_holds(run: Run, state: Path) -> None:
     text = run("state", "show", "state.db").stdout
     assert "2 features, fitted on 40 rows" in text
     assert "card: 1d" in text
-    assert "20 rows as one, and after it 2 process of 20 rows" in text
+    assert "a snapshot with 20 rows, then 2 changes with 20 rows (2 process)" in text
     assert re.search(r"offset events:0 +40\n", text)
     assert re.search(r"last link +[0-9a-f]{64}\n", text)
 
@@ -126,8 +126,8 @@ def test_compact_keeps_the_state_and_ends_the_record(run: Run, state: Path) -> N
     assert before.exit_code == 0
     result = run("state", "compact", "state.db")
     assert result.exit_code == 0, result.stderr
-    assert re.fullmatch(r"state\.db: [\d.]+ MiB, before [\d.]+ MiB\n", result.stdout)
-    assert run("replay", "state.db").stdout.startswith("ok   0 changes of 0 rows")
+    assert re.fullmatch(r"state\.db: [\d.]+ MiB, was [\d.]+ MiB\n", result.stdout)
+    assert run("replay", "state.db").stdout.startswith("ok   0 changes with 0 rows")
     run("state", "export", "state.db", "-o", "after.parquet")
     assert pq.read_table("after.parquet") == pq.read_table("before.parquet")
 
@@ -136,25 +136,25 @@ def test_without_the_key_nothing_can_be_replayed(run: Run, state: Path) -> None:
     assert run("state", "delete-key", "state.db").exit_code == 0
     result = run("replay", "state.db")
     assert result.exit_code == 3
-    assert "has no key of an audit, or the key was deleted" in result.stderr
-    assert "none: the key of the audit was deleted" in run("state", "show", "state.db").stdout
+    assert "the state has no audit key, or the key was deleted" in result.stderr
+    assert "none: the audit key was deleted" in run("state", "show", "state.db").stdout
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("replay none.db", "no such file: none.db"),
-        ("replay state.db --head 12", "a link has 32 bytes, or 64 hexadecimal digits"),
+        ("replay state.db --head 12", "an audit link has 64 hexadecimal digits"),
         ("replay state.db none.fastfeat", "no such file: none.fastfeat"),
-        ("replay state.db --to served.csv", "is written as Parquet"),
-        ("replay state.db --to served.parquet --plan a", "plan='a' is none"),
+        ("replay state.db --to served.csv", "are written as Parquet"),
+        ("replay state.db --to served.parquet --plan a", "there is no plan='a'"),
         ("state show none.db", "none.db"),
         ("state export state.db", "Missing option '-o' / '--out'."),
-        ("state export state.db -o rows.parquet --table shops", "there is no table 'shops'"),
+        ("state export state.db -o rows.parquet --table shops", "the state has no table 'shops'"),
         ("state export state.db -o rows.xyz", "unknown suffix"),
         ("state compact none.db", "none.db"),
         ("serve none.fastfeat", "none.fastfeat"),
-        ("serve live.fastfeat --late sometimes", "'sometimes' is none of error, insert, drop"),
+        ("serve live.fastfeat --late sometimes", "got 'sometimes': write error, insert or drop"),
         ("serve live.fastfeat --port 70000", "Invalid value for '--port'"),
         ("stream none.toml", "none.toml"),
     ],

@@ -30,7 +30,7 @@ def test_a_report_of_the_plan_alone_needs_no_rows(
 ) -> None:
     result = run("report", fitted_file.name, "-o", "mine.html", "--title", "Mine")
     assert result.stdout == (
-        "mine.html: No rows were given: this tells what the plan is, and what it was fitted on\n"
+        "mine.html: No rows to compare: this report covers only the plan and its training rows\n"
     )
     assert "<title>Mine</title>" in (folder / "mine.html").read_text("utf-8")
 

@@ -32,9 +32,9 @@ BROKEN_PLANS = {
         ("transform plan.py data.parquet -o out.parquet", "plan.py"),
         ("transform none.fastfeat data.parquet -o out.parquet", "none.fastfeat"),
         ("explain plan.py --stage ptx", "'ptx'"),
-        ("explain plan.py --stage cuda", "needs the types of the columns"),
-        ("explain plan.py --stage cpu", "needs the types of the columns"),
-        ("explain plan.py --stage bound", "needs the types of the columns: give --data FILE"),
+        ("explain plan.py --stage cuda", "needs the column types"),
+        ("explain plan.py --stage cpu", "needs the column types"),
+        ("explain plan.py --stage bound", "needs the column types: add --data FILE"),
         ("explain data.parquet", "data.parquet"),
         ("verify none.fastfeat data.parquet", "none.fastfeat"),
         ("cache none", "No such command 'none'."),
@@ -109,7 +109,7 @@ def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:
 
 def test_a_pattern_that_the_shell_has_written_out_belongs_in_quotes(run: Run) -> None:
     result = run("infer-contract", "1.parquet", "2.parquet", "-o", "contract.json")
-    told = "hint: several files are one argument: write their pattern in quotes"
+    told = "hint: to pass several files, put their pattern in quotes"
     assert result.stderr.splitlines()[1] == told
 
 
@@ -132,7 +132,7 @@ def test_what_was_not_foreseen_says_so(run: Run, monkeypatch: pytest.MonkeyPatch
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         "error: RuntimeError: two lines",
-        "hint: this was not foreseen; --debug shows where it happened",
+        "hint: this error is unexpected; --debug shows its traceback",
     ]
 
 

@@ -56,18 +56,18 @@ def test_errors_name_options_and_leave_nothing(run: Run, many: Path) -> None:
     there = set(many.iterdir())
     command = ("transform", "plan.fastfeat", "days", "-o")
     for arguments, told in {
-        ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Folders",
+        ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Partition by",
         (
             "out",
             "--format",
             "xls",
-        ): "error: --format xls: is none of parquet, ipc, csv, tsv, delta, lance",
+        ): "error: --format xls: must be one of parquet, ipc, csv, tsv, delta, lance",
         (
             "out.csv",
             "--part-rows",
             "5",
         ): "error: format=, --partition-by and --part-rows are for folders",
-        ("days",): "error: days holds other files",
+        ("days",): "error: days contains other files",
     }.items():
         result = run(*command, *arguments)
         assert result.exit_code == 2
@@ -103,5 +103,5 @@ def test_an_address_is_no_place(run: Run, many: Path, out: str) -> None:
     there = set(many.iterdir())
     result = run("transform", "plan.fastfeat", "days", "-o", out)
     assert result.exit_code == 2
-    assert "features are written to files of this machine" in result.stderr
+    assert "features can be written to files on this machine" in result.stderr
     assert set(many.iterdir()) == there

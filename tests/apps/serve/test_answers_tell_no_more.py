@@ -12,13 +12,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.serve.app import Answer, App, Limits, Load, Request, Route
+from fastfeat.apps.serve.app import Answer, App, HttpRequest, Load, RequestLimits, Route
 from fastfeat.apps.serve.refusals import refusal_of, without_others
 from fastfeat.errors import InvalidData, KernelFailed, StateError
 from fastfeat_tests.apps.serve.served_plan import HISTORY, Server, json_rows, server
 
 MINE = {"id": "mine", "card": 4, "x": 1.0, "country": "at", "shop": 1}
-LIMITS = Limits(1000, 10, 8000)
+LIMITS = RequestLimits(1000, 10, 8000)
 
 
 def test_the_row_of_another_is_not_told(asked: Server) -> None:
@@ -48,10 +48,11 @@ def test_the_row_of_another_is_not_told(asked: Server) -> None:
 
 
 def test_values_of_others_are_taken_out_of_messages() -> None:
-    evil = "x is 'a here and b' here and 'c there. d' there. What is wrong is"
-    assert without_others(evil) == "x is 'a here, and another there. What is wrong is"
-    told = "y is 1, and the state has 'a. What is wrong'. What is wrong is changed"
-    assert without_others(told) == "y is 1, and the state has another. What is wrong is changed"
+    evil = "x is 'a here and b' here and 'c there. d' there. To change"
+    assert without_others(evil) == "x is 'a here and another value there. To change"
+    told = "y is 1, but the state has 'a. To change'. To change a wrong value"
+    told_less = "y is 1, but the state has another value. To change a wrong value"
+    assert without_others(told) == told_less
     assert without_others("nothing here and there") == "nothing here and there"
 
 
@@ -80,7 +81,7 @@ def test_what_python_would_do_with_rows_that_break_a_rule_is_no_part_of_an_answe
 
 
 async def served(
-    handler: Callable[[Request], Awaitable[Answer]],
+    handler: Callable[[HttpRequest], Awaitable[Answer]],
     messages: list[dict[str, Any]],
     *,
     ready: bool = True,
@@ -119,7 +120,7 @@ async def served(
     return sent[0], b"".join(one.get("body", b"") for one in sent[1:])
 
 
-async def echo(request: Request) -> Answer:
+async def echo(request: HttpRequest) -> Answer:
     return Answer(request.body)
 
 
@@ -147,7 +148,7 @@ def test_what_the_application_does_with_bodies(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_defect_is_told_without_its_place(capsys: pytest.CaptureFixture[str]) -> None:
-    async def fails(request: Request) -> Answer:
+    async def fails(request: HttpRequest) -> Answer:
         raise ZeroDivisionError("secret")
 
     head, body = asyncio.run(served(fails, [part(b"")]))

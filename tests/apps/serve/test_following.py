@@ -90,7 +90,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
         other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
         live = other.online(path=path)
         live.update(rows(31, 200, 2).drop_columns(["y"]).slice(30))
-        told = "drift is not told any more: the plan has no profile of its training rows"
+        told = "drift is no longer measured: the plan has no profile of its training rows"
         found.wait_for(told)
         until_answered(found, answered(live))
         live.close()
@@ -103,7 +103,7 @@ def test_another_artifact_than_that_of_the_state_is_refused(files: Files, tmp_pa
     other.online(HISTORY, path=path).close()
     with server(artifact=files.artifact, state=path, follow=True) as found:
         assert found.process.wait(PATIENCE_S) == 1
-        assert "its plan is another" in found.lines[-1]
+        assert "plan differs from the served artifact" in found.lines[-1]
 
 
 def test_a_state_that_was_made_again_is_read_anew(files: Files, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
 
-from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.io.sources.stream_size import unpacked_bytes
 from fastfeat_tests.apps.serve.served_plan import (
     ARROW,
     ASKED,
@@ -64,10 +64,10 @@ def post(asked: Server, body: bytes) -> Answered:
         (b'{"rows": [{"x": 1, "\\u0078": 2}]}', "NotJson", "'x' twice"),
         (b'{"rows": [], "rows": []}', "NotJson", "'rows' twice"),
         (b'{"rows": [{"country": ":::"}, {"x": 1, "x": "\\u003a"}]}', "NotJson", "'x' twice"),
-        (b"[]", "InvalidRequest", "no JSON object"),
-        (b"null", "InvalidRequest", "no JSON object"),
-        (b"{}", "InvalidRequest", "rows is a list"),
-        (b'{"rows": {}}', "InvalidRequest", "rows is a list"),
+        (b"[]", "InvalidRequest", "not a JSON object"),
+        (b"null", "InvalidRequest", "not a JSON object"),
+        (b"{}", "InvalidRequest", "rows must be a list"),
+        (b'{"rows": {}}', "InvalidRequest", "rows must be a list"),
         (b'{"rows": [1]}', "InvalidRequest", "row 0"),
         (b'{"rows": [{}]}', "UnknownColumn", "none of the columns"),
         (b'{"rows": [{"countri": "DE"}]}', "UnknownColumn", "'countri'. Did you mean 'country'"),
@@ -75,7 +75,7 @@ def post(asked: Server, body: bytes) -> Answered:
         (b'{"rows": [], "updates": true}', "InvalidRequest", "Did you mean 'update'"),
         (b'{"rows": [], "names": ["lg"]}', "UnknownFeature", "no feature 'lg'"),
         (b'{"rows": [], "names": ["log", "log"]}', "InvalidRequest", "twice"),
-        (b'{"rows": [], "names": [[]]}', "InvalidRequest", "list of names"),
+        (b'{"rows": [], "names": [[]]}', "InvalidRequest", "list of feature names"),
     ],
 )
 def test_a_body_that_is_wrong_is_a_named_error(
@@ -288,7 +288,7 @@ def test_tensors_that_are_wrong_are_named_errors(asked: Server) -> None:
         assert answer.status == 400, inputs
         assert answer.error["kind"]
     answer = asked.post("/v2/models/cards/infer", {"inputs": [x], "outputs": [{"name": "y"}]})
-    assert "one output" in answer.error["message"]
+    assert "the only output" in answer.error["message"]
 
 
 def test_frames_that_are_wrong_are_named_errors(asked: Server) -> None:

@@ -85,7 +85,7 @@ def test_a_value_of_another_type_is_named(dtype: DType, value: Any) -> None:
         column_of([None, value], "x", dtype)
     error = raised.value.error
     assert (error["kind"], error["row"], error["column"]) == ("TypeMismatch", 1, "x")
-    assert str(dtype) in error["message"] or "missing values alone" in error["message"]
+    assert str(dtype) in error["message"] or "only missing values" in error["message"]
     write_json(raised.value.document)
 
 

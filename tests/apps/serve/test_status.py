@@ -13,13 +13,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.serve.app import Limits, Request
+from fastfeat.apps.serve.app import HttpRequest, RequestLimits
 from fastfeat.apps.serve.openapi import value_of
-from fastfeat.apps.serve.routes import finding
+from fastfeat.apps.serve.routes import route_finder
 from fastfeat.apps.serve.served_plan import served_plan
 from fastfeat.apps.serve.server import run
 from fastfeat.apps.serve.service import Metrics, Service
-from fastfeat.apps.serve.state_opening import Opening
+from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.apps.serve.status import metrics_of, metrics_text
 from fastfeat.io.prometheus import BOUNDS, family, histogram
 from fastfeat.live.drift_gauges import DriftGauges
@@ -209,7 +209,7 @@ def test_every_address_is_described(described: dict[str, Any]) -> None:
     assert set(source) == set(described["paths"])
     for path, route in source.items():
         assert {method.lower() for method in route.handlers} == set(described["paths"][path])
-    found = finding(source)
+    found = route_finder(source)
     assert found("/v2/models/a/versions/b/infer") == (
         source["/v2/models/{name}/versions/{version}/infer"], "a/versions/b",
     )  # fmt: skip
@@ -286,7 +286,7 @@ def test_a_schema_stands_for_each_type_of_column() -> None:
 def test_metrics_tell_rows_that_break_rules_those_that_only_warn_too() -> None:
     rules = {'"odd"\n': col("x") > 0, "usual": ff.Rule(col("x") < 9, on_violation="warn")}
     fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1.0]}, contract=ff.Contract(rules))
-    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
     service.served = served_plan(fitted.online(), fitted, 100)
 
     async def asked() -> None:
@@ -311,15 +311,15 @@ def test_metrics_tell_rows_that_break_rules_those_that_only_warn_too() -> None:
 def test_metrics_tell_the_drift_of_the_rows_that_were_answered() -> None:
     plan = ff.Plan({"y": col("x") * 2})
     fitted = plan.fit({"x": [k / 100 for k in range(1_000)]}, profile=True)
-    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    service.served = served_plan(Opening(drift="1h").open(fitted), fitted, 100)
+    service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    service.served = served_plan(StateOpening(drift="1h").open(fitted), fitted, 100)
     service.drift = DriftGauges(3600.0)
 
     async def asked() -> str:
         for _ in range(200):
             assert await service.few([{"x": 11.0}], update=False) is not None
         await service.call("process", pa.table({"x": [11.0] * 50}))
-        return (await metrics_of(service)(Request("", "", {}, b"", b""))).body.decode()
+        return (await metrics_of(service)(HttpRequest("", "", {}, b"", b""))).body.decode()
 
     found = parsed(asyncio.run(asked()))
     service.work.close()
@@ -335,5 +335,5 @@ def test_a_plan_without_a_profile_is_not_served_with_drift(tmp_path: Path) -> No
     ff.Plan({"y": col("x")}).fit({"x": [1.0]}, profile=False).save(tmp_path / "plan.fastfeat")
     with pytest.raises(ff.errors.InvalidPlan, match="has no profile"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1h")
-    with pytest.raises(ff.errors.InvalidPlan, match="is no duration"):
+    with pytest.raises(ff.errors.InvalidPlan, match="is not a duration"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1x")

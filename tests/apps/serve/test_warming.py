@@ -12,13 +12,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
+from fastfeat.api.plan import as_fitted_plan
 from fastfeat.apps.serve import warming
-from fastfeat.apps.serve.app import Limits
-from fastfeat.apps.serve.artifacts import Artifacts
+from fastfeat.apps.serve.app import RequestLimits
+from fastfeat.apps.serve.artifacts import ArtifactReplacer
 from fastfeat.apps.serve.served_plan import served_plan
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.state_opening import Opening
+from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.apps.serve.warming import warm
 from fastfeat.apps.stream.config import Config, Kafka, Topic
 from fastfeat.apps.stream.job import job_of
@@ -55,15 +55,15 @@ def fitted_on(n_rows: int, family: str) -> ff.FittedPlan:
 def test_every_operator_is_warmed_served_and_swapped(family: str) -> None:
     first, other = (fitted_on(n, family) for n in (TRAINING.num_rows, TRAINING.num_rows - 1))
     assert warm(first, {}) == ""
-    golden = face_of(with_golden(other.record))
+    golden = as_fitted_plan(with_golden(other.record))
     assert golden.record.golden is not None
     assert warm(golden, {}) == ""
     rows = check_table().slice(0, 3)
-    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    opening, said = Opening(), list[str]()
+    service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    opening, said = StateOpening(), list[str]()
     service.served = served_plan(opening.open(first), first, 100)
     swapped = asyncio.run(
-        Artifacts(service, opening, said.append).take(artifact_bytes(other.record))
+        ArtifactReplacer(service, opening, said.append).take(artifact_bytes(other.record))
     )
     service.work.close()
     assert swapped["note"] == ""
@@ -108,16 +108,16 @@ def test_a_plan_that_no_made_row_suits_is_served_with_a_note(
     fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
     monkeypatch.setattr(warming, "_compute", fail)
     told = (
-        "the first answers may wait for a compiler: rows made to warm the plan fail (InvalidData: "
-        "no row suits)"
+        "the first answers may wait for the compiler: computing made-up rows to compile the "
+        "kernels failed (InvalidData: no row suits)"
     )
     assert warm(fitted, {}) == told
-    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    opening, said = Opening(), list[str]()
+    service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    opening, said = StateOpening(), list[str]()
     service.served = served_plan(opening.open(fitted), fitted, 100)
     other = ff.Plan({"x": col("x") + 2}).fit({"x": [1.0]})
     content = artifact_bytes(replace(other.record, golden=None))
-    found = asyncio.run(Artifacts(service, opening, said.append).take(content))
+    found = asyncio.run(ArtifactReplacer(service, opening, said.append).take(content))
     service.work.close()
     assert (found["changed"], found["note"]) == (True, told)
     assert said[0] == told

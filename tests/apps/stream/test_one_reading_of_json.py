@@ -17,7 +17,7 @@ from fastfeat.apps.serve.json_rows import row_reader
 from fastfeat.apps.serve.json_text import read_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.stream.config import Topic
-from fastfeat.apps.stream.messages import decoded, decoder
+from fastfeat.apps.stream.messages import decode_messages, decoder
 from fastfeat.io.columns.json_values import RULES, rules_table
 from fastfeat.io.sources.json_text import orjson
 from fastfeat.ir.dtypes import DType, duration, list_of, timestamp
@@ -80,9 +80,9 @@ REFUSED: list[tuple[str, str]] = [
     ('{"f":-Inf}', NO_JSON),
     ('{"f":1e400}', "a number is beyond float64"),
     ('{"more":NaN}', NO_JSON),  # a column that nobody reads
-    ('{"f":9007199254740993}', "a whole one exactly, got 9007199254740993"),
-    ('{"h":16777217}', "a whole one exactly, got 16777217"),
-    ('{"h":1e300}', "fit saw float32: write a number that the type holds"),
+    ('{"f":9007199254740993}', "must be exact in it, got 9007199254740993"),
+    ('{"h":16777217}', "must be exact in it, got 16777217"),
+    ('{"h":1e300}', "fit saw float32: write a number in the range of the type"),
     ('{"f":true}', "fit saw float64"),
     ('{"f":"1"}', "fit saw float64"),
     ('{"i":true}', "fit saw int64: write a whole number"),
@@ -97,12 +97,12 @@ REFUSED: list[tuple[str, str]] = [
     ('{"u":-1}', "from 0 to 255, got -1"),
     ('{"b":1}', "fit saw bool: write true or false, got 1"),
     ('{"b":"true"}', "fit saw bool"),
-    ('{"s":1}', "fit saw utf8: write a text, got 1"),
+    ('{"s":1}', "fit saw utf8: write text, got 1"),
     ('{"s":"\\ud800"}', "not JSON"),
     ('{"t":"2026-01-31T12:00:00"}', "write ISO 8601 with an offset"),
     ('{"t":"2026-01-31"}', "write ISO 8601 with an offset"),
     ('{"t":1769860800}', "write ISO 8601 with an offset"),
-    ('{"t":"2026-01-31T12:00:00.1234567Z"}', "at most in us"),
+    ('{"t":"2026-01-31T12:00:00.1234567Z"}', "no finer than us"),
     ('{"n":"2026-01-31T12:00:00Z"}', "write ISO 8601 without an offset"),
     ('{"n":"2026-01-31T12:00:00+01:00"}', "write ISO 8601 without an offset"),
     ('{"d":"2026-02-30"}', "write a date"),
@@ -110,7 +110,7 @@ REFUSED: list[tuple[str, str]] = [
     ('{"w":1.5}', "write a whole number of ms"),
     ('{"l":1}', "write a list"),
     ('{"l":[1,true]}', "write a list"),
-    ('{"x":0}', "missing values alone"),
+    ('{"x":0}', "only missing values"),
     ('{"i":1,"i":2}', "the key 'i' twice"),
     ('{"more":1,"more":2}', "the key 'more' twice"),
     ('{"more":{"a":1,"a":2}}', "the key 'a' twice"),
@@ -122,9 +122,9 @@ REFUSED: list[tuple[str, str]] = [
     ('{"i":01}', "not JSON"),
     ("{'i':1}", "not JSON"),
     ('{"i":1', "not JSON"),
-    ("[1]", "not JSON|no object|not one object"),
-    ("null", "no object|not one object"),
-    ("3", "no object|not one object"),
+    ("[1]", "not JSON|is not an object of column names|not one object"),
+    ("null", "is not an object of column names|not one object"),
+    ("3", "is not an object of column names|not one object"),
 ]
 
 
@@ -155,7 +155,7 @@ def of_server(text: str) -> Answer:
 def of_stream(text: str) -> Answer:
     """Return what the stream makes of a message, between others that are right."""
     around = b'{"i":7}'
-    rows, poison = decoded(DECODE, [around, text.encode(), around])
+    rows, poison = decode_messages(DECODE, [around, text.encode(), around])
     assert rows.table["i"].to_pylist()[0] == rows.table["i"].to_pylist()[-1] == 7
     if poison:
         assert [each.message for each in poison] == [1]
@@ -233,7 +233,7 @@ def test_a_name_is_a_key_and_nowhere_else(absent: Any) -> None:
         b'{"s":"a","more":{"f":1}}',
         b'{"s":"a","l":["f"]}',
     ]
-    rows, poison = decoded(decode, [*lacking, b'{"s":"a","f":null}'])
+    rows, poison = decode_messages(decode, [*lacking, b'{"s":"a","f":null}'])
     assert [each.message for each in poison] == ([0, 1, 2, 3] if absent == "error" else [])
     assert set(rows.table["f"].to_pylist()) == {None}
     reader = row_reader(types, (), (), 10)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fastfeat.apps.stream.config import Topic
 from fastfeat.apps.stream.config_file import config_of
-from fastfeat.apps.stream.messages import decoded, decoder
+from fastfeat.apps.stream.messages import decode_messages, decoder
 from fastfeat.errors import InvalidConfig
 from fastfeat.ir.dtypes import DType
 from fastfeat_tests.apps.stream.test_stream_config import MINIMAL
@@ -70,11 +70,11 @@ def test_fields_of_each_writer_come_to_those_of_the_reader(
 ) -> None:
     decode = decoder(topic_of(tmp_path, schemas=writers), TYPES)
     sent = [message(1, FIRST), message(2, SECOND), message(3, FIRST), message(1, FIRST)]
-    rows, poison = decoded(decode, sent)
+    rows, poison = decode_messages(decode, sent)
     assert rows.table.to_pylist() == [ROW] * 3
     assert [(each.message, each.kind) for each in poison] == [(2, "schema")]
-    assert "schema 3" in poison[0].reason
-    assert "known: 1, 2" in poison[0].reason
+    assert "the schema id 3" in poison[0].reason
+    assert "only 1, 2 are configured" in poison[0].reason
     assert not (tmp_path / "payments.schema_id").exists()
 
 
@@ -93,7 +93,7 @@ def test_no_order_of_fields_moves_a_value(
     decode = decoder(topic_of(folder, schemas=paths), TYPES)
     rows = [{"id": at, "amount": a, "fee": b} for at, (_, a, b) in enumerate(sent)]
     values = [message(k, orders[k], row) for (k, _, _), row in zip(sent, rows, strict=True)]
-    found, poison = decoded(decode, values)
+    found, poison = decode_messages(decode, values)
     assert poison == []
     assert found.table.to_pylist() == rows
 
@@ -101,23 +101,23 @@ def test_no_order_of_fields_moves_a_value(
 def test_the_first_number_of_a_topic_is_the_only_one(tmp_path: Path) -> None:
     topic = topic_of(tmp_path)
     garbage = b"\0\0\0\0\7!"
-    rows, poison = decoded(
+    rows, poison = decode_messages(
         decoder(topic, TYPES, folder=tmp_path), [garbage, message(5, FIRST), message(6, SECOND)]
     )
     assert rows.table.to_pylist() == [ROW]
     assert [(each.message, each.kind) for each in poison] == [(0, "unreadable"), (2, "schema")]
     assert "schema_ids = [5, 6]" in poison[1].reason
-    later, refused = decoded(
+    later, refused = decode_messages(
         decoder(topic, TYPES, folder=tmp_path), [message(6, FIRST), message(5, FIRST)]
     )
     assert later.table.to_pylist() == [ROW]  # the next process knows it
     assert [each.message for each in refused] == [0]
     two = [decoder(topic, TYPES, folder=tmp_path / "other") for _ in range(2)]
     (tmp_path / "other").mkdir()
-    assert decoded(two[0], [message(8, FIRST)])[1] == []
-    assert len(decoded(two[1], [message(9, FIRST)])[1]) == 1  # another member was first
+    assert decode_messages(two[0], [message(8, FIRST)])[1] == []
+    assert len(decode_messages(two[1], [message(9, FIRST)])[1]) == 1  # another member was first
     kept = topic_of(tmp_path, schema_ids=(5, 6))
-    rows, poison = decoded(
+    rows, poison = decode_messages(
         decoder(kept, TYPES, folder=tmp_path), [message(6, FIRST), message(7, FIRST)]
     )
     assert rows.table.to_pylist() == [ROW]
@@ -132,18 +132,18 @@ def test_a_writer_that_lacks_a_field_is_told_at_the_start(tmp_path: Path) -> Non
     filled = schema_of(("id", "fee"), amount={"name": "amount", "type": "double", "default": 7.5})
     written(tmp_path, "read.avsc", filled)
     decode = decoder(topic, TYPES)
-    rows, poison = decoded(decode, [message(4, ("id", "fee"), {"id": 1, "fee": 2.0})])
+    rows, poison = decode_messages(decode, [message(4, ("id", "fee"), {"id": 1, "fee": 2.0})])
     assert (rows.table.to_pylist(), poison) == ([{"id": 1, "amount": 7.5, "fee": 2.0}], [])
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('schemas = { a = "x" }', "events.schemas.a: is no number of a schema"),
-        ("schemas = { 1 = 2 }", "events.schemas.1: is text"),
-        ("schema_ids = [true]", "events.schema_ids: is a list of whole numbers"),
-        ("schema_ids = [1]\nframing = 'none'", "events.schema_ids: messages have the number"),
-        ('schema_ids = [1]\nschemas = { 1 = "x" }', "events.schema_ids: says that schemas have"),
+        ('schemas = { a = "x" }', "events.schemas.a: a schema id must be a whole number"),
+        ("schemas = { 1 = 2 }", "events.schemas.1: must be text"),
+        ("schema_ids = [true]", "events.schema_ids: must be a list of whole numbers"),
+        ("schema_ids = [1]\nframing = 'none'", "events.schema_ids: only messages with format"),
+        ('schema_ids = [1]\nschemas = { 1 = "x" }', "events.schema_ids: cannot be combined"),
     ],
 )
 def test_wrong_numbers_are_named(line: str, told: str) -> None:

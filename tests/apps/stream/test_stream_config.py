@@ -67,31 +67,35 @@ def test_documented_example_has_every_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "section", "told"),
     [
-        ('lat = "drop"', "", "lat: is no key of a stream. Did you mean 'late'"),
-        ('late = "never"', "", "late: is 'error', 'insert', 'drop' or 'dead_letter', got 'never'"),
-        ("late = 3", "", "late: is text, got 3"),
-        ('checkpoint = "1"', "", "checkpoint: is a duration, such as '20ms'"),
+        ('lat = "drop"', "", "lat: a stream has no such option. Did you mean 'late'"),
+        (
+            'late = "never"',
+            "",
+            "late: must be 'error', 'insert', 'drop' or 'dead_letter', got 'never'",
+        ),
+        ("late = 3", "", "late: must be text, got 3"),
+        ('checkpoint = "1"', "", "checkpoint: must be a duration, such as '20ms'"),
         (
             "checkpoint = 1",
             "",
-            "checkpoint: is a duration, such as '20ms', '1s', '5m' or '7d', got",
+            "checkpoint: must be a duration, such as '20ms', '1s', '5m' or '7d', got",
         ),
-        ('checkpoint = "0s"', "", "checkpoint: is a duration"),
-        ("metrics = 70000", "", "metrics: is a port or 'host:port'"),
-        ("metrics = true", "", "metrics: is a port or 'host:port'"),
-        ("keep = true", "", "keep: is text or a whole number"),
-        ("rows = 0", "batch", "batch.rows: is a whole number from 1"),
-        ("rows = true", "batch", "batch.rows: is a whole number"),
-        ('topics = "x"', "out.kafka", "out.kafka.topic: is missing; it is text"),
-        ('topic = "x"\nbuffer = "3 floppies"', "out.kafka", "out.kafka.buffer: is a size"),
-        ('topic = "x"\nformat = "xml"', "outcomes", "outcomes.format: is 'json', 'arrow' or"),
+        ('checkpoint = "0s"', "", "checkpoint: must be a duration"),
+        ("metrics = 70000", "", "metrics: must be a port or 'host:port'"),
+        ("metrics = true", "", "metrics: must be a port or 'host:port'"),
+        ("keep = true", "", "keep: must be text or a whole number"),
+        ("rows = 0", "batch", "batch.rows: must be a whole number from 1"),
+        ("rows = true", "batch", "batch.rows: must be a whole number"),
+        ('topics = "x"', "out.kafka", "out.kafka.topic: is missing; it must be text"),
+        ('topic = "x"\nbuffer = "3 floppies"', "out.kafka", "out.kafka.buffer: must be a size"),
+        ('topic = "x"\nformat = "xml"', "outcomes", "outcomes.format: must be 'json', 'arrow' or"),
         ('topic = "x"\nformat = "avro"', "outcomes", "outcomes.schema: is missing"),
-        ('topic = "x"\ncolumns = { a = 1 }', "outcomes", "outcomes.columns.a: is text, got 1"),
-        ('url = "redis://h"\nkeys = []', "out.valkey", "out.valkey.keys: is a list of at least"),
-        ('url = "redis://h"\nkeys = "a"', "out.valkey", "out.valkey.keys: is a list of at least"),
-        ('topic = ""', "dead_letters", "dead_letters.topic: is empty"),
-        ('folder = "f"', "out.files", "out.files: is no key of a stream"),
-        ('options = ["a"]', "tables.weather", "tables.weather.options: is no key of a stream"),
+        ('topic = "x"\ncolumns = { a = 1 }', "outcomes", "outcomes.columns.a: must be text, got 1"),
+        ('url = "redis://h"\nkeys = []', "out.valkey", "out.valkey.keys: must be a list of at"),
+        ('url = "redis://h"\nkeys = "a"', "out.valkey", "out.valkey.keys: must be a list of at"),
+        ('topic = ""', "dead_letters", "dead_letters.topic: must not be empty"),
+        ('folder = "f"', "out.files", "out.files: a stream has no such option"),
+        ('options = ["a"]', "tables.weather", "weather.options: a stream has no such option"),
     ],
 )
 def test_error_names_the_key(line: str, section: str, told: str) -> None:
@@ -109,7 +113,7 @@ def test_lacking_sections_and_files_are_named(tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text(text)
         with pytest.raises(InvalidConfig, match=r"bad\.toml is not TOML"):
             read_config(tmp_path / "bad.toml")
-    with pytest.raises(InvalidConfig, match="artifact and artifacts: write one"):
+    with pytest.raises(InvalidConfig, match="write artifact or artifacts, not both"):
         config_of(tomllib.loads(MINIMAL + '[artifacts]\na = "b"'))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from fastfeat.apps.stream.config import Kafka
-from fastfeat.apps.stream.kafka import Consumer, Place
+from fastfeat.apps.stream.kafka import Consumer, TopicPlace
 from fastfeat_tests.apps.stream.topics import QUICK, Topics
 from fastfeat_tests.patience import until
 
 N_EACH = 10
-Offsets = dict[Place, list[int]]
+Offsets = dict[TopicPlace, list[int]]
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def consumer(topics: Topics, **options: Any) -> Generator[Consumer]:
 
 
 @pytest.fixture
-def places(topics: Topics) -> list[Place]:
+def places(topics: Topics) -> list[TopicPlace]:
     """The partitions of a topic, with messages in each."""
     for number in range(topics.n_partitions):
         for _ in range(N_EACH):
@@ -46,7 +46,9 @@ def polled(reader: Consumer, offsets: Offsets, *others: Consumer) -> None:
         offsets.setdefault(place, []).append(message.offset())
 
 
-def read_all(reader: Consumer, offsets: Offsets, places: Sequence[Place], begin: int = 0) -> None:
+def read_all(
+    reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace], begin: int = 0
+) -> None:
     """Check that all messages of partitions from an offset on come, in order and once."""
 
     def came() -> bool:
@@ -58,32 +60,32 @@ def read_all(reader: Consumer, offsets: Offsets, places: Sequence[Place], begin:
         assert offsets[place] == list(range(begin, N_EACH))
 
 
-def held(reader: Consumer, offsets: Offsets, places: Sequence[Place]) -> None:
+def held(reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace]) -> None:
     read_all(reader, offsets, places)
     reader.hold(places)
 
 
-def held_and_read_on(reader: Consumer, offsets: Offsets, places: Sequence[Place]) -> None:
+def held_and_read_on(reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace]) -> None:
     held(reader, offsets, places)
     reader.hold(())
 
 
-def at_their_ends(reader: Consumer, offsets: Offsets, places: Sequence[Place]) -> None:
+def at_their_ends(reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace]) -> None:
     read_all(reader, offsets, places)
     until(lambda: polled(reader, offsets) or reader.ends.keys() >= set(places))
 
 
-def just_assigned(reader: Consumer, offsets: Offsets, places: Sequence[Place]) -> None:
+def just_assigned(reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace]) -> None:
     """Nothing more is polled."""
 
 
-Stand = Callable[[Consumer, Offsets, Sequence[Place]], None]
+Stand = Callable[[Consumer, Offsets, Sequence[TopicPlace]], None]
 STANDS = [held, held_and_read_on, at_their_ends, just_assigned]
 
 
 @pytest.mark.parametrize("stand", STANDS)
 def test_partitions_that_are_assigned_again_are_read(
-    topics: Topics, places: list[Place], stand: Stand
+    topics: Topics, places: list[TopicPlace], stand: Stand
 ) -> None:
     with consumer(topics) as reader:
         reader.read(dict.fromkeys(places, 0))
@@ -94,7 +96,7 @@ def test_partitions_that_are_assigned_again_are_read(
 
 
 def test_held_partition_gives_nothing_until_it_is_read_on(
-    topics: Topics, places: list[Place]
+    topics: Topics, places: list[TopicPlace]
 ) -> None:
     with consumer(topics) as reader:
         reader.read(dict.fromkeys(places, 0))
@@ -112,7 +114,7 @@ def test_held_partition_gives_nothing_until_it_is_read_on(
 
 
 def test_partition_that_is_held_before_it_gave_anything_is_read(
-    topics: Topics, places: list[Place]
+    topics: Topics, places: list[TopicPlace]
 ) -> None:
     """The library may forget to start a partition that is paused while it is assigned."""
     with consumer(topics) as reader:
@@ -121,7 +123,7 @@ def test_partition_that_is_held_before_it_gave_anything_is_read(
         read_all(reader, {}, places)
 
 
-def left_out(reader: Consumer, offsets: Offsets, places: Sequence[Place]) -> None:
+def left_out(reader: Consumer, offsets: Offsets, places: Sequence[TopicPlace]) -> None:
     """Their states could not be opened."""
 
 
@@ -132,7 +134,7 @@ STRATEGIES = pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"]
 @pytest.mark.parametrize("stand", [held, at_their_ends, left_out])
 def test_partitions_that_the_group_gives_again_are_read(
     topics: Topics,
-    places: list[Place],
+    places: list[TopicPlace],
     stand: Stand,
     strategy: str,
 ) -> None:
@@ -180,7 +182,7 @@ def test_partitions_that_the_group_gives_again_are_read(
 
 @STRATEGIES
 def test_partition_that_was_left_out_is_read_once_it_is_named(
-    topics: Topics, places: list[Place], strategy: str
+    topics: Topics, places: list[TopicPlace], strategy: str
 ) -> None:
     with consumer(topics, **{"partition.assignment.strategy": strategy}) as reader:
         reader.subscribe(topics.name("events"), lambda numbers: {0: 0}, lambda *_: None)

@@ -193,7 +193,7 @@ def members(topics: Topics, n_rounds: int) -> None:
             process.send_signal(signal.SIGCONT)
         until(
             lambda: any(
-                number in has and when > has[number] and "is waited for" in what
+                number in has and when > has[number] and "has locked it" in what
                 for number, (when, what) in told_last(topics, "stays").items()
             ),
             process,
@@ -298,7 +298,7 @@ def test_state_of_another_partition_is_refused(topics: Topics, is_swapped: bool)
     with running({**config, "group": f"{topics.prefix}-again"}) as found:
         until(lambda: bool(found))
     assert isinstance(found[0], StateError)
-    assert "Put each state back in its place" in str(found[0])
+    assert "Move each state file back to its place" in str(found[0])
 
 
 def test_topic_that_was_made_again_is_told(topics: Topics) -> None:
@@ -320,7 +320,7 @@ def test_topic_that_was_made_again_is_told(topics: Topics) -> None:
     with running(again.config(fitted)) as found:
         until(lambda: bool(found))
     assert isinstance(found[0], StreamError)
-    assert "is empty, and its state" in str(found[0])
+    assert "is empty, but its state" in str(found[0])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.apps.stream.config import Topic
-from fastfeat.apps.stream.messages import decoded, decoder
+from fastfeat.apps.stream.messages import decode_messages, decoder
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.dtypes import DType, duration, list_of, timestamp
@@ -68,7 +68,7 @@ def test_json_values_are_those_that_were_sent() -> None:
         {"f": -0.0},
         {},
     ]
-    rows, poison = decoded(
+    rows, poison = decode_messages(
         decoder(Topic("x", absent="missing"), types), [json.dumps(each).encode() for each in sent]
     )
     assert poison == []
@@ -96,7 +96,7 @@ def test_json_values_are_those_that_were_sent() -> None:
 def test_times_are_counts_of_the_unit(unit: str) -> None:
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     decode = decoder(Topic("x", absent="missing", times=unit), {"t": timestamp("us", "UTC")})  # pyright: ignore
-    rows, _ = decoded(decode, [b'{"t":%d}' % (1356998400 * per_second)])
+    rows, _ = decode_messages(decode, [b'{"t":%d}' % (1356998400 * per_second)])
     assert rows.table["t"].to_pylist() == [datetime(2013, 1, 1, tzinfo=UTC)]
 
 
@@ -104,7 +104,7 @@ def test_times_are_counts_of_the_unit(unit: str) -> None:
 def test_json_poison_is_found_alone_and_moves_no_row(bad: bytes | None) -> None:
     values = [b'{"i":%d}' % at for at in range(7)]
     given = [*values[:3], bad, *values[3:5], bad, *values[5:]]
-    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), given)
+    rows, poison = decode_messages(decoder(Topic("x", absent="missing"), TYPES), given)
     assert [each.message for each in poison] == [3, 6]
     assert all(each.reason for each in poison)
     assert rows.table["i"].to_pylist() == list(range(7))
@@ -112,7 +112,7 @@ def test_json_poison_is_found_alone_and_moves_no_row(bad: bytes | None) -> None:
 
 
 def test_batch_of_poison_alone_has_no_rows() -> None:
-    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), [b"{", b"["])
+    rows, poison = decode_messages(decoder(Topic("x", absent="missing"), TYPES), [b"{", b"["])
     assert rows.table.num_rows == 0
     assert rows.table.column_names == list(TYPES)
     assert [each.message for each in poison] == [0, 1]
@@ -120,7 +120,7 @@ def test_batch_of_poison_alone_has_no_rows() -> None:
 
 @given(st.lists(st.sampled_from([*POISON, *[b'{"i":%d}' % at for at in range(9)]]), max_size=40))
 def test_each_message_is_a_row_or_poison(values: list[bytes | None]) -> None:
-    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), values)
+    rows, poison = decode_messages(decoder(Topic("x", absent="missing"), TYPES), values)
     known = {
         at: json.loads(value or b"")["i"] for at, value in enumerate(values) if value not in POISON
     }
@@ -144,7 +144,7 @@ def test_arrow_messages_hold_any_number_of_rows() -> None:
         stream_of(pa.table({"i": pa.array([], pa.int64())})),
         stream_of(pa.table({"f": pa.array([4.5], pa.float32()), "i": pa.array([4], pa.int8())})),
     ]
-    rows, poison = decoded(decode, values)
+    rows, poison = decode_messages(decode, values)
     assert poison == []
     assert rows.table["i"].to_pylist() == [1, 2, 3, 4]
     assert rows.table["s"].to_pylist() == ["a", "b", None, None]
@@ -166,7 +166,7 @@ def test_arrow_poison_is_found_alone() -> None:
         stream_of(twice),
         good,
     ]
-    rows, poison = decoded(decode, values)
+    rows, poison = decode_messages(decode, values)
     assert [each.message for each in poison] == [1, 2, 3, 4, 5]
     assert rows.message.tolist() == [0, 0, 6, 6]
 
@@ -181,8 +181,8 @@ def test_arrow_messages_that_are_large_unpacked_are_poison() -> None:
         with pa.ipc.new_stream(sink, table.schema, options=packed) as writer:
             writer.write_table(table)
         values.append(sink.getvalue().to_pybytes())
-    _, poison = decoded(decode, values)
-    assert "320,000,000 bytes unpacked" in poison[0].reason
+    _, poison = decode_messages(decode, values)
+    assert "320,000,000 bytes when unpacked" in poison[0].reason
     assert "1,000,000,000 rows" in poison[1].reason
 
 
@@ -208,7 +208,9 @@ def test_avro_records_are_read(tmp_path: Path, framing: Any) -> None:
         sink = io.BytesIO()
         fastavro.schemaless_writer(sink, fastavro.parse_schema(schema), record)
         values.append((b"\0\0\0\0\7" if framing == "confluent" else b"") + sink.getvalue())
-    rows, poison = decoded(decoder(topic, TYPES), [values[0], b"\x02", values[1] + b"!", values[1]])
+    rows, poison = decode_messages(
+        decoder(topic, TYPES), [values[0], b"\x02", values[1] + b"!", values[1]]
+    )
     assert [each.message for each in poison] == [1, 2]
     assert rows.table.select(["i", "s", "t"]).to_pylist() == [
         {"i": 1, "s": "a", "t": MOMENT},
@@ -228,7 +230,7 @@ def test_schema_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 def test_mapped_column_that_no_plan_reads_is_an_error() -> None:
     with pytest.raises(
-        InvalidConfig, match="columns of topic x: the plan reads no 'z'; it reads i"
+        InvalidConfig, match="columns of topic x: the plan reads no column 'z'; it reads i"
     ):
         decoder(Topic("x", absent="missing", columns={"z": "i"}), TYPES)
 
@@ -243,7 +245,7 @@ def test_a_message_that_lacks_a_column_is_poison_and_null_is_missing() -> None:
         b'{"i": 3, "f": 1.0}',
         b'{"f": 1.0}',
     ]
-    rows, poison = decoded(decode, sent)
+    rows, poison = decode_messages(decode, sent)
     assert rows.table["i"].to_pylist() == [1, None, None]
     assert rows.table["f"].to_pylist() == [2.5, None, None]
     assert [each.message for each in poison] == [3, 4]
@@ -253,6 +255,6 @@ def test_a_message_that_lacks_a_column_is_poison_and_null_is_missing() -> None:
 def test_an_arrow_message_that_lacks_a_column_is_poison() -> None:
     decode = decoder(Topic("x", format="arrow"), {"i": TYPES["i"], "f": TYPES["f"]}, ["f"])
     sent = [stream_of(pa.table({"i": [1]})), stream_of(pa.table({"f": [1.0]}))]
-    rows, poison = decoded(decode, sent)
+    rows, poison = decode_messages(decode, sent)
     assert rows.table.to_pylist() == [{"i": 1, "f": None}]
     assert [each.message for each in poison] == [1]

@@ -349,9 +349,9 @@ def test_topic_that_lacks_is_waited_for_and_told(
     fitted = plan_of().fit(events_of(20))
     config = topics.config(fitted, dead_letters={"topic": "nowhere"})
     with running(config) as found:
-        until(lambda: "there is no topic nowhere" in caplog.text)
+        until(lambda: "waiting for the topic nowhere" in caplog.text)
     assert summary_of(found).n_events == 0
-    assert "there is no topic nowhere: it is waited for" in caplog.text
+    assert "waiting for the topic nowhere, which does not exist" in caplog.text
 
 
 def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topics) -> None:
@@ -361,17 +361,17 @@ def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topic
     url = "redis://127.0.0.1:1/0"
     for changes, told in (
         ({"events": {"types": {}}}, "events.types: the plan does not know the type of 'id'"),
-        ({"events": {"types": {"id": "text"}}}, "events.types.id: is 'string', "),
-        ({"events": {"columns": {"cart": "x"}}}, "the plan reads no 'cart'"),
+        ({"events": {"types": {"id": "text"}}}, "events.types.id: must be 'string', "),
+        ({"events": {"columns": {"cart": "x"}}}, "the plan reads no column 'cart'"),
         (
             {"tables": {"w": {"topic": "w"}}},
-            "tables.w: the plan reads no such table. It reads none",
+            "tables.w: the plan reads no such table. It reads no tables",
         ),
         ({"out": {"valkey": {"url": url, "keys": ["c"]}}}, "out.valkey.keys: the plan reads no"),
     ):
         with pytest.raises(InvalidConfig, match=re.escape(told)):
             run(topics.config(fitted, **changes))
-    with pytest.raises(StreamError, match=r"group\.id is not an option"):
+    with pytest.raises(StreamError, match=r"the stream sets the option group\.id itself"):
         run(topics.config(fitted, kafka={"options": {"group.id": "x"}}))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -382,7 +382,7 @@ def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topic
 def test_folder_of_states_that_cannot_be_is_told(topics: Topics) -> None:
     (topics.folder / "file").write_text("")
     config = topics.config(plan_of().fit(events_of(5)), state=str(topics.folder / "file"))
-    with pytest.raises(StreamError, match=r"state: cannot make the folder .*file: File exists"):
+    with pytest.raises(StreamError, match=r"state: cannot create the folder .*file: File exists"):
         run(config)
 
 

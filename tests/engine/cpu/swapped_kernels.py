@@ -91,7 +91,7 @@ def count_compilations(whole: Path | None) -> list[str]:
 
     def counted(
         key: str, recipe: str, compile_kernel: cache.Compile, text: Callable[[], str] | None
-    ) -> tuple[cache.Kernel, bool]:
+    ) -> tuple[cache.LoadedKernel, bool]:
         def compile_or_read() -> Any:
             keys.append(key)
             return compile_kernel() if whole is None else cache._read(whole / f"{key}.kernel", key)

@@ -26,7 +26,9 @@ from fastfeat_tests.patience import PATIENCE_S, halted
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
-RECIPE, OTHER_RECIPE = (f"from fastfeat_kernels.load import Kernel\n\n{k}\n" for k in range(2))
+RECIPE, OTHER_RECIPE = (
+    f"from fastfeat_kernels.load import LoadedKernel\n\n{k}\n" for k in range(2)
+)
 SESSION = os.environ.get("FASTFEAT_CACHE_DIR")  # what other tests have compiled
 
 
@@ -196,7 +198,7 @@ def assert_works_with_one_warning(add, match: str) -> None:
     assert len(messages) == 1
     assert warned[0].filename == __file__  # the line of the user, not one of ours
     assert match in messages[0]
-    assert "Set FASTFEAT_CACHE_DIR to a folder that can be written" in messages[0]
+    assert "Set FASTFEAT_CACHE_DIR to a writable folder" in messages[0]
 
 
 def test_a_folder_that_cannot_be_made_costs_one_warning(add, tmp_path, monkeypatch):
@@ -308,8 +310,8 @@ import fastfeat as ff
 from fastfeat import col
 rows = {"x": [1.0, None, 3.0]}
 plan = ff.Plan({"y": col("x") + 1.25})
-from fastfeat.engine.kernel_cache import observing
-with observing() as used:
+from fastfeat.engine.kernel_cache import observe_kernels
+with observe_kernels() as used:
     print(plan.fit(rows).transform(rows).to_pydict(), flush=True)
 print(sum(kernel.is_compiled for kernel in used.values()))
 """

@@ -21,7 +21,7 @@ from fastfeat.api import plan
 from fastfeat.engine import sources
 from fastfeat.engine.cpu import compiled, kernels, render
 from fastfeat.engine.cpu.cache import kernel_key, recipe_of_written
-from fastfeat.engine.sources import Import, digest_of, imports_of, installed, sources_of
+from fastfeat.engine.sources import Import, digest_of, imports_of, package_folders, sources_of
 from fastfeat.errors import FastfeatError
 from fastfeat.scalars import primitives
 
@@ -48,7 +48,7 @@ def texts() -> dict[str, str]:
     """Return a recipe for each family of kernels: the generated, and each folder with entries."""
     written = [
         module.split(".")[1]
-        for module, path in modules(installed()).items()
+        for module, path in modules(package_folders()).items()
         if re.search(r"^ENTRIES\b", path.read_text(), re.MULTILINE)
     ]
     assert len(written) > 10, written
@@ -69,9 +69,9 @@ def forget() -> None:
 def copied(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """Return the folders of a copy of both packages, which a test may edit."""
     ignored = shutil.ignore_patterns("__pycache__", "objects")
-    for package, folder in installed().items():
+    for package, folder in package_folders().items():
         shutil.copytree(folder, tmp_path / package, ignore=ignored)
-    yield {package: str(tmp_path / package) for package in installed()}
+    yield {package: str(tmp_path / package) for package in package_folders()}
     forget()
 
 
@@ -94,9 +94,11 @@ def parsed(content: bytes) -> set[Import]:
 
 
 def test_imports_are_those_that_a_parser_finds() -> None:
-    found = modules(installed())
+    found = modules(package_folders())
     assert len(found) > 200
-    of_kernels = set[str]().union(*(sources_of_text(t, installed()) for t in texts().values()))
+    of_kernels = set[str]().union(
+        *(sources_of_text(t, package_folders()) for t in texts().values())
+    )
     for module, path in found.items():
         content = path.read_bytes()
         expected = parsed(content)
@@ -109,7 +111,7 @@ def test_nothing_is_compiled_from_a_file_that_no_statement_imports() -> None:
     """A module that reads files or imports by a name made at run time hides what it depends on."""
     hidden = re.compile(rb"__file__|importlib|__import__|\bopen\(|read_text|read_bytes|exec\(")
     for name, text in texts().items():
-        for module, content in sources_of_text(text, installed()).items():
+        for module, content in sources_of_text(text, package_folders()).items():
             found = hidden.findall(content)
             assert not found, (name, module, found)
 
@@ -138,7 +140,7 @@ def test_each_source_of_a_kernel_changes_its_digest_and_no_other(
 
 
 def test_what_shapes_generated_code_is_among_its_sources() -> None:
-    found = sources_of_text(GENERATED, installed())
+    found = sources_of_text(GENERATED, package_folders())
     expected = (render, primitives, llvm)
     assert {module.__name__ for module in expected} <= found.keys()
     unused = ("fastfeat", plan.__name__, kernels.__name__, kernel_compile.__name__)
@@ -159,7 +161,7 @@ def test_a_source_that_has_moved_is_an_error(copied: Mapping[str, str]) -> None:
 
 def test_no_source_at_all_is_an_error() -> None:
     with pytest.raises(FastfeatError, match="is compiled from no module"):
-        sources_of([], installed())
+        sources_of([], package_folders())
     with pytest.raises(FastfeatError, match=r"the source of fastfeat\.nowhere"):
         kernel_key("from fastfeat.nowhere import *\n")
 
@@ -167,11 +169,11 @@ def test_no_source_at_all_is_an_error() -> None:
 def test_no_module_imports_the_package_itself() -> None:
     """What it imports would come with one name of it, and would name every kernel."""
     demo = "fastfeat.demo"  # is written as a user writes
-    for module, path in modules(installed()).items():
+    for module, path in modules(package_folders()).items():
         if module == "fastfeat" or module.startswith(demo):
             continue
         for found in parsed(path.read_bytes()):
-            named = sources._modules_of(found.module, found.names, installed()["fastfeat"])
+            named = sources._modules_of(found.module, found.names, package_folders()["fastfeat"])
             assert found.module != "fastfeat" or "fastfeat" not in named, module
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat.backends import emulated
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Geometry, Module
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
 from fastfeat_tests.operators.operator_features import plan_of
@@ -212,9 +212,9 @@ def main(sanitizer: str, order: str, fault: str, families: list[str]) -> None:
     assert sanitizer == "address" or sanitizer == "thread"
     warnings.simplefilter("ignore")
     geometry = Geometry(block=64, most_blocks=2, rows_per_thread=1)
-    runtime = Faulty(cast(Order, order), sanitizer=sanitizer, geometry=geometry)
+    runtime = Faulty(cast(ThreadOrder, order), sanitizer=sanitizer, geometry=geometry)
     runtime.fault = fault
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         for family in families:
             limit = 0 if family == PER_KEY_UNSHARED else SHARED_LIMIT
             grouped_scan.SHARED_LIMIT = grouped_ranks.SHARED_LIMIT = limit

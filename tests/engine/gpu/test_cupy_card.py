@@ -84,9 +84,9 @@ def test_arrays_of_cupy_go_in_and_come_out(cupy: Any) -> None:
 @pytest.mark.emulator
 def test_memory_that_is_not_there_is_named(cupy: Any) -> None:
     runtime = device.current_runtime()
-    with pytest.raises(OutOfDeviceMemory, match="134,217,728 bytes of memory on stand-in"):
+    with pytest.raises(OutOfDeviceMemory, match="no room for 134,217,728 bytes on stand-in"):
         runtime.allocate(1 << 27)
-    with pytest.raises(OutOfDeviceMemory, match="134,217,728 bytes of page-locked memory"):
+    with pytest.raises(OutOfDeviceMemory, match="134,217,728 bytes of page-locked host memory"):
         cupy_card.CupyCard().allocate_pinned(1 << 27)
 
 
@@ -94,7 +94,7 @@ def test_memory_that_is_not_there_is_named(cupy: Any) -> None:
 @pytest.mark.usefixtures("cupy")
 def test_memory_of_the_host_is_refused() -> None:
     values = np.zeros(8)
-    with pytest.raises(InvalidData, match=r"64 bytes at address .* of the host, and not on stand"):
+    with pytest.raises(InvalidData, match=r"64 bytes at address .* in host memory, not on stand"):
         device.current_runtime().adopt(values.ctypes.data, values.nbytes, values)
 
 

@@ -32,7 +32,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def fitted_and_features(runtime: EmulatedRuntime, data: Any, plan: ff.Plan = PLAN) -> Any:
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted = plan.fit(data() if callable(data) else data, backend="emulated")
         rows = fitted.transform(data() if callable(data) else data, backend="emulated")
     return fitted, rows
@@ -66,7 +66,7 @@ def test_nothing_is_copied_to_the_device() -> None:
     data = {"x": put(runtime, np.arange(n, dtype=np.float64))}
     runtime.n_largest = 0
     plan = ff.Plan({"y": col("x").standard_scale()})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         plan.fit(data, backend="emulated").transform(data, to="cupy", backend="emulated")
     assert 0 < runtime.n_largest < 10_000
 
@@ -130,7 +130,7 @@ def test_bitmaps_begin_at_any_byte() -> None:
     plan = ff.Plan({"x": ~col("x"), "n": col("x").is_null()})
     for unaligned in (1, 2, 3):
         data = ArrowDeviceData(runtime, host.slice(5), unaligned=unaligned)
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             rows = plan.fit(host).transform(data, backend="emulated")
         assert_same(rows, plan.fit(host).transform(host.slice(5)))
 
@@ -139,7 +139,7 @@ def test_an_arrow_array_may_be_one_of_many_columns() -> None:
     runtime, array = EmulatedRuntime(), pa.array([1.5, None, 2.5])
     data = {"x": ArrowDeviceData(runtime, array, event=1234), "y": put(runtime, np.arange(3))}
     plan = ff.Plan({"z": col("x") + col("y")})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         rows = plan.fit({"x": array, "y": np.arange(3)}).transform(data, backend="emulated")
     assert rows["z"].to_pylist() == [1.5, None, 4.5]
     assert ("event", 1234) in runtime.waited_for
@@ -226,7 +226,7 @@ def test_a_tensor_is_deleted_once_and_waited_for() -> None:
     tensor = DlpackTensor(put(runtime, np.arange(5.0)))
     array = CudaArray(put(runtime, np.arange(5.0)), stream=77)
     plan = ff.Plan({"z": col("x") + col("y")})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         plan.fit({"x": [0.0], "y": [0.0]}).transform({"x": tensor, "y": array}, backend="emulated")
     gc.collect()
     assert len(tensor.deleted) == 1
@@ -248,7 +248,7 @@ OTHER_TYPES: dict[str, Any] = {
 def test_columns_of_other_types_are_converted_where_each_value_is_exact(n_bytes: int) -> None:
     runtime, fitted = EmulatedRuntime(n_bytes=n_bytes), PLAN.fit(NUMBERS)
     data = {name: put(runtime, values) for name, values in OTHER_TYPES.items()}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         rows = fitted.transform(data, backend="emulated")
         matrix = fitted.transform(data, to="numpy", backend="emulated")
     assert_same(rows, fitted.transform(OTHER_TYPES))
@@ -260,7 +260,7 @@ def test_times_of_another_unit_are_converted_with_what_is_missing() -> None:
     ticks = [10**9 * 1000, None, -3_600_000, 0] * 20
     host = {"t": pa.array(ticks, pa.timestamp("ms"))[3:]}
     fitted = plan.fit({"t": pa.array([0, 1], pa.timestamp("ns"))})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         rows = fitted.transform({"t": ArrowDeviceData(runtime, host["t"])}, backend="emulated")
     assert_same(rows, fitted.transform(host))
 
@@ -271,7 +271,7 @@ def test_a_value_that_is_not_exactly_one_of_the_type_is_named_as_on_the_host() -
     with pytest.raises(InvalidData) as expected:
         fitted.transform(host)
     assert 'col("x"): 0.5 in row 1700 is not exactly a value of type int64' in str(expected.value)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         data = {"x": put(runtime, host["x"])}
         for to in ("arrow", "numpy", "cupy"):
             with pytest.raises(InvalidData) as caught:
@@ -285,7 +285,7 @@ def test_no_rows_on_the_device_are_no_rows() -> None:
     data = {name: put(runtime, values[:0]) for name, values in NUMBERS.items()}
     fitted = PLAN.fit(NUMBERS)
     expected = fitted.transform({name: values[:0] for name, values in NUMBERS.items()})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         assert_same(fitted.transform(data, backend="emulated"), expected)
         assert fitted.transform(data, to="cupy", backend="emulated").shape == (0, len(FEATURES))
         with pytest.raises(InvalidData, match="no rows to learn"):
@@ -296,7 +296,7 @@ def test_a_plan_that_reads_no_column_counts_the_rows_of_the_device() -> None:
     runtime = EmulatedRuntime()
     fitted = ff.Plan({"one": ff.lit(1)}).fit({"x": [0.0]})
     data = {"x": put(runtime, np.arange(7.0))}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         assert fitted.transform(data, backend="emulated")["one"].to_pylist() == [1] * 7
         assert fitted.transform(data, to="cupy", backend="emulated").get().tolist() == [[1.0]] * 7
 
@@ -309,7 +309,7 @@ def test_a_failure_names_row_and_values_of_the_device() -> None:
         ff.Plan({"double": col("x") * 2, "total": (col("x") * 2).max()}),
     )
     fitted = plan.fit({"x": np.arange(3)})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         data = {"x": put(runtime, values)}
         for run in (
             lambda: fitted.transform(data, backend="emulated"),

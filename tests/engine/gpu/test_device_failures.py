@@ -95,7 +95,7 @@ def test_an_interrupted_run_gives_its_memory_back_and_the_next_one_works(
         "transform": lambda: fitted.transform(ROWS, backend="emulated"),
         "matrix": lambda: matrix.transform(ROWS, to="numpy", backend="emulated").tobytes(),
     }[work]
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         wanted, n = run(), n_requests(runtime, run)
         assert n > 20
         for k in range(1, n + 1, max(1, n // 30)):
@@ -146,7 +146,7 @@ def test_a_kernel_may_run_while_a_signal_is_handled() -> None:
             return module
 
     def work() -> None:
-        with emulated.running_on(Signalled()):
+        with emulated.use_runtime(Signalled()):
             handled.append(fitted.transform(ROWS, backend="emulated"))
 
     fitted = PLAN.fit(ROWS)
@@ -205,7 +205,7 @@ def test_a_copy_that_is_outstanding_never_writes_to_memory_that_was_let_go() -> 
             self._request(lambda: None)
 
     runtime, fitted = Watching(deferred=True), PLAN.fit(ROWS)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         for k in range(1, 60):
             runtime.arm(k, is_after=False)
             try:
@@ -241,14 +241,14 @@ def test_a_kernel_that_fails_names_its_features(
     many = {f"n{k}": col("k") + k for k in range(MOST_OUTPUTS + 1)}
     fitted = ff.Plan({**many, "exp": col("x").exp()}).fit(ROWS)
     runtime = EmulatedRuntime(deferred=deferred)
-    with emulated.running_on(runtime), monkeypatch.context() as patched:
+    with emulated.use_runtime(runtime), monkeypatch.context() as patched:
         _broken_text(1, patched)
         with pytest.raises(KernelFailed, match=r"kernel 'loop_1': divergent barrier") as caught:
             fitted.transform(ROWS, backend="emulated")
     told = str(caught.value)
     del caught  # whose frames hold the memory of the run
-    assert told.endswith(f"it computes 'n{MOST_OUTPUTS}', 'exp'")
-    with emulated.running_on(runtime):
+    assert told.endswith(f"the kernel computes 'n{MOST_OUTPUTS}', 'exp'")
+    with emulated.use_runtime(runtime):
         assert fitted.transform(ROWS, backend="emulated").equals(fitted.transform(ROWS))
         gc.collect()
         assert runtime.memory()[0] == runtime.memory()[1]
@@ -257,7 +257,7 @@ def test_a_kernel_that_fails_names_its_features(
 def test_a_kernel_that_fails_in_fit_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         _broken_text(0, patched)
-        with pytest.raises(KernelFailed, match=r"kernel 'loop_0': .*; fit learns for 'x', 'z'$"):
+        with pytest.raises(KernelFailed, match=r"kernel 'loop_0': .*; fit was .*'x', 'z'$"):
             ff.Plan({"x": (col("x") * 7).mean(), "y": col("k"), "z": col("k").median()}).fit(
                 ROWS, backend="emulated"
             )
@@ -277,7 +277,7 @@ def test_threads_at_once_get_the_bits_of_one(deferred: bool) -> None:
     def work(k: int) -> None:
         try:
             start.wait()
-            with emulated.running_on(runtime):
+            with emulated.use_runtime(runtime):
                 for _ in range(3):
                     rows = fitted.transform(halves[k], backend="emulated")
                     learnt = PLAN.fit(halves[k], backend="emulated").learnt()

@@ -31,7 +31,7 @@ SHAPE = (N_ROWS, len(FEATURES))
 
 
 def matrix_of(plan: ff.Plan, data: Any, runtime: EmulatedRuntime, out: Any = None) -> Any:
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         return plan.fit(HOST).transform(data, to="cupy", out=out, backend="emulated")
 
 
@@ -46,7 +46,7 @@ def test_a_matrix_has_the_layout_and_bits_of_the_cpu(dtype: str | None, is_resid
     matrix = matrix_of(plan, data, runtime)
     assert (matrix.shape, matrix.dtype, matrix.strides) == (SHAPE, expected.dtype, expected.strides)
     assert matrix.get().tobytes("F") == expected.tobytes("F")
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         on_host = np.full(SHAPE, -1, expected.dtype)
         fitted, again = plan.fit_transform(data, to="cupy", backend="emulated")
         plan.fit(HOST).transform(data, to="numpy", out=on_host, backend="emulated")
@@ -60,7 +60,7 @@ def test_training_rows_have_features_out_of_fold_on_the_device_too(to: str) -> N
     encoded = col("k").cast("int64").target_encode("flag", folds=3, smooth=1)
     plan = ff.Plan({"of_k": (encoded + col("k") % 7), "k": col("k") % 5}, label="flag")
     _, expected = plan.fit_transform(HOST, to="numpy")
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted, found = plan.fit_transform(HOST, to=to, backend="emulated")
     columns = found.get().T if to == "cupy" else [array.get() for array in found.values()]
     for column, wanted in zip(columns, expected.T, strict=True):
@@ -75,7 +75,7 @@ def test_a_matrix_is_read_again_without_a_copy() -> None:
     assert shared.ctypes.data == matrix.buffer.address
     column = CudaArray(matrix, shape=(N_ROWS,))
     second = ff.Plan({"twice": col("log") * 2})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted = second.fit({"log": shared[:, 0]})
         twice = fitted.transform({"log": column}, backend="emulated")["twice"]
     assert twice.equals(fitted.transform({"log": shared[:, 0].copy()})["twice"])
@@ -156,7 +156,7 @@ def test_out_that_cannot_take_the_matrix_is_refused() -> None:
 def test_arrays_by_name_keep_the_types_of_the_features() -> None:
     runtime, plan = EmulatedRuntime(), ff.Plan(FEATURES)
     expected = plan.fit(HOST).transform(HOST)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         arrays = plan.fit(HOST).transform(HOST, to="cupy_columns", backend="emulated")
     assert {name: array.dtype.name for name, array in arrays.items()} == {
         "log": "float64",
@@ -168,7 +168,7 @@ def test_arrays_by_name_keep_the_types_of_the_features() -> None:
         column = expected[name].to_numpy()
         assert array.get().tobytes() == column.tobytes(), name
     rounded = ff.Plan(FEATURES, dtype="float32").fit(HOST)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         arrays = rounded.transform(HOST, to="cupy_columns", backend="emulated")
     assert arrays["log"].dtype == np.float32
     assert arrays["small"].dtype == np.int32
@@ -186,7 +186,7 @@ def test_an_integer_or_bool_that_is_missing_is_an_error_in_an_array(
     feature: ff.Expr, filled: ff.Expr, where: str
 ) -> None:
     fitted = ff.Plan({"first": col("x"), "bad": feature}).fit(HOST)
-    with pytest.raises(InvalidData, match="is missing, which an array of integers") as caught:
+    with pytest.raises(InvalidData, match="is missing, but an array of integers") as caught:
         fitted.transform(HOST, to="cupy_columns", backend="emulated")
     assert f"feature 'bad', {where}" in str(caught.value)
     assert ".fill_null" in str(caught.value)
@@ -202,7 +202,7 @@ def test_what_a_matrix_cannot_hold_is_an_error_on_the_device_too() -> None:
     with pytest.raises(Overflow, match=r"feature 'x', row 1 .*2\*\*24"):
         plan.fit(large).transform(large, to="cupy", backend="emulated")
     times = {"t": np.array([0], "M8[s]")}
-    for to, place in (("cupy", "a matrix"), ("cupy_columns", "an array of a device")):
+    for to, place in (("cupy", "a matrix"), ("cupy_columns", "a device array")):
         with pytest.raises(TypeMismatch, match=f"which {place} cannot hold"):
             ff.Plan({"t": col("t")}).fit(times).transform(times, to=to, backend="emulated")
 
@@ -242,6 +242,6 @@ def test_a_matrix_is_filled_in_pieces_where_the_data_does_not_fit() -> None:
     plan = ff.Plan({"y": col("x").exp(), "z": col("k") * 2})
     expected = plan.fit(data).transform(data, to="numpy")
     runtime = EmulatedRuntime(n_bytes=16 * n + 9000)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         matrix = plan.fit(data).transform(data, to="cupy", backend="emulated")
     assert matrix.get().tobytes("F") == expected.tobytes("F")

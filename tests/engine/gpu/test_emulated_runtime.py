@@ -77,7 +77,7 @@ def test_memory_is_poisoned_before_and_after_its_use() -> None:
 def test_copies_are_contiguous_and_within_their_buffer() -> None:
     runtime = EmulatedRuntime()
     buffer = runtime.allocate(16)
-    with pytest.raises(ValueError, match="beyond a buffer of 16"):
+    with pytest.raises(ValueError, match="exceed a buffer of 16"):
         runtime.upload(np.zeros(2), buffer, 1)
     with pytest.raises(ValueError, match="contiguous"):
         runtime.download(buffer, np.zeros(4)[::2])

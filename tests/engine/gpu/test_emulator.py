@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.runtime import grid_of
 from fastfeat.errors import KernelFailed
 from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 pytestmark = pytest.mark.emulator
 
-ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 in_every_order = pytest.mark.parametrize("order", ORDERS)
 
 SUM_OF_BLOCK = f"""
@@ -46,7 +46,7 @@ def _integers(n: int) -> NDArray[Any]:
 
 @in_every_order
 @pytest.mark.parametrize("resident", [1, 3])
-def test_blocks_sum_through_shared_memory_and_barriers(order: Order, resident: int) -> None:
+def test_blocks_sum_through_shared_memory_and_barriers(order: ThreadOrder, resident: int) -> None:
     x = _integers(1000)
     padded = np.concatenate([x, np.zeros(24, np.int64)])
     runtime = EmulatedRuntime(order, resident=resident)
@@ -56,7 +56,7 @@ def test_blocks_sum_through_shared_memory_and_barriers(order: Order, resident: i
 
 
 @in_every_order
-def test_atomics_count_in_shared_and_global_memory(order: Order) -> None:
+def test_atomics_count_in_shared_and_global_memory(order: ThreadOrder) -> None:
     text = _body("""
         FF_DYNAMIC_SHARED(u32, counts);
         const i64* x = (const i64*)table[0];
@@ -91,7 +91,7 @@ def test_atomics_count_in_shared_and_global_memory(order: Order) -> None:
     ],
 )
 def test_an_atomic_operation_gathers_all_threads(
-    order: Order, operation: str, kind: str, expected: Any
+    order: ThreadOrder, operation: str, kind: str, expected: Any
 ) -> None:
     text = _body(f"{operation}(({kind}*)table[1], (({kind}*)table[0])[threadIdx.x]);")
     dtype = {"i": "int", "u": "uint"}[kind[0]] + kind[1:]
@@ -102,7 +102,7 @@ def test_an_atomic_operation_gathers_all_threads(
 
 
 @in_every_order
-def test_an_exchange_and_a_comparison_return_what_was_there(order: Order) -> None:
+def test_an_exchange_and_a_comparison_return_what_was_there(order: ThreadOrder) -> None:
     text = _body("""
         i32* out = (i32*)table[0];
         i32 mine = (i32)threadIdx.x + 1;
@@ -114,7 +114,7 @@ def test_an_exchange_and_a_comparison_return_what_was_there(order: Order) -> Non
 
 
 @in_every_order
-def test_warp_operations_exchange_values_of_lanes(order: Order) -> None:
+def test_warp_operations_exchange_values_of_lanes(order: ThreadOrder) -> None:
     text = _body("""
         i64* out = (i64*)table[0] + 10 * threadIdx.x;
         u32 all = 0xffffffffu, lane = threadIdx.x % 32;
@@ -167,7 +167,7 @@ def test_bit_counts_are_those_of_cuda() -> None:
 
 
 @in_every_order
-def test_bitmaps_are_read_at_any_bit_and_written_by_words(order: Order) -> None:
+def test_bitmaps_are_read_at_any_bit_and_written_by_words(order: ThreadOrder) -> None:
     text = _body("""
         for (i64 start = (i64)blockIdx.x * blockDim.x; start < n; start += gridDim.x * blockDim.x) {
             i64 row = start + threadIdx.x;

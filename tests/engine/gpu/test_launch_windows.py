@@ -183,7 +183,7 @@ def grouped_words(
     runtime: EmulatedRuntime, element: str, column: tuple[int, int, int, int], first: int
 ) -> Sequence[int]:
     """Return the words that a kernel leaves of the groups of a column."""
-    task = grouped_cuda.Task(element, 3, 2, True, N_ROWS)
+    task = grouped_cuda.DeviceMomentsRequest(element, 3, 2, True, N_ROWS)
     codes, held, state, exponents = (
         runtime.allocate(n_bytes)
         for n_bytes in (
@@ -199,8 +199,8 @@ def grouped_words(
     table_words = grouped_cuda.table_words(
         task,
         column,
-        grouped_cuda.Cells(codes.address - 4 * first),
-        grouped_cuda.Memory(held.address, state.address, exponents.address),
+        grouped_cuda.RowGroups(codes.address - 4 * first),
+        grouped_cuda.TargetAddresses(held.address, state.address, exponents.address),
         8,
         grouped_cuda.NOTHING_SHARED,
     )
@@ -223,7 +223,7 @@ def counted_digits(
     runtime.upload(np.arange(N_ROWS, dtype=np.int32) % 5, folds)
     for buffer in (prefixes, counts):
         runtime.zero(buffer)
-    rows = ranks.Rows(codes.address - 4 * first, folds.address - 4 * first, 2)
+    rows = ranks.RankedRows(codes.address - 4 * first, folds.address - 4 * first, 2)
     searches = ranks.Searches(1, prefixes.address, 0, counts.address)
     shared = grouped_cuda.NOTHING_SHARED
     table_words = ranks.table_words(element, column, rows, searches, 60, shared)
@@ -295,7 +295,7 @@ def test_grids_stay_within_what_a_card_takes() -> None:
 def test_host_columns_begin_at_any_row() -> None:
     rows = rows_of(300)
     plan = ff.Plan({**dict(PLAN.features), "share": col("flag").mean() + col("i").median()})
-    with emulated.running_on(EmulatedRuntime(n_bytes=12_000)):
+    with emulated.use_runtime(EmulatedRuntime(n_bytes=12_000)):
         for offset in [*range(34), 63, 64, 65]:
             part = rows.slice(offset, 230)
             fitted = plan.fit(part, backend="emulated")

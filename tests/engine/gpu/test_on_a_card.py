@@ -77,7 +77,7 @@ def test_a_kernel_that_is_not_there_is_named() -> None:
 def test_more_memory_than_there_is_says_what_is_free() -> None:
     runtime = current_runtime()
     _, total = runtime.memory()
-    with pytest.raises(OutOfDeviceMemory, match=f"{2 * total:,} bytes of memory on"):
+    with pytest.raises(OutOfDeviceMemory, match=f"no room for {2 * total:,} bytes on"):
         runtime.allocate(2 * total)
     assert runtime.allocate(1 << 20).address % 256 == 0
 

@@ -64,7 +64,7 @@ def requests_of(plan: ff.Plan, data: Any, to: Any = None) -> tuple[Any, list[Req
     """Return the features of rows, computed on a card, and what was asked of it."""
     card, fitted = SimulatedCard(0), plan.fit(data)
     runtime = CardRuntime(card, slot_bytes=BIG_SLOT)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         found = fitted.transform(data, to=to or "arrow", backend="emulated")
         if to == "cupy":
             found = found.copy()  # its memory ends with the runtime
@@ -143,7 +143,7 @@ def test_what_a_piece_gives_is_copied_back_between_the_columns_of_the_next() -> 
 
 def test_pieces_of_fit_overlap() -> None:
     card, plan = SimulatedCard(0, n_bytes=20_000), ff.Plan({"k": col("k").median()})
-    with emulated.running_on(CardRuntime(card, slot_bytes=BIG_SLOT)):
+    with emulated.use_runtime(CardRuntime(card, slot_bytes=BIG_SLOT)):
         fitted = plan.fit(DATA, backend="emulated")
     assert fitted.learnt() == plan.fit(DATA).learnt()
     launches, waits = places(card.requests, "launch"), places(card.requests, "wait")
@@ -169,7 +169,7 @@ def with_late_columns(fills: dict[int, Fill], others: Iterator[None]) -> Callabl
     return fill_late
 
 
-filling, memories_of = pipeline.filling, pipeline.memories_of
+filling, memories_of = pipeline.fill_once, pipeline.memories_of
 
 
 def with_one_memory(*arguments: Any) -> Any:
@@ -197,7 +197,7 @@ class NoWaitForColumns(CardRuntime):
 
 def is_right(runtime: Runtime) -> bool:
     fitted = PLAN.fit(DATA)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         return fitted.transform(DATA, backend="emulated").equals(fitted.transform(DATA))
 
 
@@ -217,7 +217,7 @@ def test_without_a_wait_for_the_former_piece_its_columns_are_overwritten(
 
 def test_a_launch_before_its_columns_reads_poison(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_right(EmulatedRuntime())
-    monkeypatch.setattr(pipeline, "filling", with_late_columns)
+    monkeypatch.setattr(pipeline, "fill_once", with_late_columns)
     assert not is_right(EmulatedRuntime())
 
 
@@ -242,7 +242,7 @@ def test_the_first_row_that_fails_is_told(rows: tuple[int, int], deferred: bool)
     told: list[str] = []
     for backend in ("cpu", "emulated"):
         with (
-            emulated.running_on(EmulatedRuntime(deferred=deferred)),
+            emulated.use_runtime(EmulatedRuntime(deferred=deferred)),
             pytest.raises(Overflow) as caught,
         ):
             fitted.transform(data, backend=backend)
@@ -263,7 +263,7 @@ def test_a_row_of_the_former_piece_comes_before_one_that_cannot_be_converted(
     host["a"][too_large], host["b"][wrong] = 2**62, 0.5
     runtime = EmulatedRuntime(deferred=deferred)
     data = {"a": host["a"], "b": CudaArray(put(runtime, host["b"]))}
-    with emulated.running_on(runtime), pytest.raises(FastfeatError, match=rf"row {told}\b"):
+    with emulated.use_runtime(runtime), pytest.raises(FastfeatError, match=rf"row {told}\b"):
         fitted.transform(data, backend="emulated")
 
 
@@ -275,7 +275,7 @@ def test_a_piece_with_large_arguments_is_computed_again(make: Callable[[], Runti
     plan = ff.Plan({"sin": col("x").sin(), "cos": col("y").cos() + (col("x").tan()).max()})
     data = {"x": x, "y": x[::-1].copy()}
     expected = plan.fit(data)
-    with emulated.running_on(make()):
+    with emulated.use_runtime(make()):
         fitted, found = plan.fit_transform(data, backend="emulated")
     assert fitted.learnt() == expected.learnt()
     assert found.equals(expected.transform(data))
@@ -290,7 +290,7 @@ def test_large_arguments_are_learnt_from_in_pieces() -> None:
     x[[5, 900]] = 1e300, -1e22
     plan = ff.Plan({"sin": col("x").sin().median() + col("x").cos().mean()})
     for deferred in (False, True):
-        with emulated.running_on(EmulatedRuntime(deferred=deferred, n_bytes=16_000)):
+        with emulated.use_runtime(EmulatedRuntime(deferred=deferred, n_bytes=16_000)):
             fitted = plan.fit({"x": x}, backend="emulated")
         assert fitted.learnt() == plan.fit({"x": x}).learnt()
 
@@ -302,7 +302,7 @@ def test_chunks_of_any_length_are_joined_on_the_way() -> None:
     parts = [table.slice(a, b - a) for a, b in pairwise(cuts)]
     chunked = pa.concat_tables(parts).slice(2)
     expected = PLAN.fit(DATA).transform(table.slice(2))
-    with emulated.running_on(EmulatedRuntime()):
+    with emulated.use_runtime(EmulatedRuntime()):
         found = PLAN.fit(DATA).transform(chunked, backend="emulated")
     assert found.to_pylist() == expected.to_pylist()
 
@@ -318,7 +318,9 @@ def test_two_pieces_share_the_memory_and_one_takes_all_where_two_do_not_fit() ->
     assert (alone.at_once, alone.n_rows) == (1, 64)
     assert pieces_of(runtime, 8, 1000, most_bytes=100).n_rows == 64
     assert [b for _, b in pieces_of(runtime, 8, 200, most_bytes=600).spans] == [64, 128, 192, 200]
-    with pytest.raises(OutOfDeviceMemory, match=r"64 rows need 128,000 bytes .* 100,000 are free"):
+    with pytest.raises(
+        OutOfDeviceMemory, match=r"64 rows need 128,000 bytes .* 100,000 bytes are free"
+    ):
         pieces_of(runtime, 2000, 1000)
 
 
@@ -327,7 +329,7 @@ def test_pieces_keep_to_the_memory_that_they_were_given(deferred: bool) -> None:
     fitted = PLAN.fit(DATA)
     for n_bytes in (6_000, 9_000, 20_000, 40_000, 200_000):
         runtime = EmulatedRuntime(n_bytes=n_bytes, deferred=deferred)
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             found = fitted.transform(DATA, backend="emulated")
         assert found.equals(fitted.transform(DATA))
         assert runtime.memory() == (n_bytes, n_bytes)
@@ -347,7 +349,7 @@ def test_one_piece_at_a_time_where_the_second_finds_no_memory() -> None:
 
     plan = ff.Plan({"x": col("x") > 0})
     runtime = Fragmented(n_bytes=10_000, deferred=True)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         found = plan.fit(DATA).transform(DATA, backend="emulated")
     assert found.equals(plan.fit(DATA).transform(DATA))
     assert runtime.n_large == 2

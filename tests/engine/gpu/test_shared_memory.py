@@ -62,7 +62,7 @@ def test_threads_that_fit_one_by_one_get_their_bits_at_once(kind: str) -> None:
             matrix.transform(few, to="numpy"),
         )
         start.wait(PATIENCE_S)
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             for _ in range(2):
                 assert fitted.transform(rows, backend="emulated").equals(expected[0])
                 assert PLAN.fit(rows, backend="emulated").learnt() == expected[1]
@@ -114,7 +114,7 @@ def gated(kind: str) -> Any:
 
 
 def transform_on(runtime: Any) -> Any:
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         return PLAN.fit(ROWS).transform(ROWS, backend="emulated")
 
 
@@ -175,7 +175,7 @@ def test_who_waits_for_one_device_keeps_nobody_from_another() -> None:
 def test_an_error_that_is_kept_keeps_no_memory() -> None:
     rows = {**ROWS, "k": np.full(N_ROWS, 2**62)}
     fitted, runtime = ff.Plan({"k": col("k") * 2}).fit(ROWS), EmulatedRuntime(n_bytes=N_BYTES)
-    with emulated.running_on(runtime), pytest.raises(Overflow) as caught:
+    with emulated.use_runtime(runtime), pytest.raises(Overflow) as caught:
         fitted.transform(rows, backend="emulated")
     assert runtime.memory() == (N_BYTES, N_BYTES)
     assert "row 0" in str(caught.value)
@@ -207,7 +207,7 @@ class Fragmented(EmulatedRuntime):
 def test_pieces_become_smaller_where_memory_is_in_parts() -> None:
     runtime = Fragmented(n_bytes=100_000)
     fitted = ff.Plan({"x": col("x") * 2, "k": col("k") + 1}).fit(ROWS)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         assert fitted.transform(ROWS, backend="emulated").equals(fitted.transform(ROWS))
         runtime.largest = 8 * 64 - 1
         with pytest.raises(OutOfDeviceMemory, match=r"^512 bytes .* 100,000 are free$"):
@@ -218,7 +218,7 @@ def test_pieces_become_smaller_where_memory_is_in_parts() -> None:
 def test_a_result_that_is_kept_is_less_that_is_free() -> None:
     runtime, fitted = EmulatedRuntime(n_bytes=3 * 16 * N_ROWS), MATRIX.fit(ROWS)
     more = {name: np.tile(v, 2) for name, v in ROWS.items()}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         kept = [fitted.transform(ROWS, to="cupy", backend="emulated") for _ in range(2)]
         worker = Worker(lambda: transform_on(runtime))
         assert worker.end().equals(PLAN.fit(ROWS).transform(ROWS))

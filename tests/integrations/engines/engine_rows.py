@@ -125,9 +125,9 @@ def with_value(table: pa.Table, name: str, row: int, value: object) -> pa.Table:
 
 
 BROKEN_IDS = {
-    "is missing, and row_id= says": (BY_ID, with_value(engine_rows(), "id", 5, None)),
-    'and col\\("size"\\) is': (BY_ID, with_value(twice(engine_rows()), "size", 0, 1e9)),
-    "too, and row_id= says": (OF_THE_PAST_BY_ID, twice(engine_rows())),
+    "is missing, but row_id= needs": (BY_ID, with_value(engine_rows(), "id", 5, None)),
+    'but col\\("size"\\) is': (BY_ID, with_value(twice(engine_rows()), "size", 0, 1e9)),
+    "but a row_id= must be unique": (OF_THE_PAST_BY_ID, twice(engine_rows())),
 }
 """Plans and rows that they refuse by their ids, by the message."""
 

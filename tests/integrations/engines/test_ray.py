@@ -202,7 +202,7 @@ def test_windows_see_a_history() -> None:
         found = ours.transform(own, given, history=history, tables=TABLES)
         features = own.transform(late, history=history, tables=TABLES)
         assert table_of(found).equals(in_order(features))
-    with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
+    with pytest.warns(HistoryMissing, match="windows see only the rows of the data"):
         ours.transform(own, given, tables=TABLES)
 
 
@@ -232,11 +232,11 @@ def test_rows_are_refused_by_their_ids_where_that_is_asked_for(told: str) -> Non
 
 
 def test_what_needs_numbers_or_other_rows_is_refused() -> None:
-    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
+    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by row number"):
         ours.fit(BY_NUMBER, dataset())
-    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+    with pytest.raises(InvalidPlan, match="the windows have no entity in common"):
         ours.fit(OF_SEVERAL_PASTS, dataset())
-    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+    with pytest.raises(InvalidPlan, match="the windows have no entity in common"):
         ours.transform(OF_SEVERAL_PASTS.fit(ROWS), dataset(), history="batch")
     with pytest.raises(UnknownColumn, match=r"history=: .*'at'"):
         ours.fit(OF_THE_PAST, dataset(), history=ROWS.drop_columns("at"), tables=TABLES)
@@ -247,7 +247,7 @@ def test_errors_of_workers_are_those_of_fit() -> None:
         TOO_LARGE.fit(ROWS)
     with pytest.raises(type(expected.value), match="row ") as found:
         ours.fit(TOO_LARGE, dataset())
-    assert "Rows are numbered from 0 in the part" in found.value.__notes__[0]
+    assert "Rows are numbered from 0 in each worker" in found.value.__notes__[0]
 
 
 def test_datasets_that_cannot_be_read_are_told() -> None:

@@ -222,7 +222,7 @@ def test_windows_see_a_history(session: Any) -> None:
         found = ours.transform(fitted, frame.drop("spent"), history=history, tables=TABLES)
         late = later.drop_columns("spent")
         assert_same(found, expected.transform(late, history=history, tables=TABLES))
-    with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
+    with pytest.warns(HistoryMissing, match="windows see only the rows of the data"):
         ours.transform(fitted, frame, tables=TABLES)
 
 
@@ -252,11 +252,11 @@ def test_rows_are_refused_by_their_ids_where_that_is_asked_for(told: str, sessio
 
 
 def test_what_needs_numbers_or_other_rows_is_refused(frame: Any) -> None:
-    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
+    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by row number"):
         ours.fit(BY_NUMBER, frame)
-    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+    with pytest.raises(InvalidPlan, match="the windows have no entity in common"):
         ours.fit(OF_SEVERAL_PASTS, frame)
-    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+    with pytest.raises(InvalidPlan, match="the windows have no entity in common"):
         ours.transform(OF_SEVERAL_PASTS.fit(ROWS), frame, history="batch")
     with pytest.raises(UnknownColumn, match=r"history=: .*'at'"):
         ours.fit(OF_THE_PAST, frame, history=frame.drop("at"), tables=TABLES)
@@ -267,11 +267,11 @@ def test_errors_of_workers_are_those_of_fit(frame: Any) -> None:
         TOO_LARGE.fit(ROWS)
     with pytest.raises(type(expected.value), match="row ") as found:
         ours.fit(TOO_LARGE, frame)
-    assert "Rows are numbered from 0 in the part" in found.value.__notes__[0]
+    assert "Rows are numbered from 0 in each worker" in found.value.__notes__[0]
 
 
 def test_frames_that_cannot_be_read_are_told(frame: Any) -> None:
-    with pytest.raises(TypeMismatch, match="takes a DataFrame of Spark, got Table"):
+    with pytest.raises(TypeMismatch, match="expected a Spark DataFrame, got Table"):
         ours.fit(PLANS["scaled"], ROWS)
     with pytest.raises(InvalidData, match="no rows"):
         ours.fit(PLANS["scaled"], frame.limit(0))

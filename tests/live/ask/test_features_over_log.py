@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.live.ask.features import LogView, answer
 from fastfeat.live.log.entities import RowPlaces
 from fastfeat.live.log.log import Log
 from fastfeat.live.log.retention import retention
 from fastfeat.live.lower.live_plan import LivePlan, lower
-from fastfeat.live.lower.row_orders import OrderValues, log_rows, place
+from fastfeat.live.lower.row_orders import OrderValues, compute_order_values, log_rows
 from fastfeat_tests.live.ask.test_features_of_rows_random import assert_same_bits, pieces_of
 from fastfeat_tests.live.plain_log import kept_of_history
 from fastfeat_tests.live.random_plans import TABLES, events, features, fitted
@@ -56,7 +56,7 @@ def seen_in(log: Log, placed: list[RowPlaces], *, alone: bool) -> list[LogView]:
 def processed(lowered: LivePlan, log: Log, rows: pa.Table) -> pa.Table:
     """Return the features of rows, which are put into the log."""
     own = log_rows(lowered, rows)
-    placed = placed_in(log, place(lowered, rows, TABLES, own), add=True)
+    placed = placed_in(log, compute_order_values(lowered, rows, TABLES, own), add=True)
     answered = answer(lowered, rows, seen_in(log, placed, alone=False), TABLES, log=own)
     log.append(own, answered.kept, placed)
     log.tidy()
@@ -67,7 +67,7 @@ def processed(lowered: LivePlan, log: Log, rows: pa.Table) -> pa.Table:
 def test_a_log_answers_as_transform_does(data: st.DataObject, nested: bool) -> None:
     rows = data.draw(events(in_order=True))
     plan = fitted(data.draw(features(nested=nested)), data.draw(events()))
-    lowered = lower(records_of({"": plan}))
+    lowered = lower(fitted_records({"": plan}))
     log = log_for(lowered, 0)
     found = [processed(lowered, log, piece) for piece in pieces_of(data, rows)]
     if not nested and any(order.tie is not None for order in lowered.orders):
@@ -81,12 +81,14 @@ def test_a_log_that_keeps_everything_answers_late_rows(data: st.DataObject) -> N
     rows, asked = data.draw(events()), data.draw(events(most=5))
     asked = asked.set_column(0, "id", pa.array(range(asked.num_rows)))
     plan = fitted(data.draw(features()), rows)
-    lowered = lower(records_of({"": plan}))
+    lowered = lower(fitted_records({"": plan}))
     log = log_for(lowered, None)
     own = log_rows(lowered, rows)
     kept = kept_of_history(lowered, rows, TABLES)
-    log.append(own, kept, placed_in(log, place(lowered, rows, TABLES, own), add=True))
-    placed = placed_in(log, place(lowered, asked, TABLES), add=False)
+    log.append(
+        own, kept, placed_in(log, compute_order_values(lowered, rows, TABLES, own), add=True)
+    )
+    placed = placed_in(log, compute_order_values(lowered, asked, TABLES), add=False)
     found = answer(lowered, asked, seen_in(log, placed, alone=True), TABLES)
     expected = [
         plan.transform(asked.slice(k, 1), history=rows, tables=TABLES)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 START = datetime.datetime(2024, 1, 1)
@@ -188,8 +188,8 @@ def test_what_is_asked_is_answered_as_in_the_general_way(row, name, lacking):
     live = begun(name, keep="1d")
     asked = outcome(live.features, row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "features_of_rows", lambda state, rows: None)
-        patch.setattr(State, "_arrive_few", lambda *_: None)
+        patch.setattr(LiveState, "features_of_rows", lambda state, rows: None)
+        patch.setattr(LiveState, "_arrive_few", lambda *_: None)
         assert asked == outcome(live.features, row)
         expected = outcome(begun(name, keep="1d").process, row)
     assert outcome(live.process, row) == expected

@@ -91,7 +91,7 @@ def test_a_swap_keeps_what_the_other_plan_answered(tmp_path: Path) -> None:
     assert counts(report) == (3, 12, 0, 0)
     assert report.served is not None
     assert (report.served.n_rows, report.served.n_of_others) == (7, 5)
-    assert "5 left out that another version of the plan answered" in str(report)
+    assert "5 left out as answered by another plan version" in str(report)
     assert [file.name for file in tmp_path.iterdir() if file.is_dir()] == ["s.state-audit"]
 
 
@@ -179,9 +179,9 @@ def test_segments_that_are_missing_or_altered_are_differences(tmp_path: Path) ->
         file.write_bytes(whole)
     assert ff.replay(path).ok
     file.write_bytes(other.read_bytes())
-    assert "is other than the one that the file names" in str(ff.replay(path))
+    assert "is not the one that the state file names" in str(ff.replay(path))
     file.unlink()
-    assert "is missing. Put it back" in str(ff.replay(path))
+    assert "is missing. Restore it" in str(ff.replay(path))
     file.write_bytes(whole)
     moved = tmp_path / "moved"
     (tmp_path / "archive").rename(moved)
@@ -227,7 +227,7 @@ def test_a_segment_that_cannot_be_removed_is_removed_later(
 
 
 def test_what_cannot_be_kept_is_told() -> None:
-    with pytest.raises(InvalidPlan, match="in memory alone"):
+    with pytest.raises(InvalidPlan, match="only in memory"):
         FITTED.online(keep_audit="90d")
     with pytest.raises(InvalidPlan, match="keep_audit=5"):
         FITTED.online(path="x.state", keep_audit=5)  # pyright: ignore[reportArgumentType]

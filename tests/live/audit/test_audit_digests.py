@@ -256,7 +256,7 @@ def test_tables_beside_each_other_are_told_apart() -> None:
 def test_a_chain_takes_keys_and_links_of_32_bytes() -> None:
     with pytest.raises(StateError, match="needs a key of 32 bytes"):
         Chain(b"short")
-    with pytest.raises(StateError, match="link of 32, got 32 and 3"):
+    with pytest.raises(StateError, match="link of 32 bytes, got 32 and 3"):
         Chain(new_key(), b"abc")
     with pytest.raises(StateError, match="missing or truncated"):
         link_of(b"", b"")

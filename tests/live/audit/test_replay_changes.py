@@ -13,9 +13,9 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.live.audit.chain import BEGIN, Chain, artifacts_of, new_key
-from fastfeat.live.audit.recompute import Again, Difference, Differs, begun
+from fastfeat.live.audit.recompute import Difference, ReplayedState, ReplayMismatch, begin_replay
 from fastfeat.live.file.entries import WrittenEntry
-from fastfeat.live.state.changes import Base, Change, Settings
+from fastfeat.live.state.changes import Base, Settings, StateChange
 
 KEY = new_key()
 SECOND = 1_000_000
@@ -40,8 +40,8 @@ PLANS = {"": FITTED.record}
 ARTIFACTS = artifacts_of(PLANS)
 
 
-def again() -> Again:
-    return begun(KEY, BEGIN, PLANS, Settings(), Base(None, {}))
+def again() -> ReplayedState:
+    return begin_replay(KEY, BEGIN, PLANS, Settings(), Base(None, {}))
 
 
 def recorded(n_changes: int = 5, n_rows: int = 20) -> list[WrittenEntry]:
@@ -49,7 +49,7 @@ def recorded(n_changes: int = 5, n_rows: int = 20) -> list[WrittenEntry]:
     chain = state.chain
     for k in range(n_changes):
         first = k * n_rows
-        change = Change(
+        change = StateChange(
             "process", rows(n_rows, k + 1), "", "events:0", first, first + n_rows, 10**18 + k
         )
         state.taken.entries.clear()
@@ -68,11 +68,11 @@ def replay(
     written: Sequence[WrittenEntry], plans: Mapping[str, Any] = PLANS
 ) -> tuple[int, Difference]:
     """Return how many changes are as noted, and the first difference."""
-    state = begun(KEY, BEGIN, plans, Settings(), Base(None, {}))
+    state = begin_replay(KEY, BEGIN, plans, Settings(), Base(None, {}))
     for k, one in enumerate(written):
         try:
             state.replay(one)
-        except Differs as found:
+        except ReplayMismatch as found:
             return k, found.difference
     return len(written), NONE
 
@@ -97,7 +97,7 @@ def test_an_input_one_ulp_larger_is_named_by_offset_row_and_column() -> None:
     at = table.column_names.index("amount")
     n, found = replay(altered(2, rows=table.set_column(at, "amount", pa.array(amounts))))
     assert (n, found.segment, found.offset, found.row, found.column) == (2, 2, 47, 7, "amount")
-    assert "offset 47, row 7, column 'amount': the rows that came in are others" in str(found)
+    assert "offset 47, row 7, column 'amount': the incoming rows differ" in str(found)
 
 
 def test_features_noted_otherwise_are_named_by_row_and_column() -> None:
@@ -111,7 +111,7 @@ def test_features_noted_otherwise_are_named_by_row_and_column() -> None:
     link = Chain(KEY, RECORDED[2].link).link(entry, ARTIFACTS)
     _, found = replay([*RECORDED[:3], WrittenEntry(3, entry, link.digest, link.noted())])
     assert (found.segment, found.row, found.column) == (3, 11, "n")
-    assert "the features are others than those noted" in str(found)
+    assert "the features differ from the recorded features" in str(found)
 
 
 def test_rows_that_were_not_stored_are_named() -> None:
@@ -122,7 +122,7 @@ def test_rows_that_were_not_stored_are_named() -> None:
     link = Chain(KEY, RECORDED[0].link).link(entry, ARTIFACTS)
     _, found = replay([RECORDED[0], WrittenEntry(1, entry, link.digest, link.noted())])
     assert (found.segment, found.row) == (1, 4)
-    assert "other rows were put into the log" in found.what
+    assert "the rows added to the log differ from the record" in found.what
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_rows_that_were_not_stored_are_named() -> None:
 )
 def test_what_is_told_of_a_change_is_bound(field: str, value: object, told: str) -> None:
     _, found = replay(altered(2, **{field: value}))
-    assert (found.segment, found.what) == (2, f"its {told} is another than noted")
+    assert (found.segment, found.what) == (2, f"its {told} differs from the record")
 
 
 def test_another_artifact_is_found_at_the_first_change() -> None:
     other = ff.Plan({"sum": col("amount").sum(over=HOUR)}).fit(rows(50, 0), history="batch")
     _, found = replay(RECORDED, {"": other.record})
-    assert (found.segment, found.what) == (0, "it was answered by another artifact")
+    assert (found.segment, found.what) == (0, "it was answered by a different plan artifact")
 
 
 def test_changes_that_are_dropped_repeated_or_reordered_are_found() -> None:
@@ -151,7 +151,7 @@ def test_changes_that_are_dropped_repeated_or_reordered_are_found() -> None:
     _, repeated = replay([*RECORDED[:3], RECORDED[2], *RECORDED[3:]])
     _, swapped = replay([RECORDED[0], RECORDED[2], RECORDED[1], *RECORDED[3:]])
     assert [one.segment for one in (dropped, repeated, swapped)] == [3, 2, 2]
-    assert repeated.what == "it stands there twice"
+    assert repeated.what == "it is recorded twice"
 
 
 def test_rows_in_another_order_are_found() -> None:

@@ -68,14 +68,14 @@ def test_replay_tells_how_much_a_compaction_has_replaced(made: tuple[Path, bytes
     report = ff.replay(made[0])
     assert report.ok, report
     assert told(report) == (1, 5, 20, 100)
-    assert "not covered: 20 changes of 100 rows, no longer recomputable since 20" in str(report)
+    assert "not covered: 20 changes with 100 rows, no longer recomputable since 20" in str(report)
 
 
 def test_a_tail_of_what_was_served_is_written_only_where_that_is_wanted(
     made: tuple[Path, bytes], tmp_path: Path
 ) -> None:
     served = tmp_path / "served.parquet"
-    with pytest.raises(StateError, match=r"would lack 20 changes of 100 rows.*partial=True"):
+    with pytest.raises(StateError, match=r"would lack 20 changes with 100 rows.*partial=True"):
         ff.replay(made[0], to=served)
     assert not list(tmp_path.iterdir())
     report = ff.replay(made[0], to=served, partial=True)
@@ -122,7 +122,7 @@ def test_a_head_noted_before_a_compaction_is_known(made: tuple[Path, bytes]) -> 
     report = ff.replay(path, head=head.hex())
     assert report.ok, report
     assert report.noted == "known, no longer recomputable"
-    assert "the link that was noted: known, no longer recomputable since 20" in str(report)
+    assert "the noted link: known, no longer recomputable since 20" in str(report)
     assert ff.replay(path, head=report.head).noted == "known and verified"
 
 
@@ -158,11 +158,11 @@ PUT = "UPDATE links SET facts = ?, links = ?, seal = ?"
 @pytest.mark.parametrize(
     ("what", "match"),
     [
-        ("link", "links of the changes 1 to 20"),
-        ("rows", "links of the changes 1 to 20"),
-        ("seal", "links of the changes 1 to 20"),
-        ("short", "the links of its past are not whole"),
-        ("facts", "it is altered"),
+        ("link", "links of changes 1 to 20"),
+        ("rows", "links of changes 1 to 20"),
+        ("seal", "links of changes 1 to 20"),
+        ("short", "the links of the changes that a snapshot replaces are incomplete"),
+        ("facts", "the file was altered"),
     ],
 )
 def test_links_that_were_altered_are_a_difference(
@@ -185,7 +185,7 @@ def test_links_that_were_left_out_are_a_difference(
     made: tuple[Path, bytes], tmp_path: Path
 ) -> None:
     report = ff.replay(changed(made[0], tmp_path, ("DELETE FROM links", ())))
-    assert "the whole state: its tables, offsets or settings are others" in str(report)
+    assert "the tables, offsets or settings of the snapshot differ" in str(report)
 
 
 def test_a_link_put_among_the_links_without_the_key_is_not_known(
@@ -272,4 +272,4 @@ def test_a_commit_that_is_missing_is_a_difference(tmp_path: Path) -> None:
     path.write_bytes(older)
     report = ff.replay(path)
     assert not report.ok
-    assert "it ends with change 1, and 2 were committed" in str(report)
+    assert "the file ends with change 1, but change 2 was committed" in str(report)

@@ -13,7 +13,7 @@ import pytest
 
 from fastfeat.live.file import entries as entries_module
 from fastfeat.live.file.journal import Journal
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat.live.state.changes import Base, ChangeResults, Entry, Settings, StateChange
 
 _ODD = (float("nan"), -0.0, float("inf"))
 PLANS = {"": b"the artifact of a plan"}
@@ -49,7 +49,7 @@ def entry_of(first: int, n_rows: int = 3, kind: Any = "process", source: str = "
     rows = rows_of(first, n_rows)
     stored = np.arange(first, first + n_rows) % 2 == 1
     kept = {"a window": pa.array(np.arange(n_rows) / 3, mask=~stored)}
-    change = Change(kind, rows, "", source, first, first + n_rows, 1_700_000_000_000_000_000)
+    change = StateChange(kind, rows, "", source, first, first + n_rows, 1_700_000_000_000_000_000)
     return Entry(change, ChangeResults({}, stored, kept, {"late": int(stored.sum())}))
 
 

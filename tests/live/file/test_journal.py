@@ -22,7 +22,7 @@ from fastfeat.live.file import entries as entries_module
 from fastfeat.live.file import journal as journal_module
 from fastfeat.live.file.entries import Links
 from fastfeat.live.file.journal import Journal
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat.live.state.changes import Base, ChangeResults, Entry, Settings, StateChange
 from fastfeat_tests.live.file.journal_entries import (
     PLANS,
     base_of,
@@ -66,17 +66,17 @@ def test_every_kind_of_change_comes_back(tmp_path):
     journal = new_journal(tmp_path / "state.db", base=Base())
     empty = ChangeResults({}, np.zeros(0, bool))
     given = [
-        Entry(Change("forget", pa.table({"card": ["a", None]}), "card", time_ns=5), empty),
-        Entry(Change("sweep", pa.table({"0": [7], "1": [None]})), empty),
+        Entry(StateChange("forget", pa.table({"card": ["a", None]}), "card", time_ns=5), empty),
+        Entry(StateChange("sweep", pa.table({"0": [7], "1": [None]})), empty),
         Entry(
-            Change("table", rows_of(0), "weather", "tables:0", 3, 6),
+            StateChange("table", rows_of(0), "weather", "tables:0", 3, 6),
             ChangeResults({}, np.ones(3, bool)),
         ),
         Entry(
-            Change("outcomes", rows_of(0), "", "outcomes:0", 0, 3),
+            StateChange("outcomes", rows_of(0), "", "outcomes:0", 0, 3),
             ChangeResults({}, np.ones(3, bool)),
         ),
-        Entry(Change("correct", rows_of(0, 0)), empty),
+        Entry(StateChange("correct", rows_of(0, 0)), empty),
     ]
     journal.write(given)
     assert journal.base() == Base(None, {}, {}, [])
@@ -88,7 +88,7 @@ def test_every_kind_of_change_comes_back(tmp_path):
 def test_sliced_and_chunked_rows_are_written_alone(tmp_path):
     whole = pa.concat_tables([rows_of(0, 500), rows_of(500, 500)]).unify_dictionaries()
     journal = new_journal(tmp_path / "state.db")
-    change = Change("update", whole.slice(499, 3), end=3)
+    change = StateChange("update", whole.slice(499, 3), end=3)
     journal.write([Entry(change, ChangeResults({}, np.ones(3, bool)))])
     (found,) = journal.entries()
     assert bits_of(found.entry.change.rows) == bits_of(rows_of(499))
@@ -129,7 +129,7 @@ def test_one_writer_at_a_time(tmp_path):
     """
     told = _python(code)
     assert told.startswith("StateError")
-    assert f"in use by process {os.getpid()}:" in told
+    assert f"in use by process {os.getpid()}, and only one" in told
     journal.close()
     assert _python(code) == ""
     Journal.open(path).close()
@@ -142,7 +142,7 @@ def test_a_writer_beside_a_lock_that_was_removed_is_refused(tmp_path):
     Path(f"{path}-lock").unlink()
     other = Journal.open(path)
     other.write([entry_of(3)])
-    with pytest.raises(StateError, match=r"another process has written it, up to entry 2; this"):
+    with pytest.raises(StateError, match=r"another process has written the file up to entry 2"):
         journal.write([entry_of(3)])
     journal.close()
     other.write([entry_of(6)])
@@ -171,7 +171,7 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path):
     path = tmp_path / "state.db"
     new_journal(path).close()
     before = path.read_bytes()
-    with pytest.raises(StateError, match=r"state\.db is there already"):
+    with pytest.raises(StateError, match=r"state\.db exists already"):
         new_journal(path)
     assert path.read_bytes() == before
     with pytest.raises(StateError, match="there is no such state"):
@@ -239,7 +239,7 @@ def test_checkpoint_writes_when_it_is_told_and_not_before(tmp_path):
     journal = new_journal(path, "checkpoint")
     journal.write([entry_of(0)])
     assert (_committed(path), journal.offsets) == (0, {"events:0": 3})
-    with pytest.raises(StateError, match="not all that was applied is on disk: checkpoint"):
+    with pytest.raises(StateError, match="some changes are not on disk yet"):
         journal.compact(base_of(0))
     journal.flush()
     assert _committed(path) == 1
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_the_last_commit(tmp_path):
     journal = new_journal(tmp_path / "state.db")
     journal.write([entry_of(0)])
     with _full_disk(journal):
-        with pytest.raises(StateError, match="the disk is full; the last commit stands"):
+        with pytest.raises(StateError, match="everything up to the last commit is safe"):
             journal.write([entry_of(3), entry_of(6, 3000)])
         assert (journal.seq, journal.offsets) == (1, {"events:0": 3})
         with pytest.raises(StateError, match="the disk is full"):
@@ -350,12 +350,12 @@ def test_what_is_erased_is_nowhere_in_the_file(tmp_path, plain):
     rows = pa.table({"name": pa.array(["kept", secret] * 200).dictionary_encode(), "n": range(400)})
     text = rows.set_column(0, "name", rows.column("name").cast(pa.string()))
     journal = Journal.create(path, PLANS, Settings(), Base(text.slice(0, 2)))
-    journal.write([Entry(Change("update", rows), ChangeResults({}, np.ones(400, bool)))])
+    journal.write([Entry(StateChange("update", rows), ChangeResults({}, np.ones(400, bool)))])
     journal.compact(Base(text))
     journal.write(
         [
             Entry(
-                Change("forget", text.select(["name"]).slice(1, 1), "name"),
+                StateChange("forget", text.select(["name"]).slice(1, 1), "name"),
                 ChangeResults({}, np.ones(1, bool)),
             )
         ]
@@ -484,10 +484,10 @@ def test_a_follower_of_a_file_that_was_replaced_says_so(tmp_path):
     follower.news()
     for file in tmp_path.iterdir():
         file.rename(tmp_path / f"old {file.name}")
-    with pytest.raises(StateError, match="is another file than when it was opened"):
+    with pytest.raises(StateError, match="was replaced by another file after it was opened"):
         follower.news()
     new_journal(path).close()
-    with pytest.raises(StateError, match="is another file than when it was opened"):
+    with pytest.raises(StateError, match="was replaced by another file after it was opened"):
         follower.news()
     follower.close()
 

@@ -138,7 +138,7 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     assert bits_of(kept.features(ask)) == bits_of(alone.features(ask))
     assert bits_of(kept.process(ask)) == bits_of(alone.process(ask))
     kept.close()
-    with pytest.raises(StateError, match=r"has keep='3d', and keep='4d' was given"):
+    with pytest.raises(StateError, match=r"has keep='3d', but keep='4d' was passed"):
         fitted.online(path=path, keep="4d")
 
 
@@ -152,7 +152,7 @@ def test_a_failed_write_leaves_the_state_as_it_was(tmp_path):
     assert isinstance(journal, Journal)
     execute = journal._file.connection.execute
     execute(f"PRAGMA max_page_count = {execute('PRAGMA page_count').fetchone()[0]}")
-    with pytest.raises(StateError, match="the disk is full; the last commit stands"):
+    with pytest.raises(StateError, match="everything up to the last commit is safe"):
         live.process(events.slice(14, 200), source="e:0", first=14, end=214)
     assert live.history() == before
     assert live.offsets == {"e:0": 14}
@@ -256,8 +256,8 @@ def test_another_plan_that_sees_further_is_told_how_far_the_log_reaches(tmp_path
     with pytest.warns(HistoryMissing) as told:
         live = other.online(path=path)
     text = str(told[0].message)
-    begin, whole = text.split("reaches back to ")[1].split(". Answers to rows from ")
-    whole = whole.removesuffix(" on are whole")
+    begin, whole = text.split("go back to ")[1].split(". Features of rows from ")
+    whole = whole.removesuffix(" on are complete")
     assert begin == str(latest.replace(day=latest.day - 1))
     late = (np.datetime64(whole[:19]) - np.datetime64("1970-01-01T00:00:00")).astype(
         int
@@ -278,14 +278,14 @@ def test_another_plan_over_rows_is_told_when_they_are_whole(tmp_path):
     path = tmp_path / "state.db"
     _state(_fitted(_plan()), path)
     other = _fitted(_plan(lag=col("x").lag(4, over=ff.window(time="t", by="card"))))
-    with pytest.warns(HistoryMissing, match="Windows over rows are whole after 4 more of their"):
+    with pytest.warns(HistoryMissing, match="rows are complete after 4 more rows of their"):
         other.online(path=path).close()
 
 
 def test_another_plan_of_another_name_is_told_how_far_the_log_reaches(tmp_path):
     path = tmp_path / "state.db"
     _state(_fitted(_plan()), path)
-    with pytest.warns(HistoryMissing, match="reaches back to .* Answers to rows from .* are whole"):
+    with pytest.warns(HistoryMissing, match="go back to .* Features of rows from .* are complete"):
         ff.online({"other": _fitted(_plan("3d"))}, path=path).close()
 
 
@@ -298,7 +298,7 @@ def test_a_key_that_cannot_be_deleted_stays(tmp_path):
     journal._file.connection.execute("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StateError, match="another process holds it"):
+        with pytest.raises(StateError, match="another process has kept the file locked"):
             live.delete_audit_key()
     live.update(_events(10, 10))
     live.close()
@@ -310,16 +310,18 @@ def test_another_plan_whose_columns_lack_or_differ_is_refused(tmp_path):
     _state(_fitted(_plan()), path)
     before = _content(path)
     lacking = _fitted(_plan(tags=col("tags").list.len().max(over=_DAY)))
-    with pytest.raises(UnknownColumn, match=r"its log lacks 'tags', which the plans read"):
+    with pytest.raises(UnknownColumn, match=r"the state lacks 'tags', which the plans read"):
         lacking.online(path=path)
     rows = _events(0, 100)
     whole = rows.set_column(3, "x", rows.column("place"))
     other = _plan().fit(whole, tables={"places": _PLACES})
-    with pytest.raises(TypeMismatch, match=r"its log has 'x' as float64, and the plans saw int64"):
+    with pytest.raises(TypeMismatch, match=r"the state has 'x' as float64, but .* saw int64"):
         other.online(path=path)
     renamed = rows.rename_columns({"id": "key"})
     other_id = ff.Plan({"n": ff.count(over=_DAY)}, row_id="key").fit(renamed)
-    with pytest.raises(UnknownColumn, match=r"its log lacks 'key'|row_id='id', and the plans have"):
+    with pytest.raises(
+        UnknownColumn, match=r"the state lacks 'key'|row_id='id', but the plans have"
+    ):
         other_id.online(path=path)
     assert _content(path) == before
     _fitted(_plan()).online(path=path).close()
@@ -373,14 +375,14 @@ def test_an_exported_state_is_a_history_for_other_plans(tmp_path):
 def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     fitted = _fitted(_plan())
     live = fitted.online(tables={"places": _PLACES})
-    with pytest.raises(StateError, match="the state has had no rows yet"):
+    with pytest.raises(StateError, match="the state has no rows yet"):
         live.export(tmp_path / "rows.parquet")
     live.update(_events())
     number: Any = 3
     for call in (lambda: live.export(number), lambda: fitted.online(path=number)):
         with pytest.raises(TypeMismatch, match=r"path= takes the path of a file.*got 3"):
             call()
-    with pytest.raises(StateError, match="it cannot be written: No such file or directory"):
+    with pytest.raises(StateError, match="the file cannot be written: No such file or directory"):
         live.export(tmp_path / "missing" / "rows.parquet")
     assert list(tmp_path.iterdir()) == []
     path = tmp_path / "rows.parquet"
@@ -389,7 +391,7 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     rows = pq.read_table(path)
     told = rows.schema.metadata[b"fastfeat.state"].replace(b'"format": 1', b'"format": 2')
     pq.write_table(rows.replace_schema_metadata({b"fastfeat.state": told}), path)
-    with pytest.raises(StateError, match=r"it has format 2 of a state\. Update fastfeat"):
+    with pytest.raises(StateError, match=r"this file has format 2, .* Update fastfeat"):
         fitted.online(path, tables=live.tables)
     path.write_bytes(content[:-300])
     with pytest.raises(ff.errors.FastfeatError, match=r"rows\.parquet: cannot be read"):

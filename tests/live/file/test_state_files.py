@@ -90,20 +90,20 @@ def _refused(path: Path, match: str) -> None:
 def test_a_file_that_is_no_state_is_refused(tmp_path):
     path = tmp_path / "state.db"
     path.write_bytes(b"")
-    _refused(path, "the file is empty: it is not the state of a live plan")
+    _refused(path, "the file is empty, so it is not the state of a live plan")
     path.write_bytes(b"PAR1" * 100)
-    _refused(path, "it is not the state of a live plan, nor a SQLite file")
+    _refused(path, "is not a SQLite file, so it is not the state of a live plan")
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE segments (seq INTEGER)")
     connection.commit()
     connection.close()
-    _refused(path, "it is a SQLite file, but not the state of a live plan")
+    _refused(path, "the file is a SQLite file, but not the state of a live plan")
     path.unlink()
     path.mkdir()
     with pytest.raises(StateError, match="Is a directory"):
         Journal.open(path)
-    with pytest.raises(StateError, match="is there already"):
+    with pytest.raises(StateError, match="exists already"):
         new_journal(path)
 
 
@@ -112,7 +112,7 @@ def test_a_newer_format_is_refused(closed, tmp_path):
     content = bytearray(path.read_bytes())
     content[60:64] = (FORMAT + 1).to_bytes(4, "big")
     path.write_bytes(content)
-    _refused(path, rf"it has format {FORMAT + 1}; this version, .*, reads up to {FORMAT}\. Update")
+    _refused(path, rf"has format {FORMAT + 1}, but .*, reads formats up to {FORMAT}\. Update")
 
 
 @pytest.mark.parametrize(
@@ -121,21 +121,21 @@ def test_a_newer_format_is_refused(closed, tmp_path):
         ("UPDATE segments SET kind = 'news' WHERE seq = 3", "its entry 3 does not match"),
         ("UPDATE segments SET ends = ends + 1 WHERE seq = 8", "its entry 8 does not match"),
         ("DELETE FROM segments WHERE seq = 4", "its entry 4 does not match"),
-        ("DELETE FROM segments WHERE seq = 8", "it has 7 entries of 8"),
-        ("UPDATE segments SET seq = 9 WHERE seq = 8", "it has 7 entries of 8"),
-        ("UPDATE parts SET content = zeroblob(9) WHERE kind = 'table'", "its base does not match"),
-        ("DELETE FROM parts WHERE kind = 'rows'", "its base does not match"),
-        ("UPDATE bases SET link = x'00'", "its base does not match"),
-        ("DELETE FROM bases", "its base is missing"),
-        ("UPDATE artifacts SET content = x'00'", "its plan .* is not whole"),
-        ("DELETE FROM artifacts", "its plan .* is not whole"),
-        ("INSERT INTO keys VALUES (x'00', x'01')", "the key of its audit is not whole"),
-        ("UPDATE head SET digest = zeroblob(32)", "it has 8 entries of 8"),
-        ("UPDATE head SET seq = 'x'", "another type than was written"),
-        ("UPDATE segments SET rows = CAST(rows AS TEXT)", r"another type|cannot be read"),
-        ("DELETE FROM head", "its head is not whole"),
-        ("DROP TABLE keys", "its tables are not those of a state"),
-        ("CREATE VIEW v AS SELECT 1", "its tables are not those of a state"),
+        ("DELETE FROM segments WHERE seq = 8", "it has 7 of 8 entries"),
+        ("UPDATE segments SET seq = 9 WHERE seq = 8", "it has 7 of 8 entries"),
+        ("UPDATE parts SET content = zeroblob(9) WHERE kind = 'table'", "snapshot does not match"),
+        ("DELETE FROM parts WHERE kind = 'rows'", "its snapshot does not match"),
+        ("UPDATE bases SET link = x'00'", "its snapshot does not match"),
+        ("DELETE FROM bases", "its snapshot is missing"),
+        ("UPDATE artifacts SET content = x'00'", "its plan .* is missing or damaged"),
+        ("DELETE FROM artifacts", "its plan .* is missing or damaged"),
+        ("INSERT INTO keys VALUES (x'00', x'01')", "its audit key is damaged"),
+        ("UPDATE head SET digest = zeroblob(32)", "it has 8 of 8 entries"),
+        ("UPDATE head SET seq = 'x'", "has the wrong type"),
+        ("UPDATE segments SET rows = CAST(rows AS TEXT)", r"the wrong type|cannot be read"),
+        ("DELETE FROM head", "its header is damaged"),
+        ("DROP TABLE keys", "its tables have the wrong definitions"),
+        ("CREATE VIEW v AS SELECT 1", "its tables have the wrong definitions"),
     ],
 )
 def test_what_was_changed_by_hand_is_named(closed, tmp_path, statement, match):
@@ -191,7 +191,7 @@ def test_a_lost_log_is_seen(killed, tmp_path):
     folder = _folder(tmp_path, "lost")
     path = _copy(killed, folder)
     os.remove(f"{path}-wal")
-    _refused(path, r"ends with entry \d, and 8 were committed: state\.db-wal is missing or damaged")
+    _refused(path, r"ends with entry \d, but entry 8 was committed: state\.db-wal is ")
 
 
 def test_a_truncated_log_is_seen(killed, tmp_path):
@@ -199,7 +199,7 @@ def test_a_truncated_log_is_seen(killed, tmp_path):
     for n_bytes in (0, 10, 32, len(content) // 2, len(content) - 5000, len(content) - 1):
         path = _copy(killed, _folder(tmp_path, "cut"))
         Path(f"{path}-wal").write_bytes(content[:n_bytes])
-        with pytest.raises(StateError, match="8 were committed"):
+        with pytest.raises(StateError, match="entry 8 was committed"):
             _content(path)
 
 
@@ -212,7 +212,7 @@ def test_an_older_copy_is_told_and_taken_where_that_is_wanted(tmp_path):
     journal.write([entry_of(0)])
     journal.close()
     path.write_bytes(copy)
-    _refused(path, r"ends with entry 0, and 1 were committed: .* remove state\.db-lock")
+    _refused(path, r"ends with entry 0, but entry 1 was committed: .* remove state\.db-lock")
     os.remove(f"{path}-lock")
     assert _content(path)[1] == []
 
@@ -255,7 +255,7 @@ def test_what_is_left_of_another_state_is_not_taken_for_its_log(killed, tmp_path
     path = _copy(killed, tmp_path)
     os.remove(path)
     for suffix in ("-wal", "-shm"):
-        with pytest.raises(StateError, match=rf"state\.db{suffix} is there already"):
+        with pytest.raises(StateError, match=rf"state\.db{suffix} exists already"):
             new_journal(path)
         os.remove(f"{path}{suffix}")
     new_journal(path).close()
@@ -272,7 +272,7 @@ def test_what_a_killed_creation_has_left_is_removed(tmp_path):
 
 def test_a_state_that_cannot_be_made_leaves_nothing(tmp_path):
     path = tmp_path / "state.db"
-    with _largest_file(50_000), pytest.raises(StateError, match=r"the disk gave an error|is full"):
+    with _largest_file(50_000), pytest.raises(StateError, match=r"disk reported an error|is full"):
         new_journal(path, base=base_of(0, 40_000))
     assert [file.name for file in tmp_path.iterdir()] == ["state.db-lock"]
     new_journal(path).close()
@@ -283,9 +283,9 @@ def test_a_write_that_the_disk_refuses_leaves_the_last_commit(tmp_path):
     journal = new_journal(path)
     journal.write([entry_of(0)])
     with _largest_file(100_000):
-        with pytest.raises(StateError, match=r"the last commit stands"):
+        with pytest.raises(StateError, match="everything up to the last commit is safe"):
             journal.write([entry_of(3, 20_000)])
-        with pytest.raises(StateError, match="the last commit stands"):
+        with pytest.raises(StateError, match="everything up to the last commit is safe"):
             journal.compact(base_of(0, 40_000))
     journal.write([entry_of(3)])
     journal.close()
@@ -334,9 +334,9 @@ def test_a_folder_or_file_that_may_not_be_written_is_told():
         assert _content(path)[1] == []
         Path(f"{path}-lock").unlink()
         folder.chmod(0o500)
-        with pytest.raises(StateError, match=r"state\.db-lock beside it cannot be written: Perm"):
+        with pytest.raises(StateError, match=r"state\.db-lock cannot be written: Perm"):
             Journal.open(path)
-        with pytest.raises(StateError, match=r"other\.db-lock beside it cannot be written: Perm"):
+        with pytest.raises(StateError, match=r"other\.db-lock cannot be written: Perm"):
             new_journal(folder / "other.db")
         with pytest.raises(StateError, match=r"cannot be opened|cannot be written"):
             Journal.follow(path).news()
@@ -353,7 +353,7 @@ def test_a_follower_refuses_what_an_opening_refuses(closed, tmp_path):
     content[content.index(rows[-300:-200])] ^= 1
     path.write_bytes(content)
     with (
-        pytest.raises(StateError, match="it is altered"),
+        pytest.raises(StateError, match="the file was altered"),
         closing(Journal.follow(path)) as follower,
     ):
         follower.news()
@@ -390,9 +390,9 @@ def test_file_that_is_gone_takes_no_entry(
         path.unlink()
     if durability == "checkpoint":
         journal.write([entry_of(250, 50)])
-    with pytest.raises(StateError, match="deleted, or another was put in its place"):
+    with pytest.raises(StateError, match="the file was deleted or replaced"):
         journal.flush() if durability == "checkpoint" else journal.write([entry_of(250, 50)])
     if durability == "commit":
-        with pytest.raises(StateError, match="deleted, or another was put in its place"):
+        with pytest.raises(StateError, match="the file was deleted or replaced"):
             journal.compact(base_of(0, 10))
     journal.discard()

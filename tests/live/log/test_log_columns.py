@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.types import dtype_of
 from fastfeat.ir import dtypes
-from fastfeat.live.log.columns import Growing, column_of, ranges
+from fastfeat.live.log.columns import GrowingArray, column_of, ranges
 from fastfeat.live.lower.row_tables import given_type
 
 TEXTS = ["", "a", "ä" * 9, "newark"]
@@ -156,7 +156,7 @@ def test_values_of_other_types_are_taken_where_exact():
 
 
 def test_a_column_that_grows_row_by_row_moves_seldom():
-    growing, moves, last = Growing(np.empty(0, np.int64)), 0, None
+    growing, moves, last = GrowingArray(np.empty(0, np.int64)), 0, None
     for k in range(20_000):
         growing.more(1)[:] = k
         moves += growing.values.base is not last

@@ -236,7 +236,7 @@ def checked(
                 continue
             assert rows_of(alone, k) == model.seen(order, key, time, time)
             if n_rows is None:
-                one = log.seen_of_key(order, one_key(key), time)
+                one = log.visible_rows_of_key(order, one_key(key), time)
                 assert one is not None
                 assert one.latest == model.latest(order, key)
                 assert one.times.tolist() == times_at(model, rows_of(alone, k))
@@ -357,7 +357,7 @@ def check_log(data: st.DataObject, most: int) -> None:
                 checked(log, model, asked, None)
             case "add":
                 row = drawn_rows(data, model, base, 1)[0]
-                assert log.has_not(row["id"])
+                assert log.lacks_id(row["id"])
                 keys = [one_key(model.entity(k, row)) for k in range(3)]
                 days = row["d"] and [
                     None if one is None else (one - EPOCH).days for one in row["d"]
@@ -365,7 +365,7 @@ def check_log(data: st.DataObject, most: int) -> None:
                 log.add({**row, "d": days}, [(key, row["t"] or 0) for key in keys])
                 model.rows.append(Row(number, row))
                 number += 1
-                assert not log.has_not(row["id"])
+                assert not log.lacks_id(row["id"])
                 checked(log, model, [{**row, "t": row["t"] and row["t"] + 3}], None)
             case "put" | "move" if there:
                 chosen = data.draw(st.lists(st.sampled_from(there), unique_by=id, min_size=1))

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from fastfeat.ir.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.live.log.columns import ranges
-from fastfeat.live.log.entities import NEVER, Entities, RowPlaces
+from fastfeat.live.log.entities import NEVER, EntityIndex, RowPlaces
 from fastfeat.live.log.log import Log
 from fastfeat.live.log.retention import (
-    earlier,
-    kept_of_one,
-    kept_slots,
+    find_first_reachable,
+    find_reachable_slots,
+    find_silent_slots,
+    find_visible_range,
+    find_visible_slots,
     retention,
-    seen_of_one,
-    seen_slots,
-    silent_slots,
+    subtract_ticks,
 )
 from fastfeat.live.lower.live_plan import Reach
 
@@ -48,8 +48,8 @@ def test_what_is_kept_of_a_reach(reach: Reach, keep: int | None, kept: object, s
 
 def test_times_do_not_wrap_around():
     times = np.array([NEVER, NEVER + 5, 0, LAST])
-    assert earlier(times, 10).tolist() == [NEVER, NEVER, -10, LAST - 10]
-    assert earlier(times, LAST).tolist() == [NEVER, NEVER, -LAST, 0]
+    assert subtract_ticks(times, 10).tolist() == [NEVER, NEVER, -10, LAST - 10]
+    assert subtract_ticks(times, LAST).tolist() == [NEVER, NEVER, -LAST, 0]
 
 
 @given(
@@ -71,7 +71,7 @@ def test_one_entity_is_as_many(
     longer: int,
 ) -> None:
     held = retention(Reach(span, n_rows), keep, 1, has_tie=has_tie)
-    index = Entities()
+    index = EntityIndex()
     who = index.numbering.numbers([pa.array([7, 8])], 2, add=True)
     of_each = np.repeat(who, len(times))
     index.append(RowPlaces(np.array(times * 2, np.int64), of_each))
@@ -79,12 +79,12 @@ def test_one_entity_is_as_many(
     last = min(first + longer, LAST)
     both = np.array([first, first], np.int64), np.array([last, last], np.int64)
     starts, _ = index.stretches(who)
-    begins, ends = seen_slots(index, held, who, *both)
+    begins, ends = find_visible_slots(index, held, who, *both)
     assert {*zip((begins - starts).tolist(), (ends - starts).tolist(), strict=True)} == {
-        seen_of_one(sorted_times, held, first, last)
+        find_visible_range(sorted_times, held, first, last)
     }
-    begins, _ = kept_slots(index, held, who)
-    assert {*(begins - starts).tolist()} == {kept_of_one(sorted_times, held)}
+    begins, _ = find_reachable_slots(index, held, who)
+    assert {*(begins - starts).tolist()} == {find_first_reachable(sorted_times, held)}
 
 
 def steps(n_rows: int) -> Log:
@@ -96,28 +96,28 @@ def steps(n_rows: int) -> Log:
 def test_the_latest_rows_are_those_before_the_span():
     held = retention(Reach(10, 2), 5, 1, has_tie=False)  # 2 rows before an offset of 10, say
     times = np.array([0, 1, 2, 3, 50, 55, 60])
-    assert seen_of_one(times, held, 60, 60) == (2, 7)
-    assert kept_of_one(times, held) == 2
-    assert kept_of_one(times, retention(Reach(10, 0), 4, 1, has_tie=False)) == 4
+    assert find_visible_range(times, held, 60, 60) == (2, 7)
+    assert find_first_reachable(times, held) == 2
+    assert find_first_reachable(times, retention(Reach(10, 0), 4, 1, has_tie=False)) == 4
 
 
 def test_with_a_tie_the_latest_rows_are_of_whole_instants():
     held = retention(Reach(10, 1), 0, 1, has_tie=True)
     times = np.array([0, 1, 1, 1, 60])
-    assert seen_of_one(times, held, 60, 60) == (1, 5)
-    assert kept_of_one(times, held) == 1
-    index = Entities()
+    assert find_visible_range(times, held, 60, 60) == (1, 5)
+    assert find_first_reachable(times, held) == 1
+    index = EntityIndex()
     who = index.numbering.numbers([pa.array([7])], 1, add=True)
     index.append(RowPlaces(times, np.repeat(who, 5)))
     asked = np.array([60])
-    begins, ends = seen_slots(index, held, who, asked, asked)
+    begins, ends = find_visible_slots(index, held, who, asked, asked)
     assert index.places(ranges(begins, ends - begins)).tolist() == [1, 2, 3, 4]
-    assert kept_slots(index, held, who)[0].tolist() == [begins[0]]
+    assert find_reachable_slots(index, held, who)[0].tolist() == [begins[0]]
     index.append(RowPlaces(np.array([60]), who))
-    silent, begins = silent_slots(index, held, 81)
+    silent, begins = find_silent_slots(index, held, 81)
     assert silent.tolist() == [0]
     assert index.places(begins).tolist() == [4]
-    assert len(silent_slots(index, held, 80)[0]) == 0
+    assert len(find_silent_slots(index, held, 80)[0]) == 0
 
 
 def test_an_entity_whose_rows_were_swept_grows_into_its_own_room():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.ir.show import show
@@ -46,7 +46,7 @@ def plan(**chosen: ff.Expr) -> ff.FittedPlan:
 
 def test_orders_have_the_reach_of_their_functions() -> None:
     lowered = lower(
-        records_of(
+        fitted_records(
             {
                 "a": plan(s=X.sum(over=WEEK), lag=X.lag(3, over=LATEST)),
                 "b": plan(m=X.mean(over=SHOP), y=col("y") + 1),
@@ -81,13 +81,13 @@ def test_orders_have_the_reach_of_their_functions() -> None:
     ],
 )
 def test_a_function_looks_back_as_far_as_its_window(feature: ff.Expr, reach: Reach) -> None:
-    (order,) = lower(records_of({"": plan(f=feature)})).orders
+    (order,) = lower(fitted_records({"": plan(f=feature)})).orders
     assert order.reach == reach
 
 
 def test_what_a_window_reads_of_another_is_kept_and_does_not_add_to_the_reach() -> None:
     inner = X.max(over=WEEK)
-    lowered = lower(records_of({"": plan(f=inner.sum(over=SHOP))}))
+    lowered = lower(fitted_records({"": plan(f=inner.sum(over=SHOP))}))
     ((name, kept),) = lowered.kept.items()
     assert (name, kept.feature, kept.dtype) == (repr(inner), "f", FLOAT64)
     assert {order.entity: order.reach for order in lowered.orders} == {
@@ -101,7 +101,7 @@ def test_what_is_learnt_is_of_one_plan_and_all_else_is_shared() -> None:
         "f": X.max(over=WEEK).sum(over=SHOP),
         "g": (X - X.mean()).max(over=WEEK).sum(over=SHOP),
     }
-    lowered = lower(records_of({"a": plan(**chosen), "b": plan(**chosen)}))
+    lowered = lower(fitted_records({"a": plan(**chosen), "b": plan(**chosen)}))
     assert [kept.plans for kept in lowered.kept.values()] == [("a", "b"), ("a",), ("b",)]
     assert len(lowered.orders) == 2
 
@@ -110,17 +110,17 @@ def test_plans_over_one_log_agree_in_the_types_of_columns() -> None:
     other = ff.Plan({"s": X.sum(over=WEEK)}, row_id="id").fit(
         ROWS.set_column(4, "x", pa.array([1, 2]))
     )
-    told = r"the column 'x': the plan 'a' saw float64 in fit, and the plan 'b' int64\."
+    told = r"the column 'x': the plan 'a' saw float64 in fit, but the plan 'b' saw int64\."
     with pytest.raises(TypeMismatch, match=told):
-        lower(records_of({"a": plan(s=X.sum(over=WEEK)), "b": other}))
+        lower(fitted_records({"a": plan(s=X.sum(over=WEEK)), "b": other}))
 
 
 def test_plans_over_one_log_agree_in_the_id_of_rows() -> None:
     other = ff.Plan({"s": X.sum(over=WEEK)}).fit(ROWS)
     with pytest.raises(InvalidPlan, match="'a' has row_id='id', 'b' has row_id=None"):
-        lower(records_of({"a": plan(s=X.sum(over=WEEK)), "b": other}))
+        lower(fitted_records({"a": plan(s=X.sum(over=WEEK)), "b": other}))
     rowwise = ff.Plan({"y": col("y")}).fit(ROWS)
-    assert lower(records_of({"a": plan(s=X.sum(over=WEEK)), "b": rowwise})).row_id == "id"
+    assert lower(fitted_records({"a": plan(s=X.sum(over=WEEK)), "b": rowwise})).row_id == "id"
 
 
 def test_rows_are_put_into_an_order_that_a_window_makes_in_a_stage_of_its_own() -> None:
@@ -130,7 +130,7 @@ def test_rows_are_put_into_an_order_that_a_window_makes_in_a_stage_of_its_own() 
     deep = ff.window("2d", by=["card", visit], time="ts")
     total = X.sum(over=within)
     chosen = {"f": X.sum(over=deep), "g": total, "h": total.max(over=WEEK), "i": X.max(over=SHOP)}
-    lowered = lower(records_of({"a": plan(**chosen), "b": plan(f=X.min(over=SHOP), g=total)}))
+    lowered = lower(fitted_records({"a": plan(**chosen), "b": plan(f=X.min(over=SHOP), g=total)}))
     assert [stage.orders for stage in lowered.stages] == [range(2), range(2, 3), range(3, 4)]
     assert [stage.kept for stage in lowered.stages] == [(), (repr(session),), (repr(visit),)]
     assert [order.entity for order in lowered.orders[:2]] == ["card", "shop"]

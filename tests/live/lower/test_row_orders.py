@@ -9,9 +9,9 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.lower.row_orders import place
+from fastfeat.live.lower.row_orders import compute_order_values
 from fastfeat_tests.live.ask.test_features_of_rows_random import assert_same_bits
 from fastfeat_tests.live.plain_log import PlainLog
 
@@ -70,7 +70,7 @@ KEYS: dict[str, tuple[Any, list[list[Any]], list[bool]]] = {
 def test_rows_have_their_time_and_key_in_each_order(name: str) -> None:
     by, keys, is_placed = KEYS[name]
     plan = ff.Plan({"s": X.sum(over=ff.window("1d", by=by, time="ts"))}).fit(ROWS, tables=TABLES)
-    (found,) = place(lower(records_of({"": plan})), ROWS, TABLES)
+    (found,) = compute_order_values(lower(fitted_records({"": plan})), ROWS, TABLES)
     assert found.times.tolist() == [0, 5 * HOUR, 30 * HOUR, 31 * HOUR, 0]
     assert [key.to_pylist() for key in found.keys] == keys
     assert found.is_placed.tolist() == is_placed
@@ -85,7 +85,7 @@ def test_rows_have_their_time_and_key_in_each_order(name: str) -> None:
 def test_ties_are_given_as_keys() -> None:
     over = ff.window("1d", by="card", time="ts", tie="shop")
     plan = ff.Plan({"s": X.sum(over=over)}).fit(ROWS)
-    (found,) = place(lower(records_of({"": plan})), ROWS, {})
+    (found,) = compute_order_values(lower(fitted_records({"": plan})), ROWS, {})
     assert found.tie is not None
     assert found.tie.to_pylist() == [1, 2, 1, 1, 2]
 

@@ -22,7 +22,7 @@ from fastfeat.execute.lookup_tables import table_values
 from fastfeat.live.row import kernel
 from fastfeat.live.row.definitions import defined_row
 from fastfeat.live.row.kernel import joined, row_kernel
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.trust.selfcheck.plans import contract_plans
 from fastfeat.trust.selfcheck.tables import check_table, training_table
 
@@ -252,7 +252,7 @@ def test_rows_of_the_contract_are_those_of_the_definitions(name):
     if times:  # which no matrix holds
         plan = plan.select([name for name in plan.plan.features if name not in times])
     rows = check_table().slice(0, 25).to_pylist()
-    with using(plan.record.zones):
+    with use_zone_tables(plan.record.zones):
         ask, defined = row_kernel(plan.record), defined_row(plan.record)
     for k, row in enumerate(rows):
         assert outcome(ask, row) == outcome(defined, row), k

@@ -13,12 +13,12 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.live.ask.features import LogView, answer
 from fastfeat.live.lower.live_plan import LivePlan, lower
-from fastfeat.live.lower.row_orders import place
+from fastfeat.live.lower.row_orders import compute_order_values
 from fastfeat.live.state.explanation import NUMBER, Explained, explain_row
 from fastfeat.trust.verify.comparison import compare
 
@@ -125,7 +125,7 @@ def features() -> dict[str, ff.Expr]:
 
 PLAN = ff.Plan(features())
 FITTED = PLAN.fit(rows(1), tables=TABLES, history="batch")
-LOWERED = lower(records_of({"": FITTED}))
+LOWERED = lower(fitted_records({"": FITTED}))
 
 
 def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) -> pa.Table:
@@ -134,7 +134,7 @@ def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) ->
     for name, kept in lowered.kept.items():
         none = none.append_column(name, pa.array([], arrow_type(kept.dtype)))
     seen: list[LogView] = []
-    for order in place(lowered, data, tables):
+    for order in compute_order_values(lowered, data, tables):
         keys = list(zip(*(key.to_pylist() for key in order.keys), strict=True))
         known: dict[Any, int] = {}
         codes = [
@@ -203,7 +203,7 @@ def test_rows_of_tables_and_what_was_learnt_are_told() -> None:
     assert "of table 'rates'" in text
     assert "of table 'logins'" in text
     assert (
-        report["vs_shop"].learnt == {'col("k").mean(by=col("shop"))': "3 values, one a key"}
+        report["vs_shop"].learnt == {'col("k").mean(by=col("shop"))': "3 values, one per key"}
         or report["vs_shop"].learnt
     )
     assert "learnt" in text

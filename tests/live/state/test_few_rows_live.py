@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat.errors import FastfeatError
 from fastfeat.live import opening
-from fastfeat.live.state.state import FEW, State
+from fastfeat.live.state.state import FEW, LiveState
 from fastfeat_tests.live.state.test_prepared_arrivals import SCHEMA, begun, drawn, told
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
@@ -42,7 +42,7 @@ ODD: dict[str, Any] = {
 
 def general(patch: pytest.MonkeyPatch) -> None:
     """Have each call take the way of many rows."""
-    patch.setattr(State, "_as_few", lambda *_: None)
+    patch.setattr(LiveState, "_as_few", lambda *_: None)
 
 
 def outcome(call: Any, *args: Any, **options: Any) -> Any:
@@ -71,8 +71,8 @@ def usual(n_rows: int, first: int = 100) -> pa.Table:
 
 def refused(patch: pytest.MonkeyPatch) -> None:
     """Have each call fail that takes the way of many rows."""
-    patch.setattr(State, "_features", None)
-    patch.setattr(State, "_arrive_whole", None)
+    patch.setattr(LiveState, "_features", None)
+    patch.setattr(LiveState, "_arrive_whole", None)
 
 
 @pytest.mark.parametrize("is_nested", [False, True])

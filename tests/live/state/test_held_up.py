@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.stream.row_intake import Span, processed
+from fastfeat.apps.stream.row_intake import OffsetSpan, process_rows
 from fastfeat.errors import LateRow
 from fastfeat.live.live import Live
 
@@ -31,7 +31,7 @@ def send(live: Live[Any], first: int, times: list[int], cards: list[str], n_more
     """Have a stream send events from an offset on: late ones are counted, the others taken."""
     table = rows(first, times, cards)
     offsets, end = range(first, first + len(times)), first + len(times) + n_more
-    _, _, refused = processed(live, Span("events:0", table, offsets, first, end))
+    _, _, refused = process_rows(live, OffsetSpan("events:0", table, offsets, first, end))
     for each in refused:
         assert isinstance(each.error, LateRow)
         live.count_late(each.error)
@@ -53,8 +53,8 @@ def test_the_event_that_holds_an_entity_up_is_named(tmp_path: Path, is_opened_ag
     (held,) = live.held_up()
     assert (held.n_late, held.place) == (10, "events:0:2")
     assert str(held) == (
-        "entity card = 'a': 10 late, held up by the event at events:0:2 (id = 'e2', t = 900); "
-        "live.remove('e2') takes it out"
+        "entity card = 'a': 10 late rows, held up by the event at events:0:2 (id = 'e2', t = 900); "
+        "live.remove('e2') removes it"
     )
     assert [str(one) for one in live.held_up(is_due=True)] == [str(held)]
     assert live.held_up(is_due=True) == []  # told once
@@ -94,7 +94,7 @@ def test_entities_beyond_those_that_are_described_are_counted() -> None:
         held = live.held_up(is_due=is_due)
         assert len(held) == 20
         assert [one.n_more for one in held] == [0] * 19 + [3]
-        assert str(held[-1]).endswith("takes it out; 3 more entities are held up")
+        assert str(held[-1]).endswith("removes it; 3 more entities are held up")
     assert held[0].n_late == 11
     assert live.held_up(is_due=True) == []
     live.update(rows(400, [901] * 3, ["c01", "c02", "c03"]))  # their times have reached the row

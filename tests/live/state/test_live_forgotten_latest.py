@@ -35,7 +35,7 @@ def test_asks_before_a_forgotten_latest_row_are_refused(tmp_path: Path, reopens:
         plans = live.plans[""]
         live.close()
         live = plans.online(path=tmp_path / "state")
-    with pytest.raises(LateRow, match="t = 5 of"):
+    with pytest.raises(LateRow, match="t = 5, "):
         live.features(EARLY)
     assert live.features({**EARLY, "t": 101}).tolist() == [0.0, 0.0]
     live.close()
@@ -57,7 +57,9 @@ def test_forgetting_is_refused_where_what_stands_in_the_log_has_seen_the_rows() 
     live = plan.online()
     live.update({**ROW, "card": "b", "x": 5.0})
     live.update({**ROW, "t": 1})
-    with pytest.raises(InvalidPlan, match=r"forget\('card'\): feature 'of_shops'.*, by col"):
+    with pytest.raises(
+        InvalidPlan, match=r"forget\('card'\): feature 'of_shops' .*, a window by col\('shop'\)"
+    ):
         live.forget("card", "b")
     assert live.process({**ROW, "t": 2}).tolist() == [5.0]
     assert live.forget("shop", "s") == 3

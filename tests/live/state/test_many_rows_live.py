@@ -119,13 +119,13 @@ def test_who_asks_sees_the_tables_of_the_rows_that_it_sees(
     plan = ff.Plan(features, row_id="id").fit(given, tables={"rates": rates})
     live = plan.online(tables={"rates": rates})
     name = "answer_row" if is_one else "answer"
-    answer = getattr(memory.Memory, name)
+    answer = getattr(memory.StateMemory, name)
 
     def after_an_update(*args: object, **named: object) -> object:
         live.update_table("rates", {"card": "a", "rate": 2.0})
         return answer(*args, **named)
 
-    monkeypatch.setattr(memory.Memory, name, after_an_update)
+    monkeypatch.setattr(memory.StateMemory, name, after_an_update)
     asked = given.to_pylist()[0] if is_one else given
     found = live.features(asked)
     assert (found[1] if is_one else found["r"][0].as_py()) == 1.0

@@ -54,7 +54,7 @@ def test_outcome_after_a_row_that_would_have_read_it_is_refused_and_nothing_chan
     live = PLAIN.online()
     live.process([row(1, 1), row(2, 2)])
     before = live.history()
-    told = r"row 0: the outcome of id = 1 comes after a row was answered .*label_delay"
+    told = r"row 0: the outcome of id = 1 comes too late: .*label_delay"
     with pytest.raises(LateOutcome, match=told):
         live.outcomes({"id": 1, "y": 5.0})
     assert live.history() == before
@@ -142,7 +142,7 @@ def test_outcomes_of_one_id_in_one_call_are_one() -> None:
     assert live.counts == {"outcomes": 1, "repeated": 2}
     assert values_of(live, "y") == [5.0]
     live.process(row(2, 2))
-    with pytest.raises(InvalidData, match=r"row 1: .*6.0, and an earlier outcome says 5.0"):
+    with pytest.raises(InvalidData, match=r"row 1: .*6.0, but an earlier outcome says 5.0"):
         live.outcomes({"id": [2, 2], "y": [5.0, 6.0]})
     assert values_of(live, "y") == [5.0, None]
 
@@ -151,7 +151,7 @@ def test_outcome_of_a_row_that_is_not_there_is_refused() -> None:
     live = PLAIN.online()
     live.process([row(1, 1), row(2, 100)])
     for number in (1, 7):
-        with pytest.raises(InvalidData, match=f"no row of the state has id = {number}"):
+        with pytest.raises(InvalidData, match=f"the state has no row with id = {number}"):
             live.outcomes({"id": number, "y": 5.0})
 
 
@@ -160,7 +160,7 @@ def test_outcomes_say_what_they_lack() -> None:
     live.process(row(1, 1))
     with pytest.raises(UnknownColumn, match="id"):
         live.outcomes({"y": 5.0})
-    with pytest.raises(UnknownColumn, match=r"none of the columns .*'y'"):
+    with pytest.raises(UnknownColumn, match=r"no other column .*'y'"):
         live.outcomes({"id": 1, "t": 5})
     with pytest.raises(InvalidData, match=r'col."id". is missing'):
         live.outcomes({"id": [None], "y": [5.0]})

@@ -19,7 +19,7 @@ from fastfeat import col
 from fastfeat.errors import FastfeatError
 from fastfeat.live import opening
 from fastfeat.live.state import state as state_module
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 START = datetime.datetime.now(datetime.UTC).replace(tzinfo=None, microsecond=0)
@@ -113,7 +113,7 @@ def test_most_rows_arrive_without_a_table_and_see_each_other(row_id, late):
         pa.Table.from_pylist(rows, SCHEMA), history=pa.Table.from_pylist(past(), SCHEMA), to="numpy"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "apply", None)
+        patch.setattr(LiveState, "apply", None)
         for row, expected in zip(rows, matrix, strict=True):
             given_row = {name: value for name, value in row.items() if name not in ("y", "z")}
             assert live.process(given_row).tobytes() == np.ascontiguousarray(expected).tobytes()
@@ -169,8 +169,8 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
                     pass
             found = outcome(getattr(lives[0], name), *arguments)
             with pytest.MonkeyPatch.context() as general:
-                general.setattr(State, "_arrive_few", lambda *_: None)
-                general.setattr(State, "features_of_rows", lambda state, rows: None)
+                general.setattr(LiveState, "_arrive_few", lambda *_: None)
+                general.setattr(LiveState, "features_of_rows", lambda state, rows: None)
                 assert found == outcome(getattr(lives[1], name), *arguments), operation
             assert told(lives[0]) == told(lives[1]), operation
     for live in lives:
@@ -188,7 +188,7 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
 def test_a_row_that_fails_leaves_the_state_as_it_was(monkeypatch):
     live, row = begun(None), drawn(np.random.default_rng(0), 1, 5)
     before = told(live)
-    monkeypatch.setattr(state_module, "seen_on_arrival", _failing)
+    monkeypatch.setattr(state_module, "gather_arrival", _failing)
     with pytest.raises(MemoryError):
         live.process(row)
     monkeypatch.undo()
@@ -198,11 +198,11 @@ def test_a_row_that_fails_leaves_the_state_as_it_was(monkeypatch):
 
 def test_a_row_of_which_half_was_put_into_the_log_ends_the_state(monkeypatch):
     live, row = begun(None), drawn(np.random.default_rng(0), 1, 5)
-    monkeypatch.setattr(state_module, "put", _interrupted)
+    monkeypatch.setattr(state_module, "store_arrival", _interrupted)
     with pytest.raises(KeyboardInterrupt):
         live.process(row)
     monkeypatch.undo()
-    with pytest.raises(ff.errors.StateError, match="interrupted while it changed"):
+    with pytest.raises(ff.errors.StateError, match="interrupted during a change"):
         live.process(row)
 
 

@@ -69,10 +69,10 @@ def test_a_row_before_others_is_taken_out_without_a_warning() -> None:
 
 def test_errors_name_what_to_do() -> None:
     live = FITTED.online()
-    with pytest.raises(InvalidData, match="no row of the state has id = 7"):
+    with pytest.raises(InvalidData, match="the state has no row with id = 7"):
         live.remove(7)
     live.update(table([row(1)]))
-    with pytest.raises(InvalidData, match="no row of the state has id = 7"):
+    with pytest.raises(InvalidData, match="the state has no row with id = 7"):
         live.remove(7)
     with pytest.raises(TypeMismatch, match="id"):
         live.remove("seven")

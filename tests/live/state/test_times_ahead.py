@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.stream.row_intake import Span, processed
+from fastfeat.apps.stream.row_intake import OffsetSpan, process_rows
 from fastfeat.errors import FutureRow, InvalidPlan, StateError
-from fastfeat.live.ahead import max_ahead_of, told_without_limit
+from fastfeat.live.max_ahead import describe_missing_limit, resolve_max_ahead
 
 HOUR = 3600
 NOW = time.time_ns() // 10**9
@@ -47,7 +47,7 @@ WHOLE = fitted_of(pa.int64())
 
 
 def default(fitted: ff.FittedPlan, late: str | None = None, said: str | None = None) -> str | None:
-    return max_ahead_of({"": fitted.record}, late, said)
+    return resolve_max_ahead({"": fitted.record}, late, said)
 
 
 def test_only_clocks_with_a_zone_have_a_limit_unasked() -> None:
@@ -61,15 +61,15 @@ def test_only_clocks_with_a_zone_have_a_limit_unasked() -> None:
 
 
 def test_a_state_without_a_limit_is_told_once_it_is_served() -> None:
-    assert told_without_limit(ZONED.online(max_ahead="1h"), None, None) == ""
-    assert told_without_limit(ZONED.online(late="insert"), None, None) == ""
-    assert told_without_limit(ZONED.online(max_ahead="any"), "any", None) == ""
-    assert "as it was begun" in told_without_limit(ZONED.online(), None, None)
-    told = told_without_limit(NAIVE.online(), None, None)
-    assert "times of t have no zone" in told
+    assert describe_missing_limit(ZONED.online(max_ahead="1h"), None, None) == ""
+    assert describe_missing_limit(ZONED.online(late="insert"), None, None) == ""
+    assert describe_missing_limit(ZONED.online(max_ahead="any"), "any", None) == ""
+    assert "created without a limit" in describe_missing_limit(ZONED.online(), None, None)
+    told = describe_missing_limit(NAIVE.online(), None, None)
+    assert "times of t have no time zone" in told
     assert "max_ahead = '1h'" in told
-    assert "max_jump" in told_without_limit(WHOLE.online(), None, None)
-    assert told_without_limit(WHOLE.online(max_jump=5), None, 5) == ""
+    assert "max_jump" in describe_missing_limit(WHOLE.online(), None, None)
+    assert describe_missing_limit(WHOLE.online(max_jump=5), None, 5) == ""
 
 
 def test_rows_that_only_ask_are_not_limited() -> None:
@@ -78,7 +78,7 @@ def test_rows_that_only_ask_are_not_limited() -> None:
     ahead = rows([NOW + 20 * HOUR])
     assert live.features(ahead)["n"].to_pylist() == [0]
     for call in (live.process, live.update):
-        with pytest.raises(FutureRow, match="max_ahead= allows '1h'"):
+        with pytest.raises(FutureRow, match="max_ahead= allows only '1h'"):
             call(ahead.set_column(0, "id", pa.array([7])))
     assert live.history() is not None
     assert live.history().num_rows == 1  # pyright: ignore[reportOptionalMemberAccess]
@@ -89,14 +89,14 @@ def test_a_file_keeps_the_limit_that_it_was_begun_with(tmp_path: Path) -> None:
     for said in (None, "any"):
         with ZONED.online(path=tmp_path / "none.state", max_ahead=said) as live:
             assert live.max_ahead is None
-    with pytest.raises(StateError, match="it has max_ahead='any', and max_ahead='1h' was given"):
+    with pytest.raises(StateError, match="has max_ahead='any', but max_ahead='1h' was passed"):
         ZONED.online(path=tmp_path / "none.state", max_ahead="1h")
     ZONED.online(path=tmp_path / "hour.state", max_ahead="1h").close()
-    with pytest.raises(StateError, match="it has max_ahead='1h', and max_ahead='any' was given"):
+    with pytest.raises(StateError, match="has max_ahead='1h', but max_ahead='any' was passed"):
         ZONED.online(path=tmp_path / "hour.state", max_ahead="any")
     with ZONED.online(path=tmp_path / "hour.state", max_jump="1d") as live:  # no setting of a file
         assert live.max_ahead == "1h"
-    with pytest.raises(InvalidPlan, match=r"max_jump=5: no window has such a time"):
+    with pytest.raises(InvalidPlan, match=r"max_jump=5: does not fit the times of any window"):
         ZONED.online(path=tmp_path / "hour.state", max_jump=5)
     ZONED.online(path=tmp_path / "hour.state").close()  # that error has given it back
 
@@ -106,7 +106,7 @@ def taken(live: Any, table: pa.Table, cuts: list[int]) -> list[int]:
     found: list[int] = []
     for begin, end in zip([0, *cuts], [*cuts, table.num_rows], strict=True):
         part = table.slice(begin, end - begin)
-        _, which, _ = processed(live, Span("e:0", part, range(begin, end), begin, end))
+        _, which, _ = process_rows(live, OffsetSpan("e:0", part, range(begin, end), begin, end))
         found += [begin + k for k in which]
     return found
 

@@ -15,7 +15,7 @@ from fastfeat import col
 from fastfeat.api.plan import fitted_of, plan_of
 from fastfeat.errors import ArtifactError, InvalidPlan, Leakage, UnknownColumn
 from fastfeat.keep.artifact import artifact_bytes
-from fastfeat.plan.declare.external_label import reads_label, with_given_label, with_label_column
+from fastfeat.plan.declare.external_label import reads_label, with_label_column, with_separate_label
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.EncodedInFold"  # what is learnt is compared on rows learnt from
@@ -41,7 +41,7 @@ PLAN = ff.Plan(
 
 
 def test_encoders_learn_from_the_given_label_and_windows_see_the_own() -> None:
-    plan = plan_of(with_given_label(PLAN.declaration))
+    plan = plan_of(with_separate_label(PLAN.declaration))
     assert plan.declaration.label_column == "is_late"
     fitted, features = plan.fit_transform({**ROWS, "is_late": GIVEN}, history="batch")
     by_hand = ff.Plan(FEATURES, label="is_late", outcomes=["delay"])
@@ -64,7 +64,7 @@ def test_the_label_is_as_late_as_it_was_declared() -> None:
     )
     own = by_time.fit_transform(ROWS)[1]
     is_late = np.asarray(ROWS["delay"]) > 15
-    given = plan_of(with_given_label(by_time.declaration)).fit_transform(
+    given = plan_of(with_separate_label(by_time.declaration)).fit_transform(
         {**ROWS, "is_late": is_late}
     )[1]
     assert given.equals(own)
@@ -76,7 +76,7 @@ def test_the_label_is_as_late_as_it_was_declared() -> None:
 
 def test_a_plan_whose_label_is_given_is_saved_and_loaded() -> None:
     data = {**ROWS, "is_late": GIVEN}
-    fitted = plan_of(with_given_label(PLAN.declaration)).fit(data, history="batch")
+    fitted = plan_of(with_separate_label(PLAN.declaration)).fit(data, history="batch")
     for again in (fitted_of(artifact_bytes(fitted.record)), pickle.loads(pickle.dumps(fitted))):
         assert again.plan.declaration.label_column == "is_late"
         assert again.transform(data, history="batch").equals(
@@ -99,7 +99,7 @@ def test_a_plan_whose_label_is_given_is_saved_and_loaded() -> None:
     ],
 )  # fmt: skip
 def test_the_column_of_a_given_label_has_a_name_that_is_free(plan: ff.Plan, name: str) -> None:
-    given = with_given_label(plan.declaration)
+    given = with_separate_label(plan.declaration)
     assert given.label_column == name
     assert reads_label(plan.declaration) == (name in given.columns)
     is_same = plan_of(given) == plan
@@ -112,7 +112,7 @@ def test_a_target_that_holds_the_label_takes_the_given_one() -> None:
         {"a": col("k").target_encode(late), "b": col("k").target_encode(~late, smooth=1.0)},
         label={"is_late": late},
     )
-    given = with_given_label(plan.declaration)
+    given = with_separate_label(plan.declaration)
     assert given.columns == ["is_late", "k"]
     in_time = col("k").target_encode(~col("is_late"), smooth=1.0)
     other = ff.Plan({"a": col("k").target_encode("is_late"), "b": in_time}, label="is_late")
@@ -126,16 +126,16 @@ def test_an_outcome_as_target_stays_the_data_own() -> None:
         label="y",
         outcomes=["delay"],
     )
-    assert with_given_label(plan.declaration).columns == ["delay", "k", "y"]
+    assert with_separate_label(plan.declaration).columns == ["delay", "k", "y"]
 
 
 def test_labels_that_cannot_be_given_are_errors() -> None:
-    with pytest.raises(InvalidPlan, match=r"a label is given, and the plan has none\. Name it"):
-        with_given_label(ff.Plan({"x": col("x")}).declaration)
+    with pytest.raises(InvalidPlan, match=r"a label was passed, but the plan has none\. Declare"):
+        with_separate_label(ff.Plan({"x": col("x")}).declaration)
     ahead = ff.count(over=ff.ahead("1d", by="k", time="t"))
     with pytest.raises(InvalidPlan, match="'gone' looks ahead: it is computed from later rows"):
-        with_given_label(ff.Plan({"x": col("x")}, label={"gone": ahead == 0}).declaration)
-    with pytest.raises(InvalidPlan, match="is no column of a label alone"):
+        with_separate_label(ff.Plan({"x": col("x")}, label={"gone": ahead == 0}).declaration)
+    with pytest.raises(InvalidPlan, match=r"label_column='z': a passed label .* keep="):
         with_label_column(ff.Plan({"x": col("x")}, label="y", keep=["z"]).declaration, "z")
 
 
@@ -144,7 +144,7 @@ def test_labels_that_cannot_be_given_are_errors() -> None:
     [
         ("k", Leakage, "learns per key from a column that is known only after"),
         ("delay", Leakage, "reads 'delay'"),
-        (3, ArtifactError, "label_column=3 is no name"),
+        (3, ArtifactError, "label_column=3 is not the name"),
     ],
 )
 def test_an_altered_plan_whose_label_column_is_read_is_refused(
@@ -164,7 +164,7 @@ def test_an_absent_label_is_no_odd_column_where_it_is_given() -> None:
     plan = ff.Plan({"x": col("x")}, label={"y": col("z") > 1})
     with pytest.warns(ff.errors.ColumnAbsent, match="'z'"):
         plan.fit({"x": [1.0]})
-    plan_of(with_given_label(plan.declaration)).fit({"x": [1.0]})  # warnings are errors
+    plan_of(with_separate_label(plan.declaration)).fit({"x": [1.0]})  # warnings are errors
 
 
 def test_late_columns_that_windows_alone_see_come_from_a_history_by_id() -> None:

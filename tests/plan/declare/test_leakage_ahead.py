@@ -27,29 +27,29 @@ K = col("k")
 @pytest.mark.parametrize(
     ("feature", "told"),
     [
-        (ff.count(over=MONTH), "stand in label= only"),
-        (col("x").mean(over=MONTH).standard_scale(), "stand in label= only"),
+        (ff.count(over=MONTH), "are for label= only"),
+        (col("x").mean(over=MONTH).standard_scale(), "are for label= only"),
         (
             col("x").mean(by="user"),
-            "learns per key from 'user', whose later rows the label sees, and",
+            "learns per key from 'user', whose later rows the label reads, so",
         ),
         (col("x").standard_scale(by=["k", "user"]), "learns per key from 'user'"),
         (
             col("ts").dt.hour().max(by="k"),
-            "learns per key from 'ts', which the label sees of later rows, and",
+            "learns per key from 'ts', which the label reads in later rows, so",
         ),
         (col("user").count_encode(), "learns per key from 'user'"),
         (ff.cross("user", "k").count_encode(normalize=True), "learns per key from 'user'"),
         (col("user").ordinal_encode(), "numbers the values of 'user' by how often"),
         (col("user").one_hot_encode(min_frequency=3), "numbers the values of 'user'"),
-        (K.target_encode("churned"), r"Write fold_by=\['user'\], or time="),
-        (K.woe_encode("churned", fold="k"), "rows of one entity share"),
-        (K.target_encode("churned", fold_by="k"), "rows of one entity share"),
-        (K.target_encode("churned", fold_by=["user", "k"]), "rows of one entity share"),
-        (K.target_encode("churned", time=-col("n")), "may run ahead of the row or back"),
-        (col("user").target_encode("z"), r"Write fold_by=\['user'\], or time="),
-        (ff.cross("user", "k").woe_encode("z", fold_by="k"), "rows of one entity share"),
-        (col("user").target_encode("z", time=-col("n")), "may run ahead of the row or back"),
+        (K.target_encode("churned"), r"Set fold_by=\['user'\], or time="),
+        (K.woe_encode("churned", fold="k"), "rows of the same entity"),
+        (K.target_encode("churned", fold_by="k"), "rows of the same entity"),
+        (K.target_encode("churned", fold_by=["user", "k"]), "rows of the same entity"),
+        (K.target_encode("churned", time=-col("n")), "may be later than the row, or run back"),
+        (col("user").target_encode("z"), r"Set fold_by=\['user'\], or time="),
+        (ff.cross("user", "k").woe_encode("z", fold_by="k"), "rows of the same entity"),
+        (col("user").target_encode("z", time=-col("n")), "may be later than the row, or run"),
         (col("churned").mean(over=ff.window(time="ts")), "'churned' is known '30d' after its row"),
         (col("churned").mean(over=ff.window(time="ts", offset="29d")), "offset='30d' or more"),
         (col("churned") * 1, "'churned' in its own row"),
@@ -151,17 +151,17 @@ def test_a_label_is_not_known_by_another_clock_than_its_own(ahead: Any) -> None:
     label = {"y": ff.count(over=ff.ahead(3, by="user", time=ahead)) > 0}
     over = ff.window(time="t", offset=3)
     for feature in (K.target_encode("y", time="t"), col("y").mean(over=over)):
-        with pytest.raises(Leakage, match="does not say when it is known by col"):
+        with pytest.raises(Leakage, match="so it is unclear when it is known by col"):
             ff.Plan({"f": feature}, label=label)
 
 
 def test_outcomes_ahead_are_known_by_the_clock_ahead() -> None:
     label = {"y": col("x").sum(over=ff.ahead("30d", by="user", time="ts")) > 9}
     feature = {"f": K.target_encode("y", time="ts")}
-    with pytest.raises(Leakage, match="says when 'x' is known by 'day', and the time here"):
+    with pytest.raises(Leakage, match="has the delay of 'x' for 'day', but the time here"):
         ff.Plan(feature, label=label, outcomes={"x": {"day": 3}})
     with pytest.raises(
-        Leakage, match=r"is a whole number, and the lengths of ff\.ahead a duration"
+        Leakage, match=r"is a whole number, but the length of ff\.ahead is a duration"
     ):
         ff.Plan(feature, label=label, outcomes={"x": 3})
 
@@ -176,7 +176,7 @@ def test_zones_of_the_clock_ahead_count_once_they_are_known() -> None:
 
 def test_without_an_entity_only_folds_by_time_will_do() -> None:
     label = {"y": col("g").mean(over=ff.ahead("1d", time="ts"))}
-    with pytest.raises(Leakage, match="Write time="):
+    with pytest.raises(Leakage, match="Set time="):
         ff.Plan({"f": K.target_encode("y", fold_by="user")}, label=label)
     ff.Plan({"f": K.target_encode("y", time="ts")}, label=label)
 

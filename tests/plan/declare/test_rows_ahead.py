@@ -28,7 +28,7 @@ from fastfeat.errors import FastfeatWarning, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.sources.schema import as_dtype
 from fastfeat.plan.declare import leakage
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.clocks import lead_over, rises_with, tells
+from fastfeat.plan.declare.clocks import determines_time, lead_over, rises_with
 
 TS, X, K = col("ts"), col("x"), col("k")
 DATE, MONTH = TS.dt.date(), TS.dt.truncate("1mo")
@@ -84,13 +84,13 @@ class Row(NamedTuple):
 
 
 BACKWARD = window(60 * 86_400, time=-SECONDS)
-LEARNT = "learns per key from 'ts', by which the label looks ahead"
-RANKS = "numbers what is made of 'ts' by how often it comes"
+LEARNT = "learns per key from 'ts', the time by which the label reads later rows"
+RANKS = "numbers values computed from 'ts', the time by which the label reads later rows"
 ROWS = [
     # windows over the data
     Row("gone", ff.count(over=window("60d"))),
-    Row("gone", ff.count(over=BACKWARD), "may run ahead of the row or back", 1.0),
-    Row("higher", X.first(over=BACKWARD), "may run ahead of the row or back", 1.0),
+    Row("gone", ff.count(over=BACKWARD), "may be later than the row, or run backwards", 1.0),
+    Row("higher", X.first(over=BACKWARD), "may be later than the row, or run backwards", 1.0),
     Row(
         "gone",
         since_now(TS.max(over=window(time="booked"))),
@@ -150,7 +150,7 @@ ROWS = [
     # folds by time
     Row("gone", K.target_encode("z", time="booked"), r"known_clocks=\['booked'\]"),
     Row("gone", K.target_encode("z", time=DATE)),
-    Row("busy", DATE.target_encode("z"), r"Write fold_by=\['store'\], or time="),
+    Row("busy", DATE.target_encode("z"), r"Set fold_by=\['store'\], or time="),
 ]
 
 
@@ -241,17 +241,18 @@ def test_another_clock_is_known_on_the_users_word() -> None:
     for again in (plan, ff.Plan.from_json(plan.to_json()), pickle.loads(pickle.dumps(plan))):
         assert again.known_clocks == ("booked",)
         assert again.to_json() == plan.to_json()
-    assert "clocks, on your word that they are known then: booked" in plan.explain("leakage")
+    told = "clocks that are declared as known, which is not checked: booked"
+    assert told in plan.explain("leakage")
     assert "known_clocks" not in plan_of(Row("gone", X)).to_json()
 
 
 @pytest.mark.parametrize(
     ("label", "known", "told"),
     [
-        ("gone", ["bookt"], r"no feature sees rows by a time of that name.*'booked'"),
-        ("gone", ["booked", "ts"], "is the clock of the label, which is known anyway"),
-        ("gone", ["key"], r"no feature sees rows by a time of that name\. Leave it out"),
-        (None, ["booked"], "no label looks ahead"),
+        ("gone", ["bookt"], r"of a feature reads a time column with that name.*'booked'"),
+        ("gone", ["booked", "ts"], "'ts' is the time column by which the label reads"),
+        ("gone", ["key"], r"of a feature reads a time column with that name\. Leave it out"),
+        (None, ["booked"], "no label is computed from later rows"),
         ("gone", "booked", "known_clocks must be a list of column names"),
     ],
 )
@@ -264,7 +265,7 @@ def test_a_clock_that_needs_no_word_is_refused(label: str | None, known: Any, to
 def test_a_known_clock_runs_neither_ahead_of_its_own_moment_nor_back() -> None:
     for time in (-col("booked").dt.epoch("s"), col("booked") + datetime.timedelta(days=1)):
         ahead = Row("gone", ff.count(over=of_table(None, time=time)))
-        with pytest.raises(Leakage, match=r"run ahead of the row or back|is up to '1d' after"):
+        with pytest.raises(Leakage, match=r"or run backwards|is up to '1d' after"):
             plan_of(ahead, known_clocks=["booked"])
 
 
@@ -296,7 +297,7 @@ def test_what_is_looked_up_in_the_table_of_the_label_may_be_known() -> None:
         (asof(delay="2d"), "at least '2d' old"),
         (asof(time="n", right_time="n", delay=2), "at least 2 old"),
         (asof(time=col("n") + 3, right_time="n", delay=2), "up to 1 after the row's own moment"),
-        (asof(time=TS.max(over=window())), "of which it is not known how old they are"),
+        (asof(time=TS.max(over=window())), "of unknown age"),
         (ff.count(over=of_table(time=LATER)), "up to '60d' after the row's own moment"),
         (ff.count(over=of_table(time=LATER, closed="right")), "up to '60d' after"),
         (ff.count(over=of_table(time=LATER, offset="60d")), "before the row's own moment"),
@@ -318,7 +319,7 @@ def test_columns_of_tables_are_listed_as_taken_on_the_users_word() -> None:
     features = {"age": ff.lookup("users", by="user").col("age"), "x": found.col("x")}
     told = ff.Plan(features, label={"y": LABELS["not last"]}).explain("leakage")
     assert told.endswith(
-        "columns of tables, on your word that they are known then:\n"
+        "columns of tables, assumed to be known then, which is not checked:\n"
         "  users: user, age\n"
         "  last: user, x"  # its time is the label's
     )
@@ -388,6 +389,6 @@ def test_clocks_lie_and_rise_as_it_is_said_of_them(
     assert rises_with(a.node, b.node, types)
     later = x[:, None] > x[None, :]
     assert (y[:, None] >= y[None, :])[later].all()
-    if tells(a.node, b.node, types):
+    if determines_time(a.node, b.node, types):
         same = x[:, None] == x[None, :]
         assert (y[:, None] == y[None, :])[same].all()

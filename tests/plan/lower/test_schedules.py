@@ -16,10 +16,10 @@ from fastfeat.api.plan import Plan
 from fastfeat.io.columns.types import schema_of
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import Purpose, Schedule, digest_of
-from fastfeat.plan.lower.scheduling import drafted, schedule_of
+from fastfeat.plan.lower.scheduling import draft_schedule, schedule_of
 from fastfeat.tell.explain_schedule import describe_schedule
 from fastfeat_tests.plan.scheduled_plans import CASES, rows, tables
 
@@ -28,7 +28,7 @@ LEARNING = ("keys", "times", "target", "groups", "statistics")
 PURPOSES: tuple[Purpose, ...] = ("fit", "fit in parts", "fit_transform", "training", "apply")
 
 
-def types_of(plan: Plan) -> Types:
+def types_of(plan: Plan) -> NodeTypes:
     """Return the type of every node of a plan."""
     schemas = {name: schema_of(table) for name, table in tables().items()}
     return bind([*plan.declaration.nodes.values()], schema_of(rows(2)), schemas)
@@ -38,7 +38,7 @@ def stages(plan: Plan) -> Iterator[tuple[Purpose, str, Schedule]]:
     """Yield each schedule of a plan before and after each pass."""
     types = types_of(plan)
     for purpose in PURPOSES:
-        schedule = drafted(plan.declaration.nodes, types, purpose)
+        schedule = draft_schedule(plan.declaration.nodes, types, purpose)
         yield purpose, "as it is drafted", schedule
         for improve in PASSES:
             schedule = improve(schedule)
@@ -142,7 +142,7 @@ def test_rounds_are_those_of_the_longest_way_and_not_of_all_depths() -> None:
     assert schedule.n_rounds == 4
 
 
-def digests(plan: Plan, purpose: Purpose = "fit", types: Types | None = None) -> list[bytes]:
+def digests(plan: Plan, purpose: Purpose = "fit", types: NodeTypes | None = None) -> list[bytes]:
     schedule = schedule_of(plan.declaration.nodes, types or types_of(plan), purpose)
     return [digest_of(schedule, task) for task in schedule.tasks]
 

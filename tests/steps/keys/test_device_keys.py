@@ -86,7 +86,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 def assert_bits_of_the_cpu(runtime: EmulatedRuntime, train: Any, rows: Any) -> None:
     expected, expected_train = PLAN.fit_transform(train)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted, trained = PLAN.fit_transform(train, backend="emulated")
         result = fitted.transform(rows, backend="emulated")
     assert repr(fitted.learnt()) == repr(expected.learnt())
@@ -104,7 +104,7 @@ def nothing_on_the_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(vocabulary, "lookup", fail)
         patch.setattr(vocabulary, "index_of", fail)
-        patch.setattr(cpu_learner, "counted", fail)
+        patch.setattr(cpu_learner, "distinct_key_counts", fail)
         patch.setattr(hashing, "hash_rows", fail)
         patch.setattr(device.host, "run_step", fail)
         yield
@@ -140,7 +140,7 @@ def test_codes_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_explain_says_where_each_step_runs() -> None:
     plan = ff.Plan({"a": CROSS.ordinal_encode(), "b": col("s").str.contains("^key [0-9]")})
     assert plan.explain("cuda", schema=TRAIN.schema).splitlines()[:3] == [
-        "// steps, of whole columns:",
+        "// steps, which compute whole columns:",
         "//   on the device: ff.cross(col('s'), col('k'), col('f')).ordinal_encode()",
         "//   on the host: col('s').str.contains(pattern='^key [0-9]')",
     ]
@@ -205,7 +205,7 @@ def test_any_keys_have_the_codes_of_the_cpu(
         }
     )
     expected = plan.fit(train)
-    with emulated.running_on(EmulatedRuntime(order, geometry=GEOMETRY)):
+    with emulated.use_runtime(EmulatedRuntime(order, geometry=GEOMETRY)):
         fitted = plan.fit(train, backend="emulated")
         assert repr(fitted.learnt()) == repr(expected.learnt())
         assert_same(fitted.transform(rows, backend="emulated"), expected.transform(rows))
@@ -242,7 +242,7 @@ def test_numbers_of_the_device_are_keys_in_place(n_bytes: int) -> None:
     runtime = EmulatedRuntime(n_bytes=n_bytes)
     expected, expected_train = NUMBER_PLAN.fit_transform(NUMBERS)
     data = {name: put(runtime, values) for name, values in NUMBERS.items()}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted, trained = NUMBER_PLAN.fit_transform(data, backend="emulated")
         result = fitted.transform(data, backend="emulated")
     assert repr(fitted.learnt()) == repr(expected.learnt())
@@ -276,7 +276,7 @@ def test_dates_and_missing_values_of_the_device_are_keys(offset: int) -> None:
         }
     )
     expected, runtime = plan.fit(host), EmulatedRuntime()
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted = plan.fit(ArrowDeviceData(runtime, host), backend="emulated")
         result = fitted.transform(ArrowDeviceData(runtime, host), backend="emulated")
     assert repr(fitted.learnt()) == repr(expected.learnt())
@@ -287,19 +287,19 @@ def test_keys_of_another_type_are_converted_where_each_is_exact() -> None:
     plan, runtime = ff.Plan({"k": col("k").ordinal_encode()}), EmulatedRuntime()
     fitted = plan.fit({"k": [1, 2, 2, 3]})
     for values in (np.array([2.0, np.nan, 9.0]), np.array([1, 2, 3], np.uint8)):
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             found = fitted.transform({"k": put(runtime, values)}, backend="emulated")
         assert_same(found, fitted.transform({"k": values}))
     with pytest.raises(InvalidData) as expected:
         fitted.transform({"k": np.array([1.0, 0.5])})
-    with emulated.running_on(runtime), pytest.raises(InvalidData) as caught:
+    with emulated.use_runtime(runtime), pytest.raises(InvalidData) as caught:
         fitted.transform({"k": put(runtime, np.array([1.0, 0.5]))}, backend="emulated")
     assert str(caught.value) == str(expected.value)
 
 
 def test_a_number_of_the_device_is_no_text() -> None:
     fitted, runtime = ff.Plan({"s": col("s").ordinal_encode()}).fit({"s": ["a"]}), EmulatedRuntime()
-    with emulated.running_on(runtime), pytest.raises(TypeMismatch, match="fit saw"):
+    with emulated.use_runtime(runtime), pytest.raises(TypeMismatch, match="fit saw"):
         fitted.transform({"s": put(runtime, np.arange(3))}, backend="emulated")
 
 
@@ -317,7 +317,7 @@ def test_too_many_keys_are_refused_as_on_the_cpu(name: str) -> None:
 def test_keys_that_do_not_fit_the_device_are_refused_with_what_to_do() -> None:
     plan, data = ff.Plan({"k": col("k").ordinal_encode()}), {"k": np.arange(20_000)}
     told = pytest.raises(OutOfDeviceMemory, match=r"distinct keys .* backend='cpu'")
-    with emulated.running_on(EmulatedRuntime(n_bytes=300_000)), told:
+    with emulated.use_runtime(EmulatedRuntime(n_bytes=300_000)), told:
         plan.fit(data, backend="emulated")
 
 
@@ -327,7 +327,7 @@ def test_a_table_is_looked_up_by_a_key_of_the_device() -> None:
     tables = {"planes": table}
     expected = plan.fit(NUMBERS, tables=tables).transform(NUMBERS, tables=tables)
     data = {name: put(runtime, values) for name, values in NUMBERS.items()}
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted = plan.fit(data, tables=tables, backend="emulated")
         found = fitted.transform(data, tables=tables, backend="emulated")
     assert_same(found, expected)

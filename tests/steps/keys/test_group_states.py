@@ -13,11 +13,11 @@ from fastfeat_kernels.grouped import summarize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.engine.learner import LearntResult, of_bytes, to_bytes
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64
 from fastfeat.ir.node import params_of
 from fastfeat.steps.keys import cpu_group_rows, cpu_group_states, cpu_ordered
-from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsState, Spec
+from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsSpec, GroupsState
 
 IN_ORDER = [
     ("mode", ()),
@@ -39,7 +39,7 @@ def added(state: GroupsState, x: Any, codes: Any) -> None:
 
 def bits_of(state: GroupsState) -> list[bytes]:
     found = LEARNER.next(state)
-    assert isinstance(found, Learnt)
+    assert isinstance(found, LearntResult)
     return [one.values.tobytes() + one.present.tobytes() for one in found.values]
 
 
@@ -50,7 +50,7 @@ def test_rows_that_leave_memory_give_the_same_values(tmp_path: Path, data: st.Da
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     x = random.choice([0.5, -0.0, 0.0, np.nan, np.inf, -1.0, 1e300, 3.0], n_rows)
     codes = (random.random(n_rows) ** 3 * n_groups).astype(np.int32)
-    spec = Spec(IN_ORDER, FLOAT64, n_groups)
+    spec = GroupsSpec(IN_ORDER, FLOAT64, n_groups)
     whole = LEARNER.start(spec, None)
     added(whole, x, codes)
     states = [LEARNER.start(spec, None) for _ in range(3)]
@@ -70,7 +70,7 @@ def test_rows_that_leave_memory_give_the_same_values(tmp_path: Path, data: st.Da
 
 
 def test_memory_is_free_after_rows_left_it(tmp_path: Path) -> None:
-    state = LEARNER.start(Spec(IN_ORDER[:3], FLOAT64, 10), None)
+    state = LEARNER.start(GroupsSpec(IN_ORDER[:3], FLOAT64, 10), None)
     added(state, np.arange(50_000.0), np.arange(50_000) % 10)
     assert LEARNER.size(state) >= 8 * 50_000
     SPILL(state, tmp_path)
@@ -86,7 +86,7 @@ def test_values_far_apart_travel_as_columns_of_limbs() -> None:
     random = np.random.default_rng(3)
     codes = random.integers(0, n_groups, n_rows)
     parts = [random.normal(size=n_rows) * scale for scale in (1e-30, 1.0, 1e30)]
-    spec = Spec(SUMS, FLOAT64, n_groups)
+    spec = GroupsSpec(SUMS, FLOAT64, n_groups)
     whole, merged = LEARNER.start(spec, None), LEARNER.start(spec, None)
     added(whole, np.concatenate(parts), np.tile(codes, 3))
     for x in parts:
@@ -103,7 +103,7 @@ def test_statistics_of_very_many_groups_can_go_on() -> None:
     n_groups, n_rows = 200_000, 30_000
     random = np.random.default_rng(4)
     x, codes = random.normal(size=2 * n_rows), random.integers(0, n_groups, 2 * n_rows)
-    spec = Spec(SUMS[:2], FLOAT64, n_groups)
+    spec = GroupsSpec(SUMS[:2], FLOAT64, n_groups)
     whole, first, second = (LEARNER.start(spec, None) for _ in range(3))
     added(whole, x, codes)
     assert whole.first is not None
@@ -132,7 +132,7 @@ def test_rows_that_wait_are_added_to_the_sums_of_other_states(data: st.DataObjec
     else:
         numbers = random.integers(-(2**62), 2**62, n_rows) >> random.integers(10, 62, n_rows)
         x = pa.array(numbers, mask=random.random(n_rows) < 0.2)
-    spec = Spec(wanted, FLOAT64 if is_float else INT64, n_groups)
+    spec = GroupsSpec(wanted, FLOAT64 if is_float else INT64, n_groups)
     with pytest.MonkeyPatch.context() as patch:
         whole = LEARNER.start(spec, None)
         added(whole, x, codes)
@@ -171,7 +171,7 @@ def test_rows_kept_by_ranges_of_groups_give_the_same_values(
         x = random.integers(0, 2, n_rows).astype({INT64: "i8", UINT64: "u8", BOOL: "?"}[dtype])
     missing, codes = random.random(n_rows) < 0.2, (random.random(n_rows) ** 3 * n_groups)
     wanted = data.draw(st.permutations(OF_MOMENTS + (IN_ORDER[:3] if dtype != BOOL else [])))
-    spec = Spec(wanted[: data.draw(st.integers(1, len(wanted)))], dtype, n_groups)
+    spec = GroupsSpec(wanted[: data.draw(st.integers(1, len(wanted)))], dtype, n_groups)
     whole = LEARNER.start(spec, None)
     added(whole, pa.array(x, mask=missing), codes)
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu as host_steps
 from fastfeat.backends import emulated, step_kernels
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
 from fastfeat.keep.artifact import artifact_bytes
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.emulator,
     pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning"),
 ]
-ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 FLOATS = [0.0, -0.0, math.inf, -math.inf, math.nan, 1e300, -1e300, 5e-324, 2.0**-1022, 0.1, 1e-300]
 INTEGERS = [-(2**63), 2**63 - 1, 0, 1, -1, 2**53 + 1]
 VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
@@ -48,7 +48,7 @@ VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 
 
 @cache
-def runtime_of(order: Order) -> EmulatedRuntime:
+def runtime_of(order: ThreadOrder) -> EmulatedRuntime:
     """Return a device with small blocks, several of which share the rows."""
     return EmulatedRuntime(order, geometry=Geometry(block=64, most_blocks=3, rows_per_thread=1))
 
@@ -90,29 +90,29 @@ def value_tables(draw: st.DrawFn) -> pa.Table:
     return pa.concat_tables([table.slice(0, at), table.slice(at)])
 
 
-def assert_learns_alike(plan: ff.Plan, train: pa.Table, order: Order) -> None:
-    with emulated.running_on(runtime_of(order)):
+def assert_learns_alike(plan: ff.Plan, train: pa.Table, order: ThreadOrder) -> None:
+    with emulated.use_runtime(runtime_of(order)):
         found = plan.fit(train, backend="emulated")
     assert artifact_bytes(found.record) == artifact_bytes(plan.fit(train).record)
 
 
 @EXAMPLES
 @given(value_tables(), st.sampled_from(ORDERS))
-def test_a_device_learns_aggregates_per_key(train: pa.Table, order: Order) -> None:
+def test_a_device_learns_aggregates_per_key(train: pa.Table, order: ThreadOrder) -> None:
     assert_learns_alike(plan(), train, order)
 
 
 @EXAMPLES
 @given(key_tables(), st.sampled_from(ORDERS))
-def test_a_device_learns_by_every_kind_of_key(train: pa.Table, order: Order) -> None:
+def test_a_device_learns_by_every_kind_of_key(train: pa.Table, order: ThreadOrder) -> None:
     assert_learns_alike(test_keys.plan(), train, order)
 
 
 @EXAMPLES
 @given(test_targets.target_tables(), st.sampled_from(ORDERS))
-def test_a_device_learns_targets(train: pa.Table, order: Order) -> None:
+def test_a_device_learns_targets(train: pa.Table, order: ThreadOrder) -> None:
     plan = test_targets.plan()
-    with emulated.running_on(runtime_of(order)):
+    with emulated.use_runtime(runtime_of(order)):
         found, features = plan.fit_transform(train, backend="emulated")
     fitted, expected = plan.fit_transform(train)
     assert artifact_bytes(found.record) == artifact_bytes(fitted.record)
@@ -165,7 +165,7 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     assert "fold" in step_kernels("gpu")
     monkeypatch.delitem(step_kernels("cpu"), "fold")
     monkeypatch.setattr(host_steps.reference, "run_step", refused)
-    with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
+    with emulated.use_runtime(EmulatedRuntime("random", n_bytes=n_bytes)):
         found = plan.fit_transform(rows, backend="emulated")[1]
     assert found.equals(expected)
 
@@ -197,7 +197,7 @@ def test_columns_of_a_device_are_learnt_from() -> None:
     found = {"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")}
     shapes = {"skew": X.skew(by="k"), "of all": X.kurtosis(), "computed": (2 * X + 1).skew()}
     plan = ff.Plan({**found, **shapes})
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         fitted = plan.fit({"k": ROWS["k"], "x": on_device}, backend="emulated")
     assert artifact_bytes(fitted.record) == artifact_bytes(
         plan.fit({"k": ROWS["k"], "x": x}).record
@@ -214,7 +214,7 @@ def test_pieces_learn_what_the_whole_does(n_bytes: int) -> None:
         "quantile": K.target_encode("y", smooth=1, stat="quantile", folds=2),
     }
     plan = ff.Plan(features, outcomes=["y"])
-    with emulated.running_on(EmulatedRuntime(n_bytes=n_bytes)):
+    with emulated.use_runtime(EmulatedRuntime(n_bytes=n_bytes)):
         found = plan.fit(rows, backend="emulated")
     assert artifact_bytes(found.record) == artifact_bytes(plan.fit(rows).record)
 
@@ -234,7 +234,7 @@ def test_a_target_of_a_device_is_learnt_from() -> None:
     plan = ff.Plan({n: features[n] for n in ("mean", "quantile")}, outcomes=["y"])
     keyed = ff.Plan({n: features[n] for n in ("median", "again")})
     for one in (plan, keyed):
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             fitted = one.fit({"k": ROWS["k"], "y": on_device}, backend="emulated")
         assert artifact_bytes(fitted.record) == artifact_bytes(
             one.fit({"k": ROWS["k"], "y": y}).record

@@ -148,7 +148,7 @@ def test_quantiles_of_times_are_exact(name: str, interpolation: Any, tmp_path: P
     shares = {f"q{q}": x.quantile(q, interpolation=interpolation, by="k") for q in (0, 0.3, 0.5)}
     plan = ff.Plan(shares)
     if interpolation in ("linear", "midpoint") and name != "length":
-        with pytest.raises(TypeMismatch, match="nothing between two values"):
+        with pytest.raises(TypeMismatch, match="cannot interpolate between two values"):
             plan.fit(TIMES)
         return
     fitted, by_reference = (plan.fit(TIMES, backend=backend) for backend in ("cpu", "reference"))
@@ -245,7 +245,7 @@ def test_missing_unseen_and_rare_are_as_the_table_of_the_design_says() -> None:
 
 def test_a_vocabulary_beyond_the_memory_allowed_is_an_error() -> None:
     data = {"k": np.arange(100_000)}
-    with pytest.raises(InvalidData, match=r"max_memory=1,000. Allow more"):
+    with pytest.raises(InvalidData, match=r"max_memory=1,000. Raise max_memory"):
         ff.Plan({"k": col("k").ordinal_encode(max_memory=1000)}).fit(data)
     hot = ff.Plan({"k": col("k").one_hot_encode(max_memory=1_000_000)})
     with pytest.raises(InvalidData, match=r"columns of 2,000 rows take 4,000,000 bytes"):
@@ -262,8 +262,8 @@ def test_a_vocabulary_beyond_the_memory_allowed_is_an_error() -> None:
         (lambda: col("a").n_unique(by="b"), TypeMismatch, "Encode the text first"),
         (lambda: col("a").mean(by="b"), TypeMismatch, "needs a number"),
         (lambda: col("x").ordinal_encode(vocabulary=["a"]), TypeMismatch, "'a'"),
-        (lambda: col("x").ordinal_encode(vocabulary=[0.0, -0.0]), InvalidPlan, "the same"),
-        (lambda: col("x").ordinal_encode(vocabulary=[1, 1.0]), InvalidPlan, "the same"),
+        (lambda: col("x").ordinal_encode(vocabulary=[0.0, -0.0]), InvalidPlan, "are equal"),
+        (lambda: col("x").ordinal_encode(vocabulary=[1, 1.0]), InvalidPlan, "are equal"),
         (lambda: ff.cross("a", "b").count(), TypeMismatch, "got cross"),
         (lambda: ff.cross("a", "b").n_unique(), TypeMismatch, "got cross"),
         (lambda: ff.cross("a", "b").is_null(), TypeMismatch, "got cross"),

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.aggregates.keys import KeyCounts
-from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.engine.learner import LearntResult, of_bytes, to_bytes
 from fastfeat.errors import InvalidData
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.parameters import MAX_MEMORY
@@ -90,7 +90,7 @@ def spilled(state: KeysState, folder: str) -> KeysState:
 
 def keys_of(state: KeysState) -> KeyCounts:
     found = LEARNER.next(state)
-    assert isinstance(found, Learnt)
+    assert isinstance(found, LearntResult)
     return found.values[0]
 
 
@@ -159,7 +159,7 @@ def test_a_state_that_saw_all_rows_at_once_numbers_them() -> None:
 def test_keys_take_no_more_than_they_may_however_they_come(n_batches: int, n_parts: int) -> None:
     rows = columns(0, n_parts)
     spec = KeysSpec((INT64, UTF8)[:n_parts], "key", 3000, at_once=n_batches == 1)
-    with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, and max_memory=3,000"):
+    with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, but max_memory=3,000"):
         state_of(spec, rows, n_batches)
 
 

@@ -261,13 +261,13 @@ def test_min_rows_is_printed_and_one_row_is_every_key() -> None:
             lambda: K.woe_encode("y", min_rows=cast("Any", float("nan"))),
             "takes a whole number from 1",
         ),
-        (lambda: X.mean(min_rows=3), r"Name the key: mean\(by='key', min_rows=3\)"),
-        (lambda: X.standard_scale(min_rows=3), "Name the key: "),
-        (lambda: X.impute("mean", min_rows=3), r"Name the key: impute\('median', by='key'"),
-        (lambda: X.impute(0, min_rows=3), "Name the key: "),
+        (lambda: X.mean(min_rows=3), r"by= is missing. Write mean\(by='key', min_rows=3\)"),
+        (lambda: X.standard_scale(min_rows=3), "by= is missing. Write "),
+        (lambda: X.impute("mean", min_rows=3), r"by= is missing. Write impute\('median', by='key'"),
+        (lambda: X.impute(0, min_rows=3), "by= is missing. Write "),
         (
             lambda: X.mean(min_rows=3, over=ff.window("7d", time="t")),
-            r"min_rows= is for by=\. .* min_samples=5",
+            r"min_rows= applies only with by=\. .* min_samples=5",
         ),
     ],
 )

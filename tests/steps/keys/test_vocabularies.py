@@ -36,7 +36,7 @@ def test_codes_are_turned_back_from_any_form_of_them() -> None:
     assert fitted.inverse("k", []).to_pylist() == []
     assert fitted.inverse("k", [None]).to_pylist() == [None]
     for codes in ([2.5], ["a"], 2, [True], [2**70]):
-        with pytest.raises(TypeMismatch, match="inverse takes codes"):
+        with pytest.raises(TypeMismatch, match=r"inverse\(\) takes codes"):
             fitted.inverse("k", codes)
 
 
@@ -84,7 +84,7 @@ def test_a_feature_of_several_columns_has_one_vocabulary() -> None:
     assert fitted.vocabulary("y")["k"].to_pylist() == [None, None, "p", "q"]
     with pytest.raises(InvalidPlan, match="'h' has no categories"):
         fitted.vocabulary("h")
-    with pytest.raises(InvalidPlan, match=r"no feature 'zz'\. There are: 't_0', 't_1', 'y_0'"):
+    with pytest.raises(InvalidPlan, match=r"no feature 'zz'\. The features are: 't_0', 't_1'"):
         fitted.vocabulary("zz")
 
 
@@ -117,7 +117,7 @@ def test_an_altered_state_of_keys_is_refused() -> None:
     nodes = list(fitted.record.constants)
     mixed = {**fitted.record.constants, nodes[-1]: other.record.constants[nodes[-1]]}
     object.__setattr__(fitted.record, "constants", mixed)
-    with pytest.raises(ArtifactError, match="5 groups for the 4"):
+    with pytest.raises(ArtifactError, match="5 groups, but its key has 4"):
         fitted_of(artifact_bytes(fitted.record))
 
 
@@ -145,14 +145,14 @@ def with_first_key(table: pa.Table, key: Any) -> pa.Table:
     ("key", "change", "message"),
     [
         ("k", lambda t: t.take([0, 0, 1]), "a key twice"),
-        ("k", lambda t: with_first_key(t, None), "no key"),
-        ("f", lambda t: with_first_key(t, math.nan), "no key"),
-        ("f", lambda t: with_first_key(t, -0.0), "no key"),
+        ("k", lambda t: with_first_key(t, None), "cannot be a key"),
+        ("f", lambda t: with_first_key(t, math.nan), "cannot be a key"),
+        ("f", lambda t: with_first_key(t, -0.0), "cannot be a key"),
         (["k", "f"], lambda t: t.take([0, 1, 2, 0]), "a key twice"),
-        ("k", lambda t: t.take([1, 0]), "not in the order of codes"),
-        ("f", lambda t: t.take([0, 2, 1]), "not in the order of codes"),
-        (["k", "f"], lambda t: t.take([0, 2, 1]), "not in the order of codes"),
-        (["k", "f"], lambda t: t.take([1, 0, 2]), "not in the order of codes"),
+        ("k", lambda t: t.take([1, 0]), "not in order: by count"),
+        ("f", lambda t: t.take([0, 2, 1]), "not in order: by count"),
+        (["k", "f"], lambda t: t.take([0, 2, 1]), "not in order: by count"),
+        (["k", "f"], lambda t: t.take([1, 0, 2]), "not in order: by count"),
         ("k", lambda t: t.replace_schema_metadata({"n_missing": "9" * 30, "n_rare": "0"}), "rows"),
         ("k", lambda t: t.replace_schema_metadata({"n_missing": "-1", "n_rare": "0"}), "below 0"),
         ("k", lambda t: t.replace_schema_metadata({}), "do not fit together"),

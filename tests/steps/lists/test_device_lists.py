@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated, step_kernels
 from fastfeat.backends.device import run_step
-from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, ThreadOrder
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import FastfeatError
 from fastfeat.io.columns.keys import key_column
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.emulator
 
 X: Any = col("x").list
 SMALL = 1 << 14  # bytes of device memory
-ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 FLOATS = st.floats() | st.sampled_from([0.0, -0.0, 0.1, 1e300, -1e300, 5e-324, math.inf, math.nan])
 ELEMENTS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "float64": (pa.float64(), FLOATS),
@@ -83,7 +83,7 @@ def _plain(row: Any) -> Any:
     return None if row != row else row
 
 
-def runtime_of(order: Order, n_bytes: int = 1 << 30) -> EmulatedRuntime:
+def runtime_of(order: ThreadOrder, n_bytes: int = 1 << 30) -> EmulatedRuntime:
     return EmulatedRuntime(order, geometry=Geometry(block=64, most_blocks=2), n_bytes=n_bytes)
 
 
@@ -118,7 +118,7 @@ def check(runtime: EmulatedRuntime, step: str, params: dict[str, Any], args: lis
 @pytest.mark.parametrize(("step", "params"), STEPS, ids=str)
 @given(data=st.data(), kind=st.sampled_from(list(ELEMENTS)), order=st.sampled_from(ORDERS))
 def test_functions_of_lists_equal_those_of_the_cpu(
-    step: str, params: dict[str, Any], data: st.DataObject, kind: str, order: Order
+    step: str, params: dict[str, Any], data: st.DataObject, kind: str, order: ThreadOrder
 ) -> None:
     lists = data.draw(columns(kind))
     args = [argument_of(lists, kind, data.draw(st.integers(0, len(lists))))]
@@ -126,7 +126,9 @@ def test_functions_of_lists_equal_those_of_the_cpu(
 
 
 @given(data=st.data(), kind=st.sampled_from(list(ELEMENTS)), order=st.sampled_from(ORDERS))
-def test_what_is_contained_is_that_of_the_cpu(data: st.DataObject, kind: str, order: Order) -> None:
+def test_what_is_contained_is_that_of_the_cpu(
+    data: st.DataObject, kind: str, order: ThreadOrder
+) -> None:
     lists = data.draw(columns(kind))
     other = data.draw(st.sampled_from([kind, "float64", "int64"]))
     known = [x for row in lists for x in row or () if x is not None]
@@ -206,14 +208,14 @@ PLAN = ff.Plan(
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_plans_have_the_bits_of_the_cpu(order: Order, request: pytest.FixtureRequest) -> None:
+def test_plans_have_the_bits_of_the_cpu(order: ThreadOrder, request: pytest.FixtureRequest) -> None:
     lists = pa.chunked_array([[[3, 4], None, []], [[5, None, 3]] * 9], pa.list_(pa.int32()))
     rows = pa.table({"x": lists, "y": pa.array([4, 0, None, *range(9)], pa.int64())})
     fitted = PLAN.fit(rows)
     tables = [rows, rows.slice(2, 5), rows.slice(0, 0)]
     expected = [fitted.transform(table) for table in tables]
     request.getfixturevalue("no_host_kernels")
-    with emulated.running_on(runtime_of(order)):
+    with emulated.use_runtime(runtime_of(order)):
         on_device = PLAN.fit(rows, backend="emulated")
         found = [on_device.transform(table, backend="emulated") for table in tables]
     for one, other in zip(found, expected, strict=True):

@@ -44,7 +44,7 @@ def test_hashed_codes_of_elements_are_those_of_their_hash() -> None:
     a, b = (1 + bucket for bucket in buckets.transform({"x": ["a", "b"]})["b"].to_pylist())
     assert found.to_pydict() == {"t_0": [a, 0, 0, 0, b], "t_1": [b, a, 0, 0, b]}
     assert found.schema.types == [pa.int32()] * 2
-    with pytest.raises(InvalidPlan, match="number of codes"):
+    with pytest.raises(InvalidPlan, match="number of buckets"):
         X.hash_encode(width=2, n_buckets=None)
 
 

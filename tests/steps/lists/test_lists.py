@@ -374,6 +374,6 @@ def test_elements_are_converted_where_each_is_exact() -> None:
 def test_a_place_beyond_the_end_may_be_an_error(backend: str) -> None:
     lists: list[Any] = [[1, 2], None, [1], [3]]
     strict = X.get(1, null_on_oob=False)
-    with pytest.raises(InvalidData, match=r"row 2: the list has no element 1\. Use null_on_oob"):
+    with pytest.raises(InvalidData, match=r"row 2: the list has no element 1\. With null_on_oob"):
         computed(strict, lists, pa.list_(pa.int8()), backend)
     assert computed(strict, lists[:2], pa.list_(pa.int8()), backend) == [2, None]

@@ -116,7 +116,7 @@ def test_one_row_finds_what_a_batch_does() -> None:
 def test_what_cannot_be_joined_says_why() -> None:
     berlin = {"t": pa.array([0], pa.timestamp("s", "Europe/Berlin"))}
     naive = {"t": [datetime.datetime(2024, 1, 1)], "temp": [1.0]}
-    with pytest.raises(TypeMismatch, match="one has a time zone"):
+    with pytest.raises(TypeMismatch, match="one of them has a time zone"):
         joined(pa.table(berlin), naive)
     tokyo = pa.table({"t": pa.array([0], pa.timestamp("ms", "Asia/Tokyo")), "temp": [1.0]})
     assert joined(pa.table(berlin), tokyo) == [1.0]
@@ -124,7 +124,7 @@ def test_what_cannot_be_joined_says_why() -> None:
         joined({"t": [1]}, naive)
     with pytest.raises(TypeMismatch, match="as a whole number"):
         joined({"t": [1]}, WEATHER, tolerance="3h")
-    with pytest.raises(InvalidPlan, match="is below zero"):
+    with pytest.raises(InvalidPlan, match="must not be negative"):
         joined({"t": [1]}, WEATHER, delay=-1)
     with pytest.raises(InvalidPlan, match="right_time="):
         joined({"t": [1]}, WEATHER, time=col("t") + 1)

@@ -58,7 +58,7 @@ def test_the_device_finds_the_rows_of_the_definition(left: str, right: str) -> N
     fitted = plan_of(WAYS).fit(data, tables=tables)
     expected = fitted.transform(data, tables=tables, backend="reference")
     runtime = EmulatedRuntime(rng.choice(ORDERS), geometry=SMALL)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         found = fitted.transform(data, tables=tables, backend="emulated")
     assert found.equals(expected)
     assert 0 < expected["row 0"].null_count < len(data)
@@ -81,7 +81,7 @@ def test_whole_numbers_are_joined_as_they_are(order: Any, monkeypatch: pytest.Mo
         return run_step(task)
 
     monkeypatch.setattr(device.host, "run_step", noting)
-    with emulated.running_on(EmulatedRuntime(order, geometry=SMALL)):
+    with emulated.use_runtime(EmulatedRuntime(order, geometry=SMALL)):
         assert fitted.transform(data, tables=tables, backend="emulated").equals(expected)
     assert made == []  # nothing of this is the host's
     assert "on the device: ff.asof(" in fitted.explain("cuda")
@@ -107,7 +107,7 @@ def test_values_of_every_type_are_gathered_on_the_device() -> None:
         fitted = ff.Plan(chosen).fit(data, tables={"table": table})
         expected = fitted.transform(data, tables={"table": table})
         for n_bytes in (1 << 34, 30_000, 12_000):  # whole, and in pieces that come back
-            with emulated.running_on(EmulatedRuntime(n_bytes=n_bytes, geometry=SMALL)):
+            with emulated.use_runtime(EmulatedRuntime(n_bytes=n_bytes, geometry=SMALL)):
                 found = fitted.transform(data, tables={"table": table}, backend="emulated")
             assert found.equals(expected)
         shown = fitted.explain("cuda")
@@ -121,7 +121,7 @@ def test_times_of_a_device_are_looked_up_in_place() -> None:
     fitted = plan_of([{"by": "k"}, {}]).fit(host, tables={"table": table})
     expected = fitted.transform(host, tables={"table": table})
     runtime = EmulatedRuntime()
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         data = {name: put(runtime, values) for name, values in host.items()}
         found = fitted.transform(data, tables={"table": table}, backend="emulated")
     assert found.equals(expected)
@@ -132,7 +132,7 @@ def test_a_table_that_does_not_fit_the_device_is_told() -> None:
     data, tables = rows_of(5, pa.int64(), rng), {"table": rows_of(3000, pa.int64(), rng)}
     fitted = plan_of([{"by": "k"}]).fit(data, tables=tables)
     with (
-        emulated.running_on(EmulatedRuntime(n_bytes=100_000)),
+        emulated.use_runtime(EmulatedRuntime(n_bytes=100_000)),
         pytest.raises(OutOfDeviceMemory, match=r"as-of join of 5 rows with a table of 3,000 needs"),
     ):
         fitted.transform(data, tables=tables, backend="emulated")

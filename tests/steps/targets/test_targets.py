@@ -242,28 +242,28 @@ ENCODED = K.target_encode("y")
     ("expression", "message"),
     [
         (col("y"), "reads 'y' in its own row"),
-        (col("y").mean(), "through what fit learns from all rows"),
-        (col("y").mean(by="k"), "Write x.target_encode"),
-        (X.mean(by="y"), "Write x.target_encode"),
+        (col("y").mean(), "through a value that fit learns"),
+        (col("y").mean(by="k"), "Use x.target_encode"),
+        (X.mean(by="y"), "Use x.target_encode"),
         (col("y").ordinal_encode(), "reads 'y' in its own row"),
         (col("y").count_encode(), "reads 'y' in its own row"),
-        (ENCODED.mean(by="k"), "not into a key"),
-        (X.mean(by=ENCODED), "not into a key"),
-        (X.mean(by=["k", ENCODED > 0.5]), "not into a key"),
-        (ENCODED.ordinal_encode(), "not into a key"),
-        (ENCODED.count_encode(), "not into a key"),
-        (ff.cross(ENCODED, "k").ordinal_encode(), "not into a key"),
-        (ff.cross(ENCODED, "k").target_encode("y"), "not into a key"),
-        (ENCODED.round().one_hot_encode(), "not into a key"),
-        (K.target_encode(ENCODED), "its target is an encoding itself"),
-        (K.target_encode(col("y") + ff.lit(1).target_encode("y")), "its target is an encoding"),
+        (ENCODED.mean(by="k"), "but not as a key, in an aggregate"),
+        (X.mean(by=ENCODED), "but not as a key, in an aggregate"),
+        (X.mean(by=["k", ENCODED > 0.5]), "but not as a key, in an aggregate"),
+        (ENCODED.ordinal_encode(), "but not as a key, in an aggregate"),
+        (ENCODED.count_encode(), "but not as a key, in an aggregate"),
+        (ff.cross(ENCODED, "k").ordinal_encode(), "but not as a key, in an aggregate"),
+        (ff.cross(ENCODED, "k").target_encode("y"), "but not as a key, in an aggregate"),
+        (ENCODED.round().one_hot_encode(), "but not as a key, in an aggregate"),
+        (K.target_encode(ENCODED), "the target contains a target encoding"),
+        (K.target_encode(col("y") + ff.lit(1).target_encode("y")), "the target contains a target"),
         (K.target_encode(col("y") - col("y").mean()), "which is learnt from all rows"),
         (K.target_encode(col("y").qcut(4)), "which is learnt from all rows"),
-        (ff.lookup("t", by={ENCODED.round(): "id"}).col("v"), "not into a key"),
+        (ff.lookup("t", by={ENCODED.round(): "id"}).col("v"), "but not as a key, in an aggregate"),
         (ff.lookup("t", by={"y": "id"}).col("v"), "reads 'y' in its own row"),
-        (K.target_encode("y", fold_by=ENCODED), "not into a key"),
-        (ENCODED.standard_scale(by="k"), "not into a key"),
-        (ENCODED.impute("mean", by="k"), "not into a key"),
+        (K.target_encode("y", fold_by=ENCODED), "but not as a key, in an aggregate"),
+        (ENCODED.standard_scale(by="k"), "but not as a key, in an aggregate"),
+        (ENCODED.impute("mean", by="k"), "but not as a key, in an aggregate"),
         (K.target_encode("x"), "not declared as known only after"),
         (K.woe_encode(X > 0), "not declared as known only after"),
         (ENCODED * col("y"), "reads 'y' in its own row"),
@@ -309,17 +309,17 @@ def test_other_paths_are_allowed(expression: ff.Expr) -> None:
         (
             lambda: K.target_encode("y", stat="var"),
             InvalidPlan,
-            "such as smooth=20: .* means alone",
+            "such as smooth=20; .* only for stat=",
         ),
         (
             lambda: K.target_encode("y", stat=cast("Any", "max")),
             InvalidPlan,
             "'mean', 'var' or 'quantile'",
         ),
-        (lambda: K.target_encode("y", fold="f", time="t"), InvalidPlan, "one way to make folds"),
+        (lambda: K.target_encode("y", fold="f", time="t"), InvalidPlan, "only one of fold_by="),
         (lambda: K.target_encode(cast("Any", 3)), TypeMismatch, "the name of the label"),
         (lambda: K.target_encode("y", classes="ab"), TypeMismatch, "a list of classes"),
-        (lambda: K.target_encode("y", classes=[]), InvalidPlan, "lists no class"),
+        (lambda: K.target_encode("y", classes=[]), InvalidPlan, "the list of classes is empty"),
         (lambda: K.target_encode("y", classes=["a", "b", "a"]), InvalidPlan, "lists 'a' twice"),
         (lambda: K.target_encode("y", classes=[1, 2, 1.0]), InvalidPlan, "lists 1.0 twice"),
         (lambda: K.target_encode("y", fold_by=[]), InvalidPlan, r"fold_by=\[\]\): names no key"),
@@ -398,7 +398,7 @@ def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_f
     plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")
     assert plan.fit(rows).n_rows == 1000
     monkeypatch.setattr(host_memory, "host_memory", lambda: 1_000_000)
-    told = r"10 folds of 1,002 categories take about [\d,]+ bytes, and this machine has 1,000,000"
+    told = r"10 folds of 1,002 categories need about [\d,]+ bytes, and this machine has 1,000,000"
     with pytest.raises(InvalidData, match=told):
         plan.fit(rows)
 
@@ -411,5 +411,5 @@ def test_more_folds_and_categories_than_numbers_are_refused() -> None:
     n_rows = 50_000
     rows = {"k": np.arange(n_rows), "f": np.arange(n_rows), "y": np.arange(n_rows) % 2}
     plan = ff.Plan({"t": K.target_encode("y", fold="f", smooth=1)}, label="y")
-    with pytest.raises(InvalidData, match="50,002 folds of 50,002 categories are more than"):
+    with pytest.raises(InvalidData, match="50,002 folds of 50,002 categories exceed the"):
         plan.fit(rows)

@@ -69,7 +69,7 @@ def test_plans_have_the_bits_of_the_cpu(order: Any, request: pytest.FixtureReque
     fitted = PLAN.fit(rows)
     expected = [fitted.transform(data) for data in (rows, rows.slice(3, 7), rows.slice(0, 0))]
     request.getfixturevalue("no_host_kernels")
-    with emulated.running_on(EmulatedRuntime(order)):
+    with emulated.use_runtime(EmulatedRuntime(order)):
         on_device = PLAN.fit(rows, backend="emulated")
         found = [
             on_device.transform(data, backend="emulated")

@@ -43,7 +43,7 @@ def test_text_beyond_its_room_is_refused_before_it_is_made(grown: Any, backend: 
             plan.fit(rows).transform(rows, backend=backend)
         told = str(caught.value)
         assert told.startswith("col('s').str.replace")
-        assert "more than max_memory=4,294,967,296. Replace less, or allow more" in told
+        assert "more than max_memory=4,294,967,296. Replace less, or raise" in told
         assert f"{rows.num_rows:,} texts of 1,00" in told
 
 
@@ -55,7 +55,9 @@ def test_entries_of_a_dictionary_are_counted_once() -> None:
 def test_room_is_a_parameter_of_the_plan() -> None:
     plan = ff.Plan({"n": S.replace_all("a", "bcd", max_memory=1000).str.len_bytes()})
     again = ff.Plan.from_json(plan.to_json())
-    with pytest.raises(InvalidData, match=r"250 bytes become up to 750 bytes, .*=1,000"):
+    with pytest.raises(
+        InvalidData, match=r"1 text of 250 bytes would grow to up to 750 bytes.*=1,000"
+    ):
         again.fit_transform({"s": ["a" * 250]})
     assert again.fit_transform({"s": ["a" * 150]})[1]["n"].to_pylist() == [450]
     usual = S.replace_all("a", "b", max_memory=1 << 32)
@@ -120,7 +122,7 @@ def test_chosen_text_beyond_the_machine_is_refused(
 def test_buckets_beyond_the_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = ff.Plan({"g": S.hash_ngrams(3, 20_000).alias("g")}).fit({"s": ["abc"]})
     monkeypatch.setattr(made, "memory_of_host", SimpleNamespace(host_memory=lambda: 10**6))
-    told = r"hash_ngrams\(.*: 20,000 buckets of 3,000 rows take about 480,000,000 bytes"
+    told = r"hash_ngrams\(.*: 20,000 buckets for 3,000 rows take about 480,000,000 bytes"
     with pytest.raises(InvalidData, match=told):
         fitted.transform(ROWS)
 

@@ -57,7 +57,7 @@ def test_plans_that_mix_rows_are_not_read() -> None:
     for change in (adds_the_table, has_another_table, orders_by_two_tables, has_more_keys):
         with pytest.raises(ArtifactError):
             ff.Plan.from_json(altered(change))
-    with pytest.raises(ArtifactError, match="has rows of the data as an argument"):
+    with pytest.raises(ArtifactError, match="from the wrong rows, those of the data"):
         ff.Plan.from_json(altered(reads_the_data, own_first=True))
     for own_first in (False, True):
         assert ff.Plan.from_json(altered(lambda nodes: None, own_first=own_first)).declaration.nodes
@@ -66,14 +66,14 @@ def test_plans_that_mix_rows_are_not_read() -> None:
 def test_what_reads_the_row_itself_is_refused() -> None:
     card, window = ff.window(time="ts", by="card"), payments()
     for asked, told in (
-        (lambda: col("amount").diff(over=window), r"diff\(over=.*none of the table 'payments'"),
+        (lambda: col("amount").diff(over=window), r"diff\(over=.*not in the table 'payments'"),
         (lambda: col("amount").pct_change(over=window), "Compare a column of the data"),
-        (lambda: col("amount").rank(over=window), r"rank\(over=.*none of the table"),
-        (lambda: ff.session_id(5, over=window), "Number the sessions in the table"),
+        (lambda: col("amount").rank(over=window), r"rank\(over=.*not in the table"),
+        (lambda: ff.session_id(5, over=window), "Add the session number to the table"),
         (lambda: (col("amount") - col("amount").mean()).sum(over=window), "is learnt from"),
-        (lambda: col("amount").lag(1, over=card).sum(over=window), "is over a window"),
-        (lambda: col("amount").lag(1, over=window).sum(over=window), "is over a window"),
-        (lambda: ff.lookup("cards", by="card").col("limit").sum(over=window), "looks rows up"),
+        (lambda: col("amount").lag(1, over=card).sum(over=window), "reads a window"),
+        (lambda: col("amount").lag(1, over=window).sum(over=window), "reads a window"),
+        (lambda: ff.lookup("cards", by="card").col("limit").sum(over=window), "looks up rows"),
     ):
         with pytest.raises(InvalidPlan, match=told):
             asked()
@@ -94,13 +94,13 @@ def test_what_the_tables_lack_or_hold_otherwise_is_told() -> None:
         fitted.transform(ASKING, tables={"payments": texts})
     berlin = pa.array([0], pa.timestamp("s", "Europe/Berlin"))
     naive = {**texts, "ts": [datetime.datetime(2024, 1, 1)], "amount": [1.0]}
-    with pytest.raises(TypeMismatch, match="one has a time zone"):
+    with pytest.raises(TypeMismatch, match="one of them has a time zone"):
         seen(features, {"ts": berlin, "card": ["a"]}, naive)
     with pytest.raises(TypeMismatch, match="cannot compare the time of the data"):
         seen(features, {"ts": berlin, "card": ["a"]}, PAYMENTS)
     with pytest.raises(TypeMismatch, match="cannot compare the key of the data"):
         seen(features, {"ts": [1], "card": [1]}, PAYMENTS)
-    with pytest.raises(TypeMismatch, match="are a duration, and the time is whole numbers"):
+    with pytest.raises(TypeMismatch, match="are durations, but time= has whole numbers"):
         seen({"n": ff.count(over=payments("7d"))})
     with pytest.raises(TypeMismatch, match="tie= needs numbers"):
         seen({"n": ff.count(over=payments(tie="shop"))})
@@ -118,7 +118,7 @@ def test_an_overflow_names_the_feature_and_the_row_or_the_table(backend: str) ->
         seen({"s": (col("amount") * 4).sum(over=payments())}, data, table, backend)
     far = {**table, "ts": [-(2**63), -(2**63)]}
     since = {"s": ff.time_since_last(over=payments())}
-    with pytest.raises(Overflow, match="row 0: the time since does not fit"):
+    with pytest.raises(Overflow, match="row 0: the time since that row does not fit"):
         seen(since, data, far, backend)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.engine.gpu.columns.kernels import downloaded
+from fastfeat.engine.gpu.columns.kernels import download_array
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Buffer, Geometry
 from fastfeat.ir.dtypes import INT64
@@ -39,7 +39,7 @@ def test_a_scan_is_the_sum_of_what_stands_before(n: int, width: int, order: str)
     if n:
         runtime.upload(np.frombuffer(content, np.uint8), memory)
     scan(runtime, memory, n, width)
-    found = downloaded(runtime, memory, np.uint8, 8 * width * (n + 1)).tobytes()
+    found = download_array(runtime, memory, np.uint8, 8 * width * (n + 1)).tobytes()
     words = [found[k : k + 8 * width] for k in range(0, len(found), 8 * width)]
     expected = [total % wrap for total in accumulate(values, initial=0)]
     assert [int.from_bytes(word, "little") for word in words] == expected
@@ -50,7 +50,7 @@ def test_a_scan_of_many_tiles_goes_through_three_levels() -> None:
     memory = room(runtime, n + 1, 8)
     runtime.upload(np.ones(n, np.int64), memory)
     scan(runtime, memory, n)
-    assert np.array_equal(downloaded(runtime, memory, np.int64, n + 1), np.arange(n + 1))
+    assert np.array_equal(download_array(runtime, memory, np.int64, n + 1), np.arange(n + 1))
 
 
 @pytest.mark.parametrize("order", ["forward", "reverse", "random"])
@@ -74,7 +74,7 @@ def test_rows_stand_by_entity_time_tie_and_as_they_come_in(n: int, order: str) -
 
     def made(name: str, dtype: type[np.generic], length: int) -> list[int]:
         held = Buffer(found.words[name], length * np.dtype(dtype).itemsize, found.owners)
-        return downloaded(runtime, held, dtype, length).tolist()
+        return download_array(runtime, held, dtype, length).tolist()
 
     rows, entities = (made(name, np.int32, len(placed)) for name in ("ROWS", "ENTITIES"))
     number = {keys[row]: entity for row, entity in zip(rows, entities, strict=True)}

@@ -54,6 +54,6 @@ def test_rows_of_a_device_ask() -> None:
     rows = {"t": np.array([3, 30, 12, 12]), "card": np.array([1, 1, 2, 7])}
     chosen = {name: FEATURES[name] for name in ("sum", "log", "since")}
     fitted, expected = ff.Plan(chosen).fit_transform(rows, tables=tables)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         data = {name: put(runtime, values) for name, values in rows.items()}
         assert fitted.transform(data, tables=tables, backend="emulated").equals(expected)

@@ -19,7 +19,7 @@ from fastfeat.errors import HistoryMissing, Overflow
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.history import warn_without_history
 from fastfeat.execute.steps import make
-from fastfeat.execute.transform import computed
+from fastfeat.execute.transform import read_out
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.TiesInOrder"
@@ -65,7 +65,7 @@ def batch_of(fitted: FittedPlan, past: pa.Table, places: Any, backend: str) -> B
 def features_at(fitted: FittedPlan, past: pa.Table, places: Any, backend: str) -> Any:
     batch = batch_of(fitted, past, places, backend)
     make(batch, list(fitted.record.nodes.values()))
-    return computed(
+    return read_out(
         fitted.record, batch, fitted.record.arrow_program, fitted.record.arrow_constants, "arrow"
     )
 

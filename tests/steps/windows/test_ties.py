@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastfeat_kernels.windows import ordering
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ def test_every_backend_counts_them(
     columns = numbers(times), INT64, [numbers(key) for key in keys], [INT64] * n_keys
     for name in ("reference", "cpu", "emulated"):
         past = RowOrder(*columns, cache={})
-        with emulated.running_on(EmulatedRuntime(geometry=shape)):
+        with emulated.use_runtime(EmulatedRuntime(geometry=shape)):
             for again in range(2):  # then by the order that is kept
                 found = run_task(backend_named(name), TiesTask(past, first))
                 assert (name, again, found) == (name, again, expected)
@@ -89,7 +90,7 @@ def test_windows_take_the_order_that_rows_are_counted_in(
     feature: ff.Expr, call: str, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    module, name = (cpu, "in_order") if backend == "cpu" else (device_order, "ordered")
+    module, name = (cpu, "in_order") if backend == "cpu" else (device_order, "sort_on_device")
     original = getattr(module, name)
 
     def noting(*args: Any) -> Any:
@@ -127,10 +128,23 @@ def test_no_more_leaves_a_device_for_more_rows() -> None:
     plan, left = ff.Plan({"sum": X.sum(over=WEEK)}), list[int]()
     for n in (400, 4000):
         runtime = _Noting()
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             data = {name: put(runtime, values) for name, values in events(n).items()}
             before = runtime.n_bytes
             with pytest.warns(TiesInOrder, match=r"same time: [\d,]+ rows of ff\.window"):
                 plan.fit(data, backend="emulated")
             left.append(runtime.n_bytes - before)
     assert left[0] == left[1] < 400
+
+
+def test_memory_of_rows_in_no_window_gives_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_signaling_nans(rows: ordering.WindowOrder) -> Any:
+        return np.full(len(rows.codes), 0x7FF0_0000_0000_0001)
+
+    monkeypatch.setattr(ordering, "_memory_for", of_signaling_nans)
+    data = {**events(5000), "tie": np.tile([2.0, -0.0, 0.0, np.nan], 1250)}
+    data["t"] = pa.array(data["t"], mask=data["t"] % 3 == 0)
+    window = ff.window(7, by="k", time="t", closed="right", tie="tie")
+    fitted = ff.Plan({"n": ff.count(over=window), "x": X.first(over=window)}).fit(data)
+    features = fitted.transform(data, history="batch")
+    assert features.equals(fitted.transform(data, history="batch", backend="reference"))

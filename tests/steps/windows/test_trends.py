@@ -439,16 +439,16 @@ def test_what_is_made_of_other_functions_is_theirs() -> None:
 @pytest.mark.parametrize(
     ("given", "window", "told"),
     [
-        ({}, CARD, "takes alpha=, by rows, or half_life="),
-        ({"alpha": 0.5, "half_life": 3}, CARD, "takes alpha=, by rows, or half_life="),
+        ({}, CARD, "takes either alpha="),
+        ({"alpha": 0.5, "half_life": 3}, CARD, "takes either alpha="),
         ({"alpha": 0}, CARD, "above 0, up to 1"),
         ({"alpha": 1.5}, CARD, "from 0 to 1"),
-        ({"half_life": "0d"}, CARD, "nothing would be left"),
-        ({"half_life": "1mo"}, CARD, "not the same length"),
-        ({"half_life": -3}, CARD, "below zero"),
-        ({"alpha": 0.5}, ff.window("7d", time="t"), "Leave last and rows of the window out"),
-        ({"alpha": 0.5}, ff.window(time="t", rows=3), "Leave last and rows of the window out"),
-        ({"half_life": 3}, ff.window(time="t", offset="1d"), "Write both in the kind of the time"),
+        ({"half_life": "0d"}, CARD, "must be longer than zero"),
+        ({"half_life": "1mo"}, CARD, "has no fixed length"),
+        ({"half_life": -3}, CARD, "must not be negative"),
+        ({"alpha": 0.5}, ff.window("7d", time="t"), "Leave out last= and rows= of the window"),
+        ({"alpha": 0.5}, ff.window(time="t", rows=3), "Leave out last= and rows= of the window"),
+        ({"half_life": 3}, ff.window(time="t", offset="1d"), "both as whole numbers"),
     ],
 )
 def test_what_a_decaying_mean_or_sum_does_not_take(given: Any, window: Any, told: str) -> None:
@@ -466,7 +466,7 @@ def test_what_a_decaying_mean_or_sum_does_not_take(given: Any, window: Any, told
         (col("card").ewm_mean(alpha=0.5, over=CARD), "needs a number, got utf8"),
         (
             X.ewm_mean(half_life="3d", over=CARD),
-            "half_life= or the gap is a duration, and the time is whole",
+            "half_life= and the gap are durations, but time= has whole",
         ),
     ],
 )
@@ -476,7 +476,7 @@ def test_types_are_told_when_data_comes(feature: ff.Expr, told: str) -> None:
 
 
 def test_ranks_have_a_window_and_one_of_three_methods() -> None:
-    with pytest.raises(InvalidPlan, match=r"quantile_transform\(\) gives the rank among"):
+    with pytest.raises(InvalidPlan, match=r"rank among .* \.quantile_transform\(\)"):
         X.rank()
     with pytest.raises(InvalidPlan, match="method='dense'"):
         X.rank(over=CARD, method="dense")  # pyright: ignore[reportArgumentType]  # refused

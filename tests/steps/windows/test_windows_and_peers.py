@@ -19,7 +19,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.operators.windows import Closed
+from fastfeat.operators.windows import WindowEnds
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.TiesInOrder"
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 N_ROWS = 200
 LAST = 9  # steps of the time
-ENDS: tuple[Closed, ...] = ("left", "right", "both", "neither")
+ENDS: tuple[WindowEnds, ...] = ("left", "right", "both", "neither")
 WITH_TIES_LIKE_OURS = ("left", "neither")
 KEYS: dict[str, tuple[str, ...]] = {"no key": (), "text": ("k",), "several": ("k", "m")}
 
@@ -94,7 +94,9 @@ def rows(time: Time, has_ties: bool) -> pa.Table:
     )
 
 
-def ours(table: pa.Table, time: Time, keys: Sequence[str], closed: Closed) -> dict[str, list[Any]]:
+def ours(
+    table: pa.Table, time: Time, keys: Sequence[str], closed: WindowEnds
+) -> dict[str, list[Any]]:
     """Return every function over a window, of rows that hold their own past."""
     last = f"{LAST}{time.unit}" if time.unit else LAST
     window = ff.window(last, time="t", by=list(keys) or None, closed=closed)
@@ -122,7 +124,7 @@ every_window = pytest.mark.parametrize(
 
 
 @every_window
-def test_windows_are_those_of_polars(closed: Closed, kind: str, by: str) -> None:
+def test_windows_are_those_of_polars(closed: WindowEnds, kind: str, by: str) -> None:
     time, keys = TIMES[kind], KEYS[by]
     table = rows(time, has_ties=closed in WITH_TIES_LIKE_OURS)
     frame = pl.DataFrame(table).sort("t", maintain_order=True)
@@ -182,7 +184,7 @@ SQL = {
 
 
 @every_window
-def test_windows_are_those_of_duckdb(closed: Closed, kind: str, by: str) -> None:
+def test_windows_are_those_of_duckdb(closed: WindowEnds, kind: str, by: str) -> None:
     time, keys = TIMES[kind], KEYS[by]
     table = rows(time, has_ties=closed in WITH_TIES_LIKE_OURS)
     earliest = LAST * time.ticks - (closed in ("right", "neither"))
@@ -206,7 +208,7 @@ def test_windows_are_those_of_duckdb(closed: Closed, kind: str, by: str) -> None
 
 @every_window
 def test_windows_are_those_of_pandas_with_ties_at_every_end(
-    closed: Closed, kind: str, by: str
+    closed: WindowEnds, kind: str, by: str
 ) -> None:
     time, keys = TIMES[kind], KEYS[by]
     table = rows(time, has_ties=True)

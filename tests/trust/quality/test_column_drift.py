@@ -15,8 +15,8 @@ from scipy import stats
 
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UTF8, DType
 from fastfeat.learn.row_sample import numbers_of_sample
-from fastfeat.trust.quality.column_drift import ColumnDrift, Compared, compared_columns
-from fastfeat.trust.quality.counting import counted
+from fastfeat.trust.quality.column_drift import ColumnDrift, ComparedColumn, compared_columns
+from fastfeat.trust.quality.counting import count_column
 from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
@@ -31,12 +31,12 @@ def _profiles(
     columns = [pa.chunked_array([pa.array(rows)]) for rows in (then, now)]
     sampled = columns[0] if sample is None else pa.chunked_array([pa.array(sample)])
     layout = layout_of("x", dtype, kind_of(dtype), sampled)
-    first, second = (counted(layout, column) for column in columns)
+    first, second = (count_column(layout, column) for column in columns)
     return first, second
 
 
 def compared_column(then: ColumnProfile, now: ColumnProfile, limits: Any) -> ColumnDrift:
-    (found,) = compared_columns([Compared(then, now, limits)])
+    (found,) = compared_columns([ComparedColumn(then, now, limits)])
     return found
 
 
@@ -125,10 +125,10 @@ def _share_told(kind: str, n_then: int, n_now: int, n_batches: int) -> float:
     column = pa.chunked_array([pa.array(draw(rng, n_then))])
     sample = column.take(pa.array(numbers_of_sample(n_then, SAMPLED)))
     layout = layout_of("x", dtype, kind_of(dtype), sample)
-    then = counted(layout, column)
+    then = count_column(layout, column)
     told = 0
     for _ in range(n_batches):
-        now = counted(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
+        now = count_column(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
         told += compared_column(then, now, LIMITS).is_drifted
     return told / n_batches
 
@@ -166,7 +166,7 @@ def _zeros(rng: np.random.Generator, n: int, scale: float = 1.0) -> Any:
             lambda rng, n: rng.normal(size=n),
             lambda rng, n: np.where(np.arange(n) < n // 100, 50.0, rng.normal(size=n)),
             1_000,
-            "beyond all before",
+            "outside the earlier range",
         ),
         (
             "a quarter of a deviation beside infinite values",
@@ -183,11 +183,13 @@ def test_a_change_that_people_expect_to_be_told_is_told(
     rng = np.random.default_rng(7)
     column = pa.chunked_array([pa.array(then(rng, 20_000))])
     layout = layout_of("x", FLOAT64, "number", column)
-    training = counted(layout, column)
+    training = count_column(layout, column)
 
     def drifts(draw: Draw) -> list[ColumnDrift]:
-        batches = (counted(layout, pa.chunked_array([pa.array(draw(rng, n))])) for _ in range(20))
-        return compared_columns([Compared(training, batch, LIMITS) for batch in batches])
+        batches = (
+            count_column(layout, pa.chunked_array([pa.array(draw(rng, n))])) for _ in range(20)
+        )
+        return compared_columns([ComparedColumn(training, batch, LIMITS) for batch in batches])
 
     assert sum(word in drift.reason for drift in drifts(now)) >= 16, change
     assert not any(drift.is_drifted for drift in drifts(then))
@@ -214,7 +216,7 @@ def test_a_limit_that_is_raised_leaves_a_shift_and_numbers_beyond_untold() -> No
     rng = np.random.default_rng(8)
     then, now = rng.normal(size=20_000), rng.normal(0.25, 1, 2_000)
     now[:20] = 50.0
-    words = ("Wasserstein", "beyond all before")
+    words = ("Wasserstein", "outside the earlier range")
     for loose, told in (
         ({}, (True, True)),
         ({"wasserstein": 9.0}, (False, True)),
@@ -241,8 +243,10 @@ def test_batches_of_more_categories_than_are_kept_are_not_told(
     for _ in range(10):
         column = some(n_then)
         layout = layout_of("x", UTF8, "category", column)
-        then = counted(layout, column)
-        batches = (compared_column(then, counted(layout, some(300)), LIMITS) for _ in range(20))
+        then = count_column(layout, column)
+        batches = (
+            compared_column(then, count_column(layout, some(300)), LIMITS) for _ in range(20)
+        )
         told += sum(batch.is_drifted for batch in batches)
     assert told / 200 <= 0.02
 
@@ -261,11 +265,13 @@ def test_a_shift_by_half_a_standard_deviation_is_told_of_few_rows() -> None:
     rng = np.random.default_rng(5)
     column = pa.chunked_array([pa.array(rng.normal(size=20_000))])
     layout = layout_of("x", FLOAT64, "number", column)
-    then = counted(layout, column)
+    then = count_column(layout, column)
     for n, least in ((100, 0.4), (300, 0.95)):
         found = [
             compared_column(
-                then, counted(layout, pa.chunked_array([pa.array(rng.normal(0.5, 1, n))])), LIMITS
+                then,
+                count_column(layout, pa.chunked_array([pa.array(rng.normal(0.5, 1, n))])),
+                LIMITS,
             ).is_drifted
             for _ in range(100)
         ]
@@ -289,9 +295,9 @@ def test_missing_values_are_told_with_both_shares() -> None:
     assert not _drift(then, some(1_000, 0.025)).is_drifted
     drift = _drift(then, some(1_000, 0.1))
     assert drift.missing == (0.01, 0.1)
-    assert drift.reason == "missing 10 %, 1 % then"
+    assert drift.reason == "missing 10 %, 1 % before"
     assert drift.severity > 1
-    assert _drift(some(10_000, 0.5), some(1_000, 0.2)).reason == "missing 20 %, 50 % then"
+    assert _drift(some(10_000, 0.5), some(1_000, 0.2)).reason == "missing 20 %, 50 % before"
     assert not _drift(then, some(20, 0.1)).is_drifted  # two of twenty
 
 
@@ -301,7 +307,7 @@ def test_values_beyond_all_that_were_seen_are_told() -> None:
     now = np.where(np.arange(1_000) < 50, -999.0, rng.normal(size=1_000))
     drift = _drift(then, now)
     assert drift.is_drifted
-    assert "values beyond all before 5" in drift.reason
+    assert "values outside the earlier range 5" in drift.reason
     assert drift.unseen.now == pytest.approx(0.05, abs=0.002)
     infinite = _drift(then, np.where(np.arange(1_000) < 50, math.inf, now + 0))
     assert infinite.wasserstein == (math.inf, math.inf)
@@ -312,14 +318,14 @@ def test_unseen_categories_are_told() -> None:
     drift = _drift(then, now, UTF8)
     assert drift.is_drifted
     assert drift.unseen == (0, 0.1)
-    assert "unseen categories 10 %, 0 % then" in drift.reason
+    assert "unseen categories 10 %, 0 % before" in drift.reason
     assert drift.ks is drift.wasserstein is None
 
 
 def test_of_more_categories_than_are_counted_the_others_are_no_unseen_ones() -> None:
     then = [*(["a", "b"] * 1_000), *(f"k{k}" for k in range(400))]
     drift = _drift(then, [f"k{k}" for k in range(200)], UTF8)
-    assert "categories beyond the 256 that are counted" in drift.reason
+    assert "categories beyond the 256 counted ones" in drift.reason
     assert "unseen" not in drift.reason
 
 
@@ -354,9 +360,9 @@ def test_growth_of_categories_beyond_those_counted_is_judged_by_their_share(
     ("then", "now", "told"),
     [
         ([1.0, 2.0], [], "no rows now"),
-        ([], [1.0, 2.0], "no rows then"),
+        ([], [1.0, 2.0], "no rows before"),
         ([1.0, 2.0], [2.0], ""),
-        ([None, None], [None], "no values then"),
+        ([None, None], [None], "no values before"),
         ([1.0], [None], "no values now"),
     ],
 )
@@ -379,7 +385,7 @@ def test_what_the_sample_of_edges_has_not_seen_is_expected_by_the_share_of_rows_
     rare = np.where(rng.random(n) < 0.05, np.arange(n) + 20, rng.integers(0, 20, n)).astype(str)
     column = pa.chunked_array([pa.array(rare)])
     sample = column.take(pa.array(numbers_of_sample(n, SAMPLED)))
-    then = counted(layout_of("x", UTF8, "category", sample), column)
+    then = count_column(layout_of("x", UTF8, "category", sample), column)
     found = compared_column(then, then, LIMITS)
     expected = found.unseen.then * (1 + SAMPLED / n)
     assert found.unseen_threshold - 0.02 <= expected - found.unseen.then + 256 / n
@@ -390,8 +396,8 @@ def test_limits_that_are_given_are_told_by_the_least_of_a_bracket() -> None:
     then, now = rng.normal(size=20_000), rng.normal(0.2, 1, 5_000)
     high: dict[str, Any] = {"wasserstein": 0.5}
     assert not _drift(then, now, **high).is_drifted
-    assert _drift(then, now, **high, ks=0.05).reason.startswith("KS 0.0")
-    assert _drift(then, now, wasserstein=0.1).reason.startswith("Wasserstein 0.")
+    assert _drift(then, now, **high, ks=0.05).reason.startswith("KS at least 0.0")
+    assert _drift(then, now, wasserstein=0.1).reason.startswith("Wasserstein at least 0.")
     assert _drift(then, now, **high, jensen_shannon=0.05).reason.startswith("Jensen-Shannon 0.")
     assert not _drift(then, now, **high, ks=0.2, jensen_shannon=0.5).is_drifted
     few = rng.normal(size=20)
@@ -405,6 +411,6 @@ def test_many_columns_are_compared_as_each_alone() -> None:
         pairs.append(_profiles(draw(rng, 300), draw(rng, 40), dtype))
     pairs.append(_profiles(pa.array([None], pa.float64()), [1.0]))
     pairs.append(_profiles([math.inf, -math.inf], [math.inf]))
-    found = compared_columns([Compared(*pair, LIMITS) for pair in pairs])
+    found = compared_columns([ComparedColumn(*pair, LIMITS) for pair in pairs])
     assert found == [compared_column(*pair, LIMITS) for pair in pairs]
     assert compared_columns([]) == []

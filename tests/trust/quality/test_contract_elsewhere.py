@@ -11,18 +11,18 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.guard import guarded_columns
 from fastfeat.integrations.batches.blocks import block_of, contents_of
-from fastfeat.integrations.checks_on_workers import held as held_on_workers
+from fastfeat.integrations.checks_on_workers import check_before_fit as held_on_workers
 from fastfeat.integrations.checks_on_workers import (
     only_true,
     rows_of_workers,
     rules_of,
     with_contract,
 )
-from fastfeat.integrations.exchange import Rows
-from fastfeat.integrations.on_workers import columns_read, features_of, transform_of
-from fastfeat.trust.quality.checking import check_read
+from fastfeat.integrations.exchange import RowsWithHistory
+from fastfeat.integrations.on_workers import feature_columns, features_of, transform_of
+from fastfeat.trust.quality.checking import check_loaded_rows
 
 WEEK = ff.window(7, time="t", by="k")
 TRAIN = {"x": [1.0, 2.0], "t": [1, 2], "k": ["a", "b"], "kind": ["a", "b"]}
@@ -46,19 +46,19 @@ def test_blocks_of_training_loops_are_judged(fitted: ff.FittedPlan) -> None:
 
 
 def test_workers_of_engines_judge_their_parts(fitted: ff.FittedPlan) -> None:
-    judged = columns_judged(fitted.record)
-    names = columns_read(fitted.plan, GOOD.schema, label=False, judged=judged)
+    judged = guarded_columns(fitted.record)
+    names = feature_columns(fitted.plan, GOOD.schema, label=False, judged=judged)
     assert names == ["x", "kind"]
     features = features_of(transform_of(fitted, None, label=False))
-    assert features(Rows(GOOD.select(names))).num_rows == 2
+    assert features(RowsWithHistory(GOOD.select(names))).num_rows == 2
     with pytest.raises(ff.errors.ContractBroken, match="'known'"):
-        features(Rows(BAD.select(names)))
+        features(RowsWithHistory(BAD.select(names)))
 
 
 def test_workers_are_told_what_becomes_of_rows(fitted: ff.FittedPlan) -> None:
     given = transform_of(fitted, None, label=False, on_violation="ignore")
-    assert features_of(given)(Rows(BAD)).num_rows == 2
-    with pytest.raises(ff.errors.InvalidPlan, match="workers reject rows"):
+    assert features_of(given)(RowsWithHistory(BAD)).num_rows == 2
+    with pytest.raises(ff.errors.InvalidPlan, match="workers can reject rows"):
         transform_of(fitted, None, label=False, on_violation="quarantine")
 
 
@@ -110,7 +110,7 @@ def test_rows_that_workers_have_are_judged_there() -> None:
         return plan.fit(table)
 
     rows = rows_of_workers(contract.declaration, table.schema, 3, None, fit, find)
-    report = check_read(contract.declaration, rows)
+    report = check_loaded_rows(contract.declaration, rows)
     assert report.counts == contract.check(table).counts
     assert report.rows("positive").to_pydict() == {"row": [None, None], "x": [-1.0, None]}
     assert report.told(report["id"]).endswith(": a row (id=2), a row (id=2)")

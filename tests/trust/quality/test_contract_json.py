@@ -100,7 +100,7 @@ def test_what_is_no_contract_is_refused(text: str) -> None:
 
 def test_rules_of_other_rows_are_refused() -> None:
     nodes = [{"column": "x", "table": "t"}]
-    with pytest.raises(ff.errors.ArtifactError, match="not of the rows of the data"):
+    with pytest.raises(ff.errors.ArtifactError, match="instead of per row of the data"):
         ff.Contract.from_json(
             _altered(nodes=nodes, clock=None, rules=[json.loads(_with_rule(node=0))["rules"][0]])
         )

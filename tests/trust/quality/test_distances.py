@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from fastfeat.trust.quality import distances
-from fastfeat.trust.quality.distances import Binned, Bins, Bracket
+from fastfeat.trust.quality.distances import BinnedSide, Bins, Bracket
 
 _COUNTS = hnp.arrays(np.int64, 12, elements=st.integers(0, 50))
 
@@ -65,13 +65,13 @@ def test_an_empty_sample_is_no_distance_and_any_difference_is_chance() -> None:
     bins = Bins(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
     assert distances.kolmogorov_smirnov(bins, binned, empty) == (0, 0)
     assert distances.wasserstein(bins, empty, binned) == (0, 0)
-    zero = distances.Moments(np.array(0.0), np.array(0.0))
+    zero = distances.BinnedMoments(np.array(0.0), np.array(0.0))
     assert distances.area_noise(bins, empty, binned, zero) == math.inf
 
 
-def _binned(counts: list[int], n_low: int = 0, n_high: int = 0) -> Binned:
+def _binned(counts: list[int], n_low: int = 0, n_high: int = 0) -> BinnedSide:
     ends = np.zeros(len(counts)), np.ones(len(counts))
-    return Binned(np.array(counts), np.array(n_low), np.array(n_high), *ends)
+    return BinnedSide(np.array(counts), np.array(n_low), np.array(n_high), *ends)
 
 
 def test_infinite_values_are_an_infinite_distance_where_their_shares_differ() -> None:
@@ -100,7 +100,7 @@ def test_a_bracket_of_one_bin_and_two_means_holds(then: np.ndarray, now: np.ndar
     none = np.array(0)
     means = ([x.mean(keepdims=True)] * 2 for x in (then, now))
     counts = (np.array([len(x)]) for x in (then, now))
-    sides = (Binned(n, none, none, *mean) for n, mean in zip(counts, means, strict=True))
+    sides = (BinnedSide(n, none, none, *mean) for n, mean in zip(counts, means, strict=True))
     low, high = distances.wasserstein(bins, *sides)
     assert low - 1e-9 <= stats.wasserstein_distance(then, now) <= high + 1e-9
 
@@ -109,7 +109,7 @@ def test_a_bracket_of_one_bin_and_two_means_holds(then: np.ndarray, now: np.ndar
 def test_a_bracket_of_the_least_floats_holds(then: list[int], now: list[int]) -> None:
     values = np.array([k * 5e-324 for k in range(31)], np.float64)
     none, means = np.array(0), [np.zeros(31)] * 2
-    sides = [Binned(np.bincount(x, minlength=31), none, none, *means) for x in (then, now)]
+    sides = [BinnedSide(np.bincount(x, minlength=31), none, none, *means) for x in (then, now)]
     low, high = distances.wasserstein(Bins(values, values), *sides)
     shares = [[Fraction(sum(x <= k for x in of), len(of)) for k in range(30)] for of in (then, now)]
     apart = sum(abs(f - g) for f, g in zip(*shares, strict=True)) * Fraction(5e-324)

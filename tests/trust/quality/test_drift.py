@@ -66,7 +66,7 @@ def test_rows_of_the_same_kind_have_not_drifted(fitted: ff.FittedPlan) -> None:
 def test_of_no_rows_nothing_was_compared(fitted: ff.FittedPlan) -> None:
     drift = fitted.drift(rows(1, 1).slice(0, 0), history="batch")
     assert drift.ok
-    assert str(drift).startswith("0 rows beside 20,000: nothing was compared")
+    assert str(drift).startswith("0 rows against 20,000: nothing was compared")
 
 
 def test_what_has_drifted_comes_first_with_its_reason(fitted: ff.FittedPlan) -> None:
@@ -142,16 +142,16 @@ def test_segments_of_several_columns_are_compared_with_those_of_a_reference(
     )
     assert len(drift.segments) == 6
     assert drift.segments["a", 1].n_then == pytest.approx(666, abs=70)
-    assert drift.segments["c", 0]["size"].reason == "no rows then"
+    assert drift.segments["c", 0]["size"].reason == "no rows before"
     assert drift.segments["c", 0].ok
 
 
 def test_too_many_segments_are_refused(fitted: ff.FittedPlan) -> None:
-    with pytest.raises(InvalidPlan, match=r"by=\['size'\]: has 2,000 values, and 1,000 are"):
+    with pytest.raises(InvalidPlan, match=r"by=\['size'\]: there are 2,000 segments, but at mos"):
         fitted.drift(rows(2_000), by="size", history="batch")
     with pytest.raises(UnknownColumn, match=r"'kid'"):
         fitted.drift(rows(20), by="kid", history="batch")
-    with pytest.raises(TypeMismatch, match="by='tags': a segment has one value"):
+    with pytest.raises(TypeMismatch, match="by='tags': a segment needs a single value"):
         fitted.drift(rows(20, tags=pa.array([[1]] * 20)), by="tags", history="batch")
 
 
@@ -175,7 +175,7 @@ def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_
         "utf-8",
     )
     assert drifted(file) == {"past"}
-    with pytest.raises(InvalidConfig, match=r"unknown word 'missin_'. Did you mean 'missing'"):
+    with pytest.raises(InvalidConfig, match=r"unknown key 'missin_'. Did you mean 'missing'"):
         drifted({"missin_": 1})
     with pytest.raises(InvalidConfig, match=r"there is no column 'sizee'. Did you mean 'size'"):
         drifted({"columns": {"sizee": {"psi": 1}}})
@@ -280,7 +280,7 @@ def test_files_in_passes_give_the_profile_of_the_whole(
 
 
 def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
-    with pytest.raises(InvalidPlan, match="memory= reads the rows in passes, on the CPU"):
+    with pytest.raises(InvalidPlan, match="memory= reads the rows in passes, which works on"):
         fitted.drift(rows(10), memory="64GiB", backend="reference")
     with pytest.raises(UnknownColumn, match="'size'"):
         fitted.drift(rows(10).drop_columns(["size"]), memory="64GiB")
@@ -302,10 +302,12 @@ def test_a_reference_of_another_plan_is_refused() -> None:
     fitted, other = (
         plan.fit({"x": [k * up for k in range(100)]}, profile=True) for up in (1.0, 3.0)
     )
-    with pytest.raises(InvalidData, match="reference=: 'x' has other edges or categories in"):
+    with pytest.raises(
+        InvalidData, match="the profile has another type, bins or categories for 'x'"
+    ):
         fitted.drift({"x": [1.0]}, reference=other.profile)
     other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]}, profile=True)
-    with pytest.raises(InvalidData, match="reference=: 'x' is not in the profile that was given"):
+    with pytest.raises(InvalidData, match="reference=: the profile lacks 'x'"):
         fitted.drift({"x": [1.0]}, reference=other.profile)
     assert fitted.drift({"x": [1.0]}, reference=fitted.profile_of({"x": [2.0]})).n_then == 1
 

@@ -32,7 +32,7 @@ def test_a_check_is_a_table_of_rules_the_broken_ones_first() -> None:
     assert "<script" not in shown
     assert shown.count('class="bad">broken<') == 1
     assert shown.count('class="bad">cannot be decided<') == 1
-    assert shown.count('class="warn">broken, warns<') == 1
+    assert shown.count('class="warn">broken (warning)<') == 1
     told = plain(shown)
     order = [told.index(name) for name in ("cannot", "document.title", "warns", "holds")]
     assert order == sorted(order)

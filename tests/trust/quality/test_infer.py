@@ -195,7 +195,7 @@ def test_a_larger_share_of_missing_values_is_found_and_noise_is_not() -> None:
         ({"x": [None, None]}, {}, "no columns that rules can read"),
         ({"x": [1]}, {"key": "y"}, "no column 'y'"),
         ({"x": [1]}, {"exclude": ["z"]}, "no column 'z'"),
-        ({"x": [1], "y": [1]}, {"key": "x", "exclude": ["x"]}, "not excluded"),
+        ({"x": [1], "y": [1]}, {"key": "x", "exclude": ["x"]}, "exclude= names the column 'x' too"),
     ],
 )
 def test_what_says_nothing_is_told(data: Any, options: Any, message: str) -> None:
@@ -260,14 +260,14 @@ def test_columns_of_many_values_are_told_by_a_sample(
     )
     whole = ff.infer_contract(table)
     asked: list[int] = []
-    learnt_of = infer.learnt_of
+    learnt_of = infer.learn_expressions
 
     def counting(rows: Any, features: Any) -> Any:
         asked.append(rows.n_rows)
         return learnt_of(rows, features)
 
     monkeypatch.setattr(infer, "SAMPLES", (320, 1024))
-    monkeypatch.setattr(infer, "learnt_of", counting)
+    monkeypatch.setattr(infer, "learn_expressions", counting)
     given: dict[str, Any] = {"data": table}
     if is_in_files:
         pq.write_table(table, tmp_path / "rows.parquet")
@@ -281,13 +281,13 @@ def test_columns_of_many_values_are_told_by_a_sample(
 
 def test_a_key_that_repeats_is_told_and_no_rule() -> None:
     table = pa.table({"k": [1, 1, 2, 3], "m": ["a", "b", "a", "a"]})
-    told = "key='k': 2 of the 4 rows have a key that is missing, or that another row has too, so"
+    told = "key='k': the key is missing or repeated in 2 of 4 rows, so"
     with pytest.warns(KeyRepeats, match=told):
         contract = ff.infer_contract(table, key="k")
     assert "k: unique" not in contract.rules
     assert contract.check(table).broken == []
     missing = pa.table({"k": [1, 2, None]})
-    with pytest.warns(KeyRepeats, match="1 of the 3 rows have a key that is missing"):
+    with pytest.warns(KeyRepeats, match="the key is missing or repeated in 1 of 3 rows"):
         contract = ff.infer_contract(missing, key="k")
     assert contract.check(missing).broken == []
     contract = ff.infer_contract(table, key=["k", "m"])

@@ -61,9 +61,9 @@ def test_every_part_stands_there_with_its_size(path: Path) -> None:
 def test_keys_of_one_row_and_of_few_are_told(path: Path) -> None:
     parts = parts_by_text(ff.inspect(path))
     keys = parts["the keys of col('k')"]
-    of_means = parts["a value of each key, col('x').mean(by=col('k'))"]
+    of_means = parts["one value per key, col('x').mean(by=col('k'))"]
     assert [of.n_values for of in of_means.held] == [2, 3]
-    assert "whose own value it is" in of_means.held[0].told
+    assert "its value is of that row alone" in of_means.held[0].told
     assert {of.remedy for of in of_means.held} == {"min_rows=10 leaves such keys out"}
     assert keys.says in str(keys)
 
@@ -90,10 +90,10 @@ def test_min_rows_leaves_keys_out_and_is_told(path: Path) -> None:
     parts = parts_by_text(ff.inspect(path))
     rate = next(part for says, part in parts.items() if "target_encode" in says)
     assert not rate.holds_rows
-    assert rate.notes == ("keys of fewer than 20 rows were left out",)
+    assert rate.notes == ("keys with fewer than 20 rows were left out",)
     most = next(part for says, part in parts.items() if "max(by" in says)
     assert [of.told for of in most.held] == [
-        "each value is that of a row of the key, or between two"
+        "each value is from a row with the key, or between the values of two"
     ]
     assert b"alone" in path.read_bytes()
 
@@ -108,7 +108,7 @@ def test_ends_and_quantiles_of_all_rows_are_values_of_rows(path: Path) -> None:
 
 def test_what_few_rows_have_taught_is_told(tmp_path: Path) -> None:
     ff.Plan({"x": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0]}).save(tmp_path / "few")
-    assert ff.inspect(tmp_path / "few")["state"].held[0].told == "learnt of 2 rows"
+    assert ff.inspect(tmp_path / "few")["state"].held[0].told == "learnt from 2 rows"
     assert not ff.inspect(tmp_path / "few", few=2)["state"].holds_rows
 
 
@@ -122,7 +122,7 @@ def test_artifacts_of_format_1_are_inspected(file: Path) -> None:
 
 def test_golden_rows_and_contracts_say_what_they_are(path: Path) -> None:
     found = ff.inspect(path)
-    assert found["golden"].notes[0].startswith("64 rows, made up")
+    assert found["golden"].notes[0].startswith("64 rows, generated")
     assert not found["golden"].holds_rows
     assert found["contract"].notes
     assert found.holds_rows
@@ -131,7 +131,7 @@ def test_golden_rows_and_contracts_say_what_they_are(path: Path) -> None:
 
 @pytest.mark.parametrize("few", [0, -1, True, 2.0, "10", None])
 def test_another_number_is_refused(path: Path, few: Any) -> None:
-    with pytest.raises(InvalidPlan, match="is a number of rows"):
+    with pytest.raises(InvalidPlan, match="must be a whole number of rows"):
         ff.inspect(path, few=few)
 
 
@@ -157,8 +157,8 @@ def test_edges_and_rare_categories_of_a_profile_are_told(tmp_path: Path) -> None
     plan = ff.Plan({"scaled": col("x").standard_scale(), "code": col("k").hash(n_buckets=9)})
     plan.fit(ROWS, profile=True).save(tmp_path / "profiled")
     held = {of.of: of for of in ff.inspect(tmp_path / "profiled")["profile"].held}
-    assert "edges of bins" in held["input x"].told
-    assert "edges of bins" in held["feature scaled"].told
+    assert "bin edges" in held["input x"].told
+    assert "bin edges" in held["feature scaled"].told
     assert {of.remedy for of in held.values()} == {"fit without profile= leaves the profile out"}
     plan.fit(ROWS, profile=False).save(tmp_path / "bare")
     assert "profile" not in {part.name for part in ff.inspect(tmp_path / "bare").parts}

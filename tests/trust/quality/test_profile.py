@@ -24,27 +24,32 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.sklearn import Features
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UTF8
 from fastfeat.learn.row_sample import are_sampled, numbers_of_sample, stride_of_sample
-from fastfeat.trust.quality import wide
+from fastfeat.trust.quality import many_columns
 from fastfeat.trust.quality.counting import (
     LEAST_ROWS,
     _of_keys,  # pyright: ignore[reportPrivateUsage]
-    counted,
-    counted_by_numpy,
-    counted_columns,
+    count_column,
+    count_columns,
+    count_with_numpy,
 )
 from fastfeat.trust.quality.later_rows import profile_of
 from fastfeat.trust.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
+from fastfeat.trust.quality.many_columns import (
+    MOST_ROWS,
+    BinnedColumnHead,
+    count_binned_columns,
+    layouts_of_columns,
+)
 from fastfeat.trust.quality.profile import (
     POSITIONS,
     ColumnProfile,
     Profile,
-    added,
-    merged,
+    add_exact,
+    merge_column_profiles,
     normal,
     profile_of_columns,
 )
 from fastfeat.trust.quality.profiling import fit_profiled, profile_face
-from fastfeat.trust.quality.wide import MOST_ROWS, Head, counted_at_once, laid_out_at_once
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -54,7 +59,7 @@ def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
 def _counted(values: Any, dtype: Any = FLOAT64, sample: Any = None) -> ColumnProfile:
     column = _column(values)
     of = column if sample is None else _column(sample)
-    return counted(layout_of("x", dtype, kind_of(dtype), of), column)
+    return count_column(layout_of("x", dtype, kind_of(dtype), of), column)
 
 
 def _value(exact: tuple[int, int]) -> Fraction:
@@ -102,9 +107,15 @@ def test_profiles_of_parts_merge_to_that_of_the_whole(
     sample: list[float], values: list[float], at: int
 ) -> None:
     layout = layout_of("x", FLOAT64, "number", _column(sample, pa.float64()))
-    parts = [counted(layout, _column(some, pa.float64())) for some in (values[:at], values[at:])]
-    whole = counted(layout, _column(values, pa.float64()))
-    assert _bytes(merged(*parts)) == _bytes(merged(*parts[::-1])) == _bytes(whole)
+    parts = [
+        count_column(layout, _column(some, pa.float64())) for some in (values[:at], values[at:])
+    ]
+    whole = count_column(layout, _column(values, pa.float64()))
+    assert (
+        _bytes(merge_column_profiles(*parts))
+        == _bytes(merge_column_profiles(*parts[::-1]))
+        == _bytes(whole)
+    )
 
 
 def _bytes(*columns: ColumnProfile) -> bytes:
@@ -170,7 +181,7 @@ def test_categories_stand_by_count_and_value_and_the_others_are_counted() -> Non
 )
 def test_text_is_counted_alike_in_every_form(make: Any) -> None:
     column = make(_column(["a", "", None, "é", "a"]))
-    made = counted(layout_of("x", UTF8, "category", column), column)
+    made = count_column(layout_of("x", UTF8, "category", column), column)
     assert dict(zip(made.categories, made.counts.tolist(), strict=True)) == {"a": 2, "": 1, "é": 1}
     assert made.n_missing == 1
 
@@ -186,7 +197,7 @@ def test_moments_of_columns_say_mean_and_deviation() -> None:
 
 @given(st.integers(-(2**70), 2**70), st.integers(-99, 99), st.integers(-(2**70), 2**70))
 def test_exact_sums_have_one_form(a: int, exponent: int, b: int) -> None:
-    total = added(normal(a, exponent), normal(b, 0))
+    total = add_exact(normal(a, exponent), normal(b, 0))
     assert _value(total) == Fraction(a) * Fraction(2) ** exponent + b
     assert total == normal(*total)
     assert total[0] % 2 or total == (0, 0)
@@ -196,7 +207,7 @@ def _profile() -> Profile:
     columns = [
         _counted([1.0, 2.0, None, math.inf]),
         replace(_counted(["a", None, "\ud83d\ude00"[:0]], UTF8), name="<b>"),
-        counted(
+        count_column(
             layout_of("y", UTF8, "category", _column([b"\xff", b"a"])), _column([b"\xff", b"a"])
         ),
         replace(_counted([True, False]), name="z"),
@@ -243,10 +254,10 @@ def test_a_profile_that_contradicts_itself_is_refused() -> None:
 
 def test_profiles_of_other_layouts_do_not_merge() -> None:
     a, b = _counted([1.0, 2.0]), _counted([1.0, 3.0])
-    with pytest.raises(InvalidData, match="other edges or categories"):
-        merged(a, b)
+    with pytest.raises(InvalidData, match="bins or categories"):
+        merge_column_profiles(a, b)
     one = profile_of_columns({"x": a}, {}, 2)
-    with pytest.raises(InvalidData, match="other columns"):
+    with pytest.raises(InvalidData, match="different columns"):
         one.merge(profile_of_columns({}, {}, 2))
 
 
@@ -297,7 +308,7 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
         stored = pa.array(stored.to_pandas(), mask=is_missing) if dtype == "float32" else stored
     column = pa.chunked_array([stored.slice(0, 999), stored.slice(999)])
     layout = layout_of("x", FLOAT64, "number", column.slice(10, 2000))
-    assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))
+    assert _bytes(count_column(layout, column)) == _bytes(count_with_numpy(layout, column))
 
 
 def test_columns_counted_together_are_each_counted_as_alone(monkeypatch: Any) -> None:
@@ -311,12 +322,12 @@ def test_columns_counted_together_are_each_counted_as_alone(monkeypatch: Any) ->
         for k, one in enumerate(columns)
     ]
     monkeypatch.setattr("fastfeat.trust.quality.counting._MOST_AT_ONCE", 3)
-    found = counted_columns(list(zip(layouts, columns, strict=True)))
+    found = count_columns(list(zip(layouts, columns, strict=True)))
     for one, layout, column in zip(found, layouts, columns, strict=True):
-        assert _bytes(one) == _bytes(counted(layout, column))
+        assert _bytes(one) == _bytes(count_column(layout, column))
         if layout.has_bins:
-            assert _bytes(one) == _bytes(counted_by_numpy(layout, column))
-    assert counted_columns([]) == []
+            assert _bytes(one) == _bytes(count_with_numpy(layout, column))
+    assert count_columns([]) == []
 
 
 def _wide_columns(n: int, seed: int, scale: float, at: float) -> list[pa.ChunkedArray]:
@@ -351,23 +362,23 @@ def test_many_columns_at_once_are_counted_as_one_is(
 ) -> None:
     columns = _wide_columns(n, seed, scale, at)
     types = [INT64 if pa.types.is_integer(one.type) else FLOAT64 for one in columns]
-    named = [Head("x", str(one), "number") for one in types]
+    named = [BinnedColumnHead("x", str(one), "number") for one in types]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wide, "MANY", 1)
-        found = counted_at_once(named, columns)
-    layouts = laid_out_at_once(named, columns)
+        patch.setattr(many_columns, "MANY", 1)
+        found = count_binned_columns(named, columns)
+    layouts = layouts_of_columns(named, columns)
     assert set(found) == set(layouts)
     assert {0, 3, 4, 12, 13, 14, 20, 21, 22} <= set(found) or scale > 1e100 or n == 1
     for k, one in found.items():
         layout = layout_of("x", types[k], "number", columns[k])
         assert _bytes(layouts[k]) == _bytes(layout)
-        assert _bytes(one) == _bytes(counted_by_numpy(layout, columns[k]))
+        assert _bytes(one) == _bytes(count_with_numpy(layout, columns[k]))
 
 
 def test_columns_without_values_are_left_to_one_by_one() -> None:
     columns = [_column([None, math.nan], pa.float64()), _column([None, None], pa.int64())]
-    heads = [Head("x", "float64", "number"), Head("x", "int64", "number")]
-    assert laid_out_at_once(heads, columns) == {} == laid_out_at_once([], [])
+    heads = [BinnedColumnHead("x", "float64", "number"), BinnedColumnHead("x", "int64", "number")]
+    assert layouts_of_columns(heads, columns) == {} == layouts_of_columns([], [])
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -395,7 +406,7 @@ def test_bools_and_codes_are_counted_as_keys_are(
     if any(v is not None and v >= 2**63 for v in given):
         return  # no category
     layout = layout_of("x", INT64, "category", column.slice(0, 20))
-    assert _bytes(counted(layout, column)) == _bytes(_of_keys(layout, column))
+    assert _bytes(count_column(layout, column)) == _bytes(_of_keys(layout, column))
 
 
 def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
@@ -502,14 +513,18 @@ def test_a_profile_of_another_plan_is_refused() -> None:
     x = {"x": [1.0, 2.0]}
     fitted = ff.Plan({"f": col("x") * 2}).fit(x).record
     others = (
-        ({"f": col("x").is_null()}, x, "'f' is bool in it, and float64 here"),
+        ({"f": col("x").is_null()}, x, "'f' is bool in the profile, but float64 in the plan"),
         ({"g": col("x") * 2}, x, "it lacks the feature 'f'"),
-        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
+        (
+            {"f": col("x").ordinal_encode()},
+            {"x": ["a"]},
+            "'x' is utf8 in the profile, but float64 in the plan",
+        ),
     )
     for features, data, told in others:
         other = ff.Plan(features).fit(data, profile=True).profile
         assert other is not None
-        with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
+        with pytest.raises(ArtifactError, match=f"the profile belongs to another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))
 
 

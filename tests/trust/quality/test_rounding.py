@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.dtypes import FLOAT_FORMATS
-from fastfeat.trust.quality.rounding import NARROW, rounded, roundings_of, told
+from fastfeat.trust.quality.rounding import NARROW, rounded, roundings_of, roundings_text
 
 FLOATS = st.floats() | st.floats(-2, 2) | st.floats(-1e-7, 1e-7) | st.sampled_from([0.0, -0.0])
 
@@ -73,7 +73,9 @@ def test_what_a_type_does_not_hold_is_counted():
     none = roundings_of(np.array([np.nan]))["float16"]
     assert none.fits
     assert none.largest_relative == none.rms_relative == none.largest == 0.0
-    assert told(roundings_of(np.array([1e-9, 1.0]), ["float16"])).endswith("1 become 0")
+    assert roundings_text(roundings_of(np.array([1e-9, 1.0]), ["float16"])).endswith(
+        "1 rounded to 0"
+    )
 
 
 def test_features_that_are_no_floats_have_no_rounding():
@@ -81,5 +83,5 @@ def test_features_that_are_no_floats_have_no_rounding():
     assert set(fitted.rounding({"n": [3, None]})) == {"x"}
     assert ff.Plan({"n": col("n")}).fit({"n": [1]}).rounding({"n": [1]}) == {}
     assert fitted.rounding({"n": np.zeros(0, np.int64)})["x"]["float16"].n_values == 0
-    with pytest.raises(InvalidPlan, match=r"takes some of 'float16', .* got 'int8'"):
+    with pytest.raises(InvalidPlan, match=r"may contain 'float16', .* got 'int8'"):
         fitted.rounding({"n": [1]}, dtypes=["int8"])

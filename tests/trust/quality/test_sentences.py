@@ -39,7 +39,7 @@ DAY = datetime.date(2024, 1, 2)
         (S.is_in(["a"]), "s is 'a'"),
         (S.is_in(["a", "b"]) | S.is_null(), "s is one of 'a', 'b', or missing"),
         (X.is_in([*range(9)]), "x is one of 0, 1, 2, 3, 4, 5 and 3 more"),
-        ((S.str.len_chars() <= 8) | S.is_null(), "s has at most 8 characters, or missing"),
+        ((S.str.len_chars() <= 8) | S.is_null(), "s is at most 8 characters long, or missing"),
         (col("t") >= DAY, "t is not before 2024-01-02"),
         (ff.lit(1).count(by="k") == 1, "no two rows have the same k"),
         (ff.lit(1).count(by=["k", "l"]) == 1, "no two rows have the same k and l"),
@@ -59,7 +59,7 @@ def test_a_share_of_missing_values_is_told_in_percent() -> None:
     table = {"x": [1.0, None, 3.0, 4.0] * 100}
     result = ff.infer_contract(table).check(table)["x: missing"]
     assert result.says.startswith("at most 43.")
-    assert result.says.endswith(" % of x is missing, beyond chance")
+    assert result.says.endswith(" % of x is missing, with an allowance for chance")
     assert result.text.startswith("col('x').is_null().sum() <=")
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from fastfeat.errors import InvalidConfig
-from fastfeat.trust.quality.thresholds import SECTIONS, Flag, Number, Words, thresholds
+from fastfeat.trust.quality.thresholds import SECTIONS, FlagKey, NumberKey, TextListKey, thresholds
 
 FILE = """
 [check]
@@ -45,25 +45,25 @@ def test_a_word_is_that_of_a_name_or_of_all_or_the_default(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"cheack": {}}, r"unknown section 'cheack': it has .*Did you mean 'check'\?"),
-        ({"check": 1}, r"\[check\]: is a table, got 1"),
-        ({"check": {"rules": 1}}, r"\[check.rules\]: is a table, got 1"),
-        ({"check": {"rules": {"x": 0.1}}}, r"\[check.rules.x\]: is a table, got 0.1"),
-        ({"check": {"rule": {}}}, r"\[check\]: unknown word 'rule'. Did you mean 'rules'\?"),
+        ({"cheack": {}}, r"unknown section 'cheack'\. The sections are .*Did you mean 'check'\?"),
+        ({"check": 1}, r"\[check\]: must be a table, got 1"),
+        ({"check": {"rules": 1}}, r"\[check.rules\]: must be a table, got 1"),
+        ({"check": {"rules": {"x": 0.1}}}, r"\[check.rules.x\]: must be a table, got 0.1"),
+        ({"check": {"rule": {}}}, r"\[check\]: unknown key 'rule'. Did you mean 'rules'\?"),
         (
             {"check": {"rules": {"x": {"warnings": True}}}},
-            "unknown word 'warnings'. It has at_most",
+            "unknown key 'warnings'. The keys are at_most",
         ),
-        ({"check": {"at_most": 1.1}}, "at_most: is a number from 0 to 1, got 1.1"),
-        ({"check": {"at_most": "5 %"}}, "at_most: is a number from 0 to 1, got '5 %'"),
-        ({"check": {"at_most": True}}, "at_most: is a number from 0 to 1, got True"),
-        ({"drift": {"psi": 10**400}}, "psi: is a number from 0 on, got 1000"),
-        ({"check": {"at_most": float("nan")}}, "at_most: is a number from 0 to 1, got nan"),
-        ({"check": {"warnings": 1}}, "warnings: is true or false, got 1"),
-        ({"drift": {"psi": -1}}, "psi: is a number from 0 on, got -1"),
-        ({"diff": {"findings": "major"}}, "findings: is a list of text, got 'major'"),
+        ({"check": {"at_most": 1.1}}, "at_most: must be a number from 0 to 1, got 1.1"),
+        ({"check": {"at_most": "5 %"}}, "at_most: must be a number from 0 to 1, got '5 %'"),
+        ({"check": {"at_most": True}}, "at_most: must be a number from 0 to 1, got True"),
+        ({"drift": {"psi": 10**400}}, "psi: must be a number of at least 0, got 1000"),
+        ({"check": {"at_most": float("nan")}}, "at_most: must be a number from 0 to 1, got nan"),
+        ({"check": {"warnings": 1}}, "warnings: must be true or false, got 1"),
+        ({"drift": {"psi": -1}}, "psi: must be a number of at least 0, got -1"),
+        ({"diff": {"findings": "major"}}, "findings: must be a list of strings, got 'major'"),
         ({"diff": {"findings": ["majr"]}}, "got 'majr'. Did you mean 'major'"),
-        ({"diff": {"columns": {}}}, "unknown word 'columns'"),
+        ({"diff": {"columns": {}}}, "unknown key 'columns'"),
     ],
 )
 def test_what_is_unknown_is_refused_by_every_gate(given: Any, message: str) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(InvalidConfig, match=r"gates\.toml is not TOML"):
             thresholds(path, "check")
     path.write_text("[check]\nat_most = 2")
-    with pytest.raises(InvalidConfig, match=r"gates.toml: \[check\] at_most: is a number"):
+    with pytest.raises(InvalidConfig, match=r"gates.toml: \[check\] at_most: must be a number"):
         thresholds(path, "check")
 
 
@@ -102,5 +102,5 @@ def test_each_word_has_a_meaning() -> None:
         assert set(section.named) <= set(section.words)
         assert bool(section.named) == bool(section.of_names)
         for word in section.words.values():
-            assert isinstance(word, Number | Flag | Words)
+            assert isinstance(word, NumberKey | FlagKey | TextListKey)
             assert word.told.endswith(".")

@@ -24,7 +24,8 @@ def test_packages_are_added_and_their_parts_left_out(tmp_path: Path) -> None:
     found = taken()
     assert found.joules == (300 + 200) * 1e-6
     assert found.source == "powercap (package-0, intel-rapl:1)"
-    assert str(found) == "0.0005 J of the whole machine, by powercap (package-0, intel-rapl:1)"
+    counters = "powercap (package-0, intel-rapl:1)"
+    assert str(found) == f"0.0005 J used by the whole machine, measured by {counters}"
 
 
 def test_sensors_count_where_there_are_no_packages(tmp_path: Path) -> None:
@@ -41,6 +42,6 @@ def test_no_counter_is_told_and_never_estimated(tmp_path: Path) -> None:
     counter(path, 1)
     taken = energy_meter(tmp_path)
     path.unlink()
-    assert str(taken()) == f"unavailable: {path} cannot be read any more"
+    assert str(taken()) == f"unavailable: {path} can no longer be read"
     path.write_text("no number")
-    assert str(energy_meter(tmp_path)()) == f"unavailable: {path} holds no number"
+    assert str(energy_meter(tmp_path)()) == f"unavailable: {path} does not contain a number"

@@ -40,7 +40,7 @@ def test_columns_steps_and_features_stand_from_left_to_right() -> None:
     )
     found = texts(plan_picture(plan.declaration.nodes, {"x": "bad"}, {"past": "warn"}))
     assert sorted(found[:6]) == ["k", "planes.k", "planes.seats", "t", "x", "y"]
-    assert found[6:9] == ["mean, std", "mean of 1d", "lookup in planes"]
+    assert found[6:9] == ["mean, std", "mean over 1d", "lookup in planes"]
     assert found[9:] == ["scaled", "past", "sum", "seats"]
 
 

@@ -81,7 +81,7 @@ def test_drift_and_broken_rules_stand_first(fitted: FittedPlan, tmp_path: Path) 
     bad = pa.array([None, -200.0, *moved["x"].to_pylist()[2:]])
     report = fitted.report(moved.set_column(0, "x", bad), path, history="batch", title="A & <B>")
     assert report.level == "bad"
-    assert report.verdict == "3 features of 6 have drifted; 2 of 3 rules broken"
+    assert report.verdict == "3 of 6 features have drifted; 2 of 3 rules broken"
     assert report.path == path
     text = path.read_text("utf-8")
     assert text == report.html
@@ -101,7 +101,7 @@ def test_rules_that_only_warn_do_not_make_it_bad(fitted: FittedPlan) -> None:
     keys = pa.array(["</td>", *later[EVIL].to_pylist()[1:]])
     report = fitted.report(later.set_column(1, EVIL, keys), None, history="batch")
     assert report.level == "warn"
-    assert report.verdict == "No drift; 1 of 3 rules broken, which only warn"
+    assert report.verdict == "No drift; 1 of 3 rules broken (warnings only)"
 
 
 def test_without_rows_it_tells_the_plan_and_writes_nothing_unless_told_where(
@@ -137,10 +137,10 @@ def test_a_plan_without_profile_says_so(fitted: FittedPlan) -> None:
     report = bare.report(rows(seed=1), None, history="batch")
     assert report.level == "ok"
     assert report.verdict == (
-        "All 3 rules hold; drift is not judged: the plan has no profile of its training rows: fit "
+        "All 3 rules hold; drift was not judged: the plan has no profile of its training rows: fit "
         "it with profile=True"
     )
-    assert "drift is not told: the plan has no profile" in report.html
+    assert "drift was not measured: the plan has no profile" in report.html
     assert "Costs by step" in report.html
     alone = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
     with pytest.raises(InvalidPlan, match=r"fit it with profile=True$"):
@@ -223,8 +223,8 @@ def test_inputs_are_compared_where_features_are_not() -> None:
     table = pa.table({"x": [1, 2, 100], "y": [1, 2, 3]})
     fitted = profiled(ff.Plan({"x": col("x") * 10**18, "y": col("y") + 1}), table)
     report = fitted.report(table.slice(0, 2), None)
-    assert report.verdict == "No drift of inputs; features are not compared"
-    assert "drift of features is not told: of training rows they fail" in report.html
+    assert report.verdict == "No input has drifted; features were not compared"
+    assert "feature drift was not measured: computing them for training" in report.html
     page = Page(report.html)
     assert page.names == ["x", "y", "x", "y"]
     with pytest.raises(Overflow, match="feature 'x', row 2"):

@@ -94,10 +94,10 @@ def test_every_leak_of_later_rows_is_found_and_nothing_else() -> None:
     first = later.changes[0]
     assert str(check).startswith(
         f"FAIL all rows = without later rows, by col('ts') ({check.n_rows} rows, at 49 moments): "
-        f"feature 'reversed', row {first.row}: {first.values[0]} beside all rows, and "
-        f"{first.values[1]} without those after {first.moment}; it changes at "
+        f"feature 'reversed', row {first.row}: {first.values[0]} with all rows, but "
+        f"{first.values[1]} without the rows after {first.moment}; it changes at "
     )
-    assert "what fit has learnt from later rows" in later.cannot_see[0]
+    assert "values that fit has learnt from later rows" in later.cannot_see[0]
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -128,9 +128,9 @@ def test_what_a_user_vouches_for_is_listed_and_not_judged() -> None:
     later = found(features, noise(), label=label, **known)
     assert not later.changes
     assert later.on_word == (
-        "features that see rows by col('booked'), which known_clocks= names: 'booked'",
-        "tables that are looked up by key alone: 'users'",
-        "tables that known_tables= names: 'last'",
+        "features that see rows by col('booked'), which is in known_clocks=: 'booked'",
+        "tables that are only looked up by key: 'users'",
+        "tables in known_tables=: 'last'",
     )
     assert [check.name for check in later.checks] == ["all rows = without later rows, by col('ts')"]
 

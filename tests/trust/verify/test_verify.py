@@ -92,7 +92,7 @@ def test_verify_takes_times_beyond_those_of_python():
     rows = pa.table({"t": pa.array([2**50, 5, None], pa.timestamp("s"))})
     report = ff.Plan({"year": col("t").dt.year()}).fit(rows).verify(rows)
     assert report.ok
-    assert "skip batch = one row at a time: the rows hold times that" in str(report)
+    assert "skip batch = one row at a time: the rows have times that" in str(report)
 
 
 def test_verify_leaves_the_number_of_threads_to_the_environment(monkeypatch):
@@ -180,5 +180,5 @@ def test_rows_whose_nanoseconds_python_cuts_off_are_not_compared_one_by_one():
     fitted = ff.Plan({"h": col("t").hash(9)}).fit({"t": times})
     report = fitted.verify({"t": times})
     assert report.ok
-    assert "skip batch = one row at a time: the rows hold times" in str(report)
+    assert "skip batch = one row at a time: the rows have times" in str(report)
     assert not any(check.skipped for check in fitted.verify({"t": times.slice(1)}).checks)

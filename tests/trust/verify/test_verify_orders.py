@@ -18,7 +18,13 @@ from fastfeat import col
 from fastfeat.backends import cpu
 from fastfeat.ir.node import Column
 from fastfeat.steps.windows.tasks import WindowTask
-from fastfeat.trust.verify.orders import Order, halves, latest_before, moved, sampled
+from fastfeat.trust.verify.orders import (
+    WindowRowOrder,
+    latest_before,
+    sample_rows,
+    shuffled_order,
+    split_in_time,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated"),
@@ -30,8 +36,8 @@ CHECKS = [
     "one chunk = many chunks",
     "all threads = 1 thread",
     "rows in another order",
-    "all rows = earlier half + later half, after it",
-    "batch = one row at a time, after its past",
+    "all rows = earlier half, then later half",
+    "batch = one row at a time, with its history",
     "batch = live, as rows arrive",
 ]
 
@@ -91,15 +97,15 @@ def test_rows_between_two_clocks_are_left_out_and_said() -> None:
     assert report.ok, report
     at_halves = report.checks[4]
     assert 300 < at_halves.n_rows < 400
-    note = f"({at_halves.n_rows} rows, without {400 - at_halves.n_rows} that stand between by"
+    note = f"({at_halves.n_rows} rows, without {400 - at_halves.n_rows} that are earlier by"
     assert note in str(at_halves)
-    assert "skip batch = one row at a time, after its past: windows have several times" in str(
+    assert "skip batch = one row at a time, with its history: windows have several times" in str(
         report
     )
     never = rows.set_column(1, "due", pa.array([None] * 400, pa.timestamp("s")))
     skipped = plan.fit(rows).verify(never, n_rows=50)
     assert skipped.ok
-    assert "skip all rows = earlier half + later half, after it: no moment" in str(skipped)
+    assert "skip all rows = earlier half, then later half: no moment" in str(skipped)
 
 
 def test_rows_of_one_moment_have_no_other_order() -> None:
@@ -107,7 +113,7 @@ def test_rows_of_one_moment_have_no_other_order() -> None:
     fitted = ff.Plan({"sum": X.sum(over=ff.window(time="t", closed="right"))}).fit(rows)
     report = fitted.verify(rows)
     assert report.ok, report
-    assert "skip rows in another order: all rows are of one entity and moment" in str(report)
+    assert "skip rows in another order: all rows have one entity and time" in str(report)
 
 
 def test_one_long_series_is_bounded_by_its_past() -> None:
@@ -142,17 +148,17 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     ),
     "history": (
         lambda times, first: 0 < first < len(times) - 1,
-        ["all rows = earlier half + later half, after it", "batch = live, as rows arrive"],
+        ["all rows = earlier half, then later half", "batch = live, as rows arrive"],
     ),
     "one row": (
         lambda times, first: first > 0 and first == len(times) - 1,
-        ["batch = one row at a time, after its past"],
+        ["batch = one row at a time, with its history"],
     ),
     "few rows": (
         lambda times, first: len(times) == N_SAMPLED and first == 0,
         [  # all of the sample
             "cpu = reference",
-            "batch = one row at a time, after its past",
+            "batch = one row at a time, with its history",
             "batch = live, as rows arrive",
             "all rows = without later rows, by col('t')",
         ],
@@ -184,7 +190,7 @@ NUMBERS = st.integers(0, 4)
 
 
 @st.composite
-def orders(draw: st.DrawFn) -> list[Order]:
+def orders(draw: st.DrawFn) -> list[WindowRowOrder]:
     n_rows = draw(st.integers(1, 25))
 
     def column(least: int) -> Any:
@@ -193,12 +199,12 @@ def orders(draw: st.DrawFn) -> list[Order]:
 
     clocks = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=3))
     times = {clock: column(-1) for clock in "ab"}
-    return [Order(Column(clock), column(0), times[clock]) for clock in clocks]
+    return [WindowRowOrder(Column(clock), column(0), times[clock]) for clock in clocks]
 
 
 @given(orders())
-def test_rows_that_windows_may_tell_apart_stay_in_order(found: list[Order]) -> None:
-    order = moved(found)
+def test_rows_that_windows_may_tell_apart_stay_in_order(found: list[WindowRowOrder]) -> None:
+    order = shuffled_order(found)
     n_rows = len(found[0].times)
     if order is None:
         return
@@ -214,16 +220,16 @@ def test_rows_bound_in_a_long_chain_stay_together() -> None:
     n_rows = 10_000
     pairs = np.arange(n_rows) // 2, (np.arange(n_rows) + 1) // 2
     none = np.zeros(n_rows, dtype=np.int64)
-    assert moved([Order(Column("a"), none, times) for times in pairs]) is None
-    order = moved([Order(Column("a"), none, pairs[0])])
+    assert shuffled_order([WindowRowOrder(Column("a"), none, times) for times in pairs]) is None
+    order = shuffled_order([WindowRowOrder(Column("a"), none, pairs[0])])
     assert order is not None
     assert (order != np.arange(n_rows)).mean() > 0.9
 
 
 @given(orders())
-def test_halves_are_apart_by_every_clock(found: list[Order]) -> None:
+def test_halves_are_apart_by_every_clock(found: list[WindowRowOrder]) -> None:
     clocks = {order.clock: order.times for order in found}
-    early, late = halves(found)
+    early, late = split_in_time(found)
     assert not set(early.tolist()) & set(late.tolist())
     for times in clocks.values():
         known = times[late][times[late] >= 0]
@@ -238,7 +244,7 @@ def test_halves_are_apart_by_every_clock(found: list[Order]) -> None:
 def test_the_latest_rows_of_the_entities_of_a_sample_are_kept() -> None:
     entities = np.array([0] * 300 + [1] * 300 + [2] * 4 + [0, 2])
     times = np.array([*range(300), *range(300), 3, 9, 1, 2, 250, 5])
-    order = Order(Column("t"), entities, times)
+    order = WindowRowOrder(Column("t"), entities, times)
     kept = latest_before([order], 604, np.array([0, 1])).tolist()
     asked = [k for k in kept if k < 600]
     assert asked == list(range(asked[0], 251))  # none later than the last that asks
@@ -248,5 +254,5 @@ def test_the_latest_rows_of_the_entities_of_a_sample_are_kept() -> None:
 
 def test_a_sample_is_of_whole_entities_that_come_first() -> None:
     entities = np.array([0, 1, 2] * 10)
-    order = Order(Column("t"), entities, np.arange(30))
-    assert sampled([order], 0, 20).tolist() == [k for k in range(30) if k % 3 < 2]
+    order = WindowRowOrder(Column("t"), entities, np.arange(30))
+    assert sample_rows([order], 0, 20).tolist() == [k for k in range(30) if k % 3 < 2]

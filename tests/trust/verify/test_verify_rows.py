@@ -78,7 +78,7 @@ def test_data_in_files_is_verified_in_pieces_too(files: Path) -> None:
         assert other.ok
 
 
-def taken(plan: ff.Plan, data: Any, n_rows: int, history: Any = None) -> rows.Rows:
+def taken(plan: ff.Plan, data: Any, n_rows: int, history: Any = None) -> rows.VerifiedRows:
     fitted = plan.fit(table(1000), history="batch").record
     columns = [*fitted.declaration.row_columns, "n"]
     past = fitted.declaration.past_columns
@@ -137,13 +137,13 @@ def test_a_path_that_differs_in_pieces_is_found(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = OF_ROWS.fit(files)
-    of_all = pieces.Pieces.of_all
+    of_all = pieces.FeaturePieces.of_all
 
     def wrong(self: Any, start: int = 0) -> Iterator[pa.Table]:
         for features in of_all(self, start):
             yield features.set_column(0, "log", pa.nulls(features.num_rows, pa.float64()))
 
-    monkeypatch.setattr(pieces.Pieces, "of_all", wrong)
+    monkeypatch.setattr(pieces.FeaturePieces, "of_all", wrong)
     report = fitted.verify(files, n_rows=50, memory=ROOM)
     assert [check.name for check in report.checks if check.difference] == [PIECES]
 
@@ -172,4 +172,4 @@ def test_the_command_takes_a_data_set_and_a_budget(files: Path, tmp_path: Path) 
     assert f"ok   {PIECES} (1,000 rows)" in result.stdout
     result = CliRunner().invoke(app, [*command, "--memory", "1MiB"])
     assert result.exit_code == 3  # the command is well written: this process is too large
-    assert "error: --memory 1 MiB has too little room: work on rows" in result.stderr
+    assert "error: --memory 1 MiB is too small: processing even a few" in result.stderr

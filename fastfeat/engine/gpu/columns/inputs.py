@@ -22,13 +22,13 @@ from fastfeat.engine.gpu.columns.memory import (
     place_column,
 )
 from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
-from fastfeat.engine.gpu.programs.program import Target, bind, device_program, words_of
+from fastfeat.engine.gpu.programs.program import DeviceTarget, bind, device_program, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.storage import storage
 from fastfeat.ir.dtypes import DType
 from fastfeat.scalars import op
-from fastfeat.scalars.exact_conversion import exactly
+from fastfeat.scalars.exact_conversion import convert_exactly
 from fastfeat.scalars.value import InputSlot, Value, column_slot
 
 
@@ -60,7 +60,7 @@ def conformed_rows(
     """
     bound = bind(runtime, _conversion(source.dtype, dtype), Constants({}, {}))
     given, result = source.column.from_row(start, source.dtype), memory.as_column()
-    words = words_of(bound, [given], [Target(result.values, result.validity)])
+    words = words_of(bound, [given], [DeviceTarget(result.values, result.validity)])
     run_piece(runtime, PreparedPiece(bound.plan, words, n, (given, memory)), start)
 
 
@@ -68,12 +68,12 @@ def conformed_rows(
 def _conversion(given: DType, wanted: DType) -> Program:
     slot = column_slot("given", given)
     ok = op.TRUE if given.physical == "f64" else op.input_ok(slot)
-    value = exactly(Value(given, op.input_value(slot, given.physical), ok), wanted)
+    value = convert_exactly(Value(given, op.input_value(slot, given.physical), ok), wanted)
     stored = DType("float64") if storage(wanted) == "float64" else wanted
     return program_of([Output("", stored, value.op, value.ok, value.status)])
 
 
-Source = DeviceColumn | UnlikeColumn | Any
+InputSource = DeviceColumn | UnlikeColumn | Any
 """The column of a slot: on the device, or a chunked array in host memory."""
 Fill = Callable[[], None]
 """Starts the copy of the rows of an input to the place where they are read."""
@@ -86,19 +86,22 @@ class PlacedInput:
     The memory is None if the rows are read in place.
     """
 
-    source: Source
+    source: InputSource
     dtype: DType
     memory: DeviceMemory | None
 
 
 def place_inputs(
-    runtime: Runtime, slots: Sequence[InputSlot], sources: Mapping[InputSlot, Source], n_rows: int
+    runtime: Runtime,
+    slots: Sequence[InputSlot],
+    sources: Mapping[InputSlot, InputSource],
+    n_rows: int,
 ) -> list[PlacedInput]:
     """Return each input slot's column, with device memory for `n_rows` rows if it is copied."""
     return [_place(runtime, sources[slot], slot.dtype, n_rows) for slot in slots]
 
 
-def _place(runtime: Runtime, source: Source, dtype: DType, n_rows: int) -> PlacedInput:
+def _place(runtime: Runtime, source: InputSource, dtype: DType, n_rows: int) -> PlacedInput:
     match source:
         case DeviceColumn():
             memory = None
@@ -129,7 +132,7 @@ def rows_of(
     return laid_out(memory, rows, dtype), lambda: fill_column(runtime, memory, rows, dtype)
 
 
-def added_bytes(sources: Mapping[InputSlot, Source]) -> float:
+def added_bytes(sources: Mapping[InputSlot, InputSource]) -> float:
     """Return the device memory in bytes per row for the inputs that are not on the device yet."""
     return sum(
         element_bytes(slot.dtype)

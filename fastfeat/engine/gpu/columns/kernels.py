@@ -30,7 +30,7 @@ def zeros_on_device(runtime: Runtime, n_bytes: int) -> Buffer:
     return buffer
 
 
-def downloaded(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
+def download_array(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
     """Return the first `n` elements of a buffer as a host array, after all requests so far."""
     found = np.empty(n, dtype)
     mark = runtime.mark()

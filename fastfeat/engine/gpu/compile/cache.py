@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, note, spending
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, measure_kernels, note
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.sinks.atomic import write_bytes
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 _NAME = "device"  # of a module, which has several kernels
 
@@ -42,7 +42,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
     if known is not None:
         note(key, UsedKernel(_NAME, is_compiled=False, is_kept=True))
         return known
-    with doing("compiling kernels for the device", is_event=True), spending():
+    with show_progress("compiling kernels for the device", is_event=True), measure_kernels():
         content = build()
     try:
         path = _keep(folder, key, suffix, content)
@@ -87,14 +87,14 @@ def _folder_of_process(reason: str) -> Path:
 
     Raises BackendUnavailable if it cannot be created.
     """
-    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder"
+    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a writable folder"
     warn(told, KernelsNotKept)
     try:
         _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
     except OSError as error:
         raise BackendUnavailable(
-            f"{reason}; nor is there a folder for this process: {error}. Set FASTFEAT_CACHE_DIR to "
-            "a folder that can be written to"
+            f"{reason}; a temporary folder cannot be created either: {error}. Set "
+            "FASTFEAT_CACHE_DIR to a writable folder"
         ) from None
     return Path(_temporary[-1].name)
 

@@ -75,13 +75,13 @@ def target_for(architecture: int, known: Sequence[int], version: str) -> int:
         return max(fitting)
     if architecture < min(known):
         what, do = (
-            "does not compile for it any more",
+            "no longer compiles for it",
             "an older one: pip install 'fastfeat[gpu-cuda12]'",
         )
     else:
-        what, do = "does not know it yet", "a newer nvidia-cuda-nvrtc, with a driver as new"
+        what, do = "does not support it yet", "a newer nvidia-cuda-nvrtc, and a driver as new"
     raise BackendUnavailable(
-        f"the card has architecture sm_{architecture}, and NVRTC {version} {what}: it compiles "
+        f"the card has architecture sm_{architecture}, but NVRTC {version} {what}: it compiles "
         f"for sm_{min(known)} to sm_{max(known)}. Install {do}"
     )
 

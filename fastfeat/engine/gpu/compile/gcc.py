@@ -73,7 +73,7 @@ def find_compiler() -> str:
     found = shutil.which("g++")
     if found is None:
         raise BackendUnavailable(
-            "the emulated backend needs g++, which is not on the path. Install it (Debian, "
+            "the emulated backend needs g++, which is not on the PATH. Install it (Debian, "
             "Ubuntu: apt-get install g++), or use backend='cpu'"
         )
     return found
@@ -104,8 +104,8 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
     preloaded = os.environ.get("LD_PRELOAD", "")
     if any(name not in preloaded for name in _LIBRARIES[sanitizer]):
         raise BackendUnavailable(
-            f"sanitizer={sanitizer!r} needs a process of its own, started with the variables that "
-            "sanitizer_environment returns"
+            f"sanitizer={sanitizer!r} needs a separate process, started with the environment "
+            "variables that sanitizer_environment returns"
         )
 
 
@@ -123,12 +123,12 @@ def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
             options = (*flags, f"-I{_folder()}", "-x", "c++", "-", "-o", str(result), "-lm")
             done = _run((compiler, *options), source)
             if done.returncode != 0:
-                raise KernelFailed(f"g++ refuses the text of a kernel:\n{_said(done)}")
+                raise KernelFailed(f"g++ cannot compile a kernel:\n{_said(done)}")
             return result.read_bytes()
     except OSError as error:
         raise BackendUnavailable(
-            f"the emulated backend cannot keep what g++ gives: {error}. Set TMPDIR to a folder "
-            "that can be written to, or use backend='cpu'"
+            f"the emulated backend cannot store the output of g++: {error}. Set TMPDIR to a "
+            "writable folder, or use backend='cpu'"
         ) from None
 
 
@@ -138,15 +138,15 @@ def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProces
         return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     except OSError as error:
         raise BackendUnavailable(
-            f"the emulated backend needs g++, and {command[0]} cannot be started: "
-            f"{error.strerror or error}. Install it anew, or use backend='cpu'"
+            f"the emulated backend needs g++, but {command[0]} cannot be started: "
+            f"{error.strerror or error}. Reinstall it, or use backend='cpu'"
         ) from None
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
     """Return the message that g++ wrote when it failed."""
     said = done.stderr.decode("utf-8", "replace").strip()
-    return said or f"it says nothing, and ends with {done.returncode}"
+    return said or f"it printed nothing, and ended with exit code {done.returncode}"
 
 
 def _answer(command: Sequence[str]) -> str:
@@ -157,8 +157,8 @@ def _answer(command: Sequence[str]) -> str:
     done = _run(command)
     if done.returncode != 0:
         raise BackendUnavailable(
-            f"the emulated backend needs g++, and {command[0]} fails: {_said(done)}. Install it "
-            "anew, or use backend='cpu'"
+            f"the emulated backend needs g++, but {command[0]} fails: {_said(done)}. Reinstall "
+            "it, or use backend='cpu'"
         )
     return done.stdout.decode("utf-8", "replace")
 
@@ -175,7 +175,7 @@ def _version(compiler: str) -> str:
 def _library(name: str) -> str:
     path = _answer((find_compiler(), f"-print-file-name={name}")).strip()
     if not os.path.isabs(path):  # g++ returns the bare name if it has no such file
-        raise BackendUnavailable(f"g++ has no {name}, the library of a sanitizer. Install it")
+        raise BackendUnavailable(f"g++ has no {name}, a sanitizer's library. Install it")
     return path
 
 

@@ -24,9 +24,9 @@ _PLACES = {
 }
 """Path of the library in the wheel for each version of CUDA, newest first."""
 _MISSING = (
-    "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install it "
-    "with pip install 'fastfeat[gpu]' for a driver of CUDA 13, or 'fastfeat[gpu-cuda12]'; to "
-    "compile without a card, nvidia-cuda-nvrtc alone is enough"
+    "the GPU backend needs NVRTC, NVIDIA's kernel compiler, which is not installed. Install it "
+    "with pip install 'fastfeat[gpu]' for a CUDA 13 driver, or 'fastfeat[gpu-cuda12]' for CUDA 12; "
+    "to compile without a card, nvidia-cuda-nvrtc alone is enough"
 )
 
 
@@ -101,7 +101,7 @@ def compile_text(
         status = _library().nvrtcCompileProgram(program, len(options), _strings(options))
         log = _output(program, "ProgramLog").rstrip(b"\0").decode("utf-8", "replace")
         if status:
-            raise KernelFailed(f"NVRTC {version()} refuses the text of a kernel:\n{log}")
+            raise KernelFailed(f"NVRTC {version()} cannot compile a kernel:\n{log}")
         ptx = _output(program, "PTX").rstrip(b"\0").decode()
         return CompiledModule(_output(program, "CUBIN"), ptx, log)
     finally:
@@ -144,7 +144,7 @@ def _call(function: str, *arguments: object) -> None:
     status = getattr(_library(), function)(*arguments)
     if status:
         said = _library().nvrtcGetErrorString(status).decode()
-        raise KernelFailed(f"{function} of NVRTC fails: {said}")
+        raise KernelFailed(f"NVRTC's function {function} failed: {said}")
 
 
 @cache
@@ -176,8 +176,9 @@ def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Pat
     if not fitting:
         assert driver is not None
         raise BackendUnavailable(
-            f"NVRTC here is of CUDA {min(paths)}, the driver of CUDA {driver[0]}.{driver[1]} does "
-            "not take its machine code. Update the driver, or pip install 'fastfeat[gpu-cuda12]'"
+            f"the installed NVRTC is for CUDA {min(paths)}, but the driver is for CUDA "
+            f"{driver[0]}.{driver[1]} and cannot run its machine code. Update the driver, or pip "
+            "install 'fastfeat[gpu-cuda12]'"
         )
     return fitting[0]
 

@@ -8,7 +8,7 @@ from fastfeat.engine.gpu.compile.cuda import LEAST_ARCHITECTURE
 
 LEAST_CUPY = 14
 _ELSE = ", or use backend='cpu', which gives the same bits"
-_EXTRA = "pip install 'fastfeat[gpu]', or 'fastfeat[gpu-cuda12]' for a driver of CUDA 12"
+_EXTRA = "pip install 'fastfeat[gpu]', or 'fastfeat[gpu-cuda12]' for a CUDA 12 driver"
 _INSTALL = f"Install it with {_EXTRA}"
 _INSTALL_DRIVER = (
     "Install the driver; in a container, start it with the cards (docker run --gpus all)"
@@ -52,26 +52,26 @@ def missing(found: Surroundings) -> str | None:
 
 def _missing_software(found: Surroundings) -> str | None:
     if found.platform != "linux":
-        return f"runs on Linux (or WSL), and this is {found.platform}. Use another machine"
+        return f"runs on Linux (or WSL), but this is {found.platform}. Use another machine"
     if not found.cupy and found.driver is None:
         return (
-            "needs a card with NVIDIA's driver, of which libcuda.so.1 is not to be found, and the "
+            "needs a card with NVIDIA's driver, but libcuda.so.1 was not found. It also needs the "
             f"package cupy, which is not installed. {_INSTALL_DRIVER}; then {_EXTRA}"
         )
     if not found.cupy:
         return f"needs the package cupy, which is not installed. {_INSTALL}"
     if found.cupy_error is not None:
-        return f"needs CuPy, whose import fails: {found.cupy_error}. {_INSTALL}"
+        return f"needs CuPy, which cannot be imported: {found.cupy_error}. {_INSTALL}"
     if int(found.cupy.partition(".")[0]) < LEAST_CUPY:
-        return f"needs CuPy {LEAST_CUPY} or later, and {found.cupy} is installed. {_INSTALL}"
+        return f"needs CuPy {LEAST_CUPY} or later, but {found.cupy} is installed. {_INSTALL}"
     if found.driver is None:
-        return f"needs NVIDIA's driver, and libcuda.so.1 is not to be found. {_INSTALL_DRIVER}"
+        return f"needs NVIDIA's driver, but libcuda.so.1 was not found. {_INSTALL_DRIVER}"
     cupy_cuda = found.cupy_cuda or (0, 0)
     if found.driver[0] < cupy_cuda[0]:
         other = ", or pip install 'fastfeat[gpu-cuda12]' in place of 'fastfeat[gpu]'"
         return (
-            f"needs a driver of CUDA {cupy_cuda[0]}, as CuPy here is built for, and this one is of "
-            f"CUDA {found.driver[0]}.{found.driver[1]}. Update the driver"
+            f"needs a driver for CUDA {cupy_cuda[0]}, because the installed CuPy is built for it, "
+            f"but the driver is for CUDA {found.driver[0]}.{found.driver[1]}. Update the driver"
             f"{other if found.driver[0] == 12 else ''}"
         )
     return None
@@ -80,15 +80,15 @@ def _missing_software(found: Surroundings) -> str | None:
 def _missing_device(found: Surroundings) -> str | None:
     if found.n_devices == 0 or found.device_error is not None:
         said = f" ({found.device_error})" if found.device_error else ""
-        hint = "Look at what nvidia-smi lists"
+        hint = "Check the list that nvidia-smi prints"
         if found.visible is not None:
             hint = f"CUDA_VISIBLE_DEVICES is {found.visible!r}; unset it, or name a card"
         elif "nitialization" in said:
-            hint = "If CUDA was in use before this process was forked, start it by spawn"
-        return f"needs a card, and the driver gives none{said}. {hint}"
+            hint = "If CUDA was in use before this process was forked, spawn the process instead"
+        return f"needs a card, but the driver finds none{said}. {hint}"
     if found.architecture < LEAST_ARCHITECTURE:
         return (
-            f"needs a card of architecture sm_{LEAST_ARCHITECTURE} (Turing) or later, and "
+            f"needs a card of architecture sm_{LEAST_ARCHITECTURE} (Turing) or later, but "
             f"{found.device} is sm_{found.architecture}. Choose another card "
             "(CUDA_VISIBLE_DEVICES)"
         )

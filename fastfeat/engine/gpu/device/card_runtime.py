@@ -33,8 +33,8 @@ from fastfeat.engine.gpu.runtime import (
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
 
 FORKED = (
-    "CUDA was in use before this process was forked, and cannot be used in the child. Start it by "
-    "multiprocessing.get_context('spawn'), or use the GPU only in the child"
+    "CUDA was in use before this process was forked, so the child cannot use CUDA. Start the child "
+    "by multiprocessing.get_context('spawn'), or use the GPU only in the child"
 )
 
 
@@ -105,7 +105,7 @@ class CardRuntime:
         except MemoryError:
             free, total = self._card.memory()
             raise OutOfDeviceMemory(
-                f"{n_bytes:,} bytes of memory on {self.name}, {free:,} of {total:,} are free"
+                f"no room for {n_bytes:,} bytes on {self.name}: {free:,} of {total:,} are free"
             ) from None
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
@@ -225,8 +225,8 @@ class CardRuntime:
             raise BackendUnavailable(FORKED)
         if not self._card.is_current():
             raise BackendUnavailable(
-                f"{self.name} is not the current device of this thread. Compute where the data is: "
-                "with cupy.cuda.Device(k):"
+                f"{self.name} is not the current device of this thread. Compute on the device that "
+                "has the data: with cupy.cuda.Device(k):"
             )
         lane: _Lane | None = getattr(self._threads, "lane", None)
         if lane is None:
@@ -302,8 +302,8 @@ class CardRuntime:
 def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
     """Return an error message with the names of kernels that may have failed; CUDA omits them."""
     names = ", ".join(map(repr, kernels)) or "none"
-    which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
+    which = ", with CUDA_LAUNCH_BLOCKING=1 to see which kernel fails" if len(kernels) > 1 else ""
     return (
-        f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA takes "
-        f"nothing more in this process: start another{which}"
+        f"{error}. Kernels since the last wait: {names}. After a kernel has failed, CUDA accepts "
+        f"no more work in this process: start another process{which}"
     )

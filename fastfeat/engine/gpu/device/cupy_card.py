@@ -108,7 +108,7 @@ class CupyCard:
             memory = self._cupy.cuda.alloc_pinned_memory(n_bytes)
         except self._runtime.CUDARuntimeError as error:
             raise OutOfDeviceMemory(
-                f"{n_bytes:,} bytes of page-locked memory of the host: {error}"
+                f"no room for {n_bytes:,} bytes of page-locked host memory: {error}"
             ) from error
         return np.frombuffer(memory, np.uint8, n_bytes)
 
@@ -124,10 +124,10 @@ class CupyCard:
             found = self._runtime.pointerGetAttributes(place)
             if found.type in kinds and found.device == self._device:
                 continue
-            where = f"on device {found.device}" if found.type in kinds else "of the host"
+            where = f"on device {found.device}" if found.type in kinds else "in host memory"
             raise InvalidData(
-                f"{n_bytes:,} bytes at address {address:#x} are {where}, and not on {self.name}. "
-                "Copy the array there, or compute where it is: with cupy.cuda.Device(k):"
+                f"{n_bytes:,} bytes at address {address:#x} are {where}, not on {self.name}. Copy "
+                "the array there, or compute on the array's device: with cupy.cuda.Device(k):"
             )
 
     def array(

@@ -60,7 +60,7 @@ class EmulatedArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Raise TypeError, like CuPy: a copy to the host must be explicit."""
-        raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
+        raise TypeError("a device array does not become a NumPy array implicitly. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
         """Return a NumPy array of the same memory, which it keeps alive."""
@@ -74,10 +74,10 @@ class EmulatedArray:
         return self.view().copy(order="K")
 
 
-Order = Literal["forward", "reverse", "random"]
+ThreadOrder = Literal["forward", "reverse", "random"]
 
 
-_ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+_ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 
 _MOST_THREADS = 192
 """Threads that ThreadSanitizer can tell apart; with more, a race may go unseen."""
@@ -154,7 +154,7 @@ class EmulatedRuntime:
 
     def __init__(
         self,
-        order: Order = "forward",
+        order: ThreadOrder = "forward",
         seed: int = 0,
         resident: int = 2,
         sanitizer: Sanitizer | None = None,
@@ -188,7 +188,9 @@ class EmulatedRuntime:
                 self.synchronize()  # outstanding work may keep memory that has been dropped
                 free, _ = self.memory()
             if n_bytes > free:
-                raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
+                raise OutOfDeviceMemory(
+                    f"no room for {n_bytes:,} bytes of device memory: {free:,} are free"
+                )
             return self._memory.allocate(n_bytes)
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
@@ -199,7 +201,7 @@ class EmulatedRuntime:
         if not self._memory.holds(address, n_bytes):
             raise InvalidData(
                 f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
-                "device. Allocate them there, or pass an array of the host"
+                "device. Allocate them there, or pass an array in host memory"
             )
         return Buffer(address, n_bytes, owner)
 
@@ -269,7 +271,10 @@ class EmulatedRuntime:
         if self._sanitizer == "thread":
             resident = max(1, min(resident, _MOST_THREADS // block))
             if block > _MOST_THREADS:
-                raise KernelFailed(f"kernel {kernel!r}: ThreadSanitizer takes blocks of 64 threads")
+                raise KernelFailed(
+                    f"kernel {kernel!r}: a block has {block} threads, but under ThreadSanitizer at "
+                    f"most {_MOST_THREADS} may run"
+                )
         self._seed += 1
         address = table.address if isinstance(table, Buffer) else table
         shape = (*grid, block, shared_bytes, resident, self._order, self._seed)

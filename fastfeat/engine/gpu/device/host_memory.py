@@ -59,7 +59,7 @@ class HostMemory:
         place, length = ctypes.c_void_p(), max(1, n_bytes)
         aligned, wanted = ctypes.c_size_t(ALIGNMENT), ctypes.c_size_t(length)
         if self._libc.posix_memalign(ctypes.byref(place), aligned, wanted) or not place.value:
-            raise MemoryError(f"{n_bytes} bytes of host memory for the emulated device")
+            raise MemoryError(f"no room for {n_bytes:,} bytes of host memory, the emulated device")
         ctypes.memset(place.value, POISON, length)
         owner = Owner()
         watch = Watch(owner, self._dropped.append)

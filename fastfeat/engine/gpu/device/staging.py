@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Uint8Array
 
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.gpu.device.card import Card
@@ -20,8 +19,6 @@ SLOT_BYTES = 16 << 20  # a power of two: CuPy rounds pinned memory up to one
 _ALIGNMENT = 64
 _BYTES_PER_THREAD = 1 << 20
 """Below this size, a copy is not worth another thread."""
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -35,10 +32,10 @@ class _Slot:
         deliveries: For each download, the position of its bytes in the slot, and the array to fill.
     """
 
-    memory: Bytes
+    memory: Uint8Array
     n_used: int = 0
     event: Any = None
-    deliveries: list[tuple[int, Bytes]] = field(default_factory=list[tuple[int, Bytes]])
+    deliveries: list[tuple[int, Uint8Array]] = field(default_factory=list[tuple[int, Uint8Array]])
 
 
 class StagingRing:
@@ -57,7 +54,7 @@ class StagingRing:
         self._slots: list[_Slot] = []
         self._at = 0
 
-    def upload(self, content: Bytes, address: int, stream: Any) -> None:
+    def upload(self, content: Uint8Array, address: int, stream: Any) -> None:
         """Request, in a stream, a copy of `content` to a device address.
 
         `content` may change as soon as this returns.
@@ -70,7 +67,7 @@ class StagingRing:
             self._card.copy(address + at, held.ctypes.data, n, stream)
             at += n
 
-    def download(self, address: int, content: Bytes, stream: Any) -> None:
+    def download(self, address: int, content: Uint8Array, stream: Any) -> None:
         """Request, in a stream, a copy from a device address.
 
         `content` is filled when its slot is reused, at the latest by `deliver`.
@@ -127,7 +124,7 @@ def _empty(slot: _Slot) -> None:
     slot.n_used, slot.event = 0, None
 
 
-def copy_bytes(target: Bytes, source: Bytes) -> None:
+def copy_bytes(target: Uint8Array, source: Uint8Array) -> None:
     """Copy bytes within host memory, by several threads if they are many."""
     n_parts = min(num_threads(), -(-len(source) // _BYTES_PER_THREAD))
     if n_parts < 2:

@@ -10,7 +10,7 @@ from typing import Any
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
     AggregateFunction,
-    Summary,
+    ColumnSummary,
     level_of,
     needs_likelihood,
     needs_order,
@@ -20,9 +20,9 @@ from fastfeat.aggregates.function import (
 from fastfeat.engine.cpu.learn import learn as learn_on_host
 from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_order, scratch_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
-from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
+from fastfeat.engine.gpu.pieces.column_groups import OutputGroup, group_of, groups_of
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Functions, RowFailed, program_of
 from fastfeat.engine.storage import storage
@@ -94,7 +94,7 @@ def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
     program, wanted, n_rows = task.program, task.wanted, task.n_rows
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
-    with settling(runtime):
+    with settle_on_error(runtime):
         sources = sources_of(runtime, program.inputs, task.columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):
@@ -113,7 +113,7 @@ def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
     return results
 
 
-def _learn_group(group: Group, wanted: Sequence[Functions]) -> list[list[Any]]:
+def _learn_group(group: OutputGroup, wanted: Sequence[Functions]) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output of a group."""
     runtime, outputs = group.runtime, group.program.outputs
     columns = [
@@ -126,7 +126,7 @@ def _learn_group(group: Group, wanted: Sequence[Functions]) -> list[list[Any]]:
     order = find_order(runtime, columns, ranks, group.each_piece)
     results: list[list[Any]] = []
     for k, functions in enumerate(wanted):
-        summary = Summary(outputs[k].dtype, moments[k], order.get(k, {}))
+        summary = ColumnSummary(outputs[k].dtype, moments[k], order.get(k, {}))
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results
 

@@ -23,11 +23,11 @@ from fastfeat.engine.gpu.runtime import Runtime
 MOST_RANKS = 1 << 16
 """Order statistics of a column to search for at once: each takes 2 kB of counts."""
 
-Take = Callable[[], None]
+TakeResult = Callable[[], None]
 """Takes the result of work on a piece, once it is done."""
-Work = Callable[[int, int, Sequence[DeviceColumn]], Take]
+PieceWork = Callable[[int, int, Sequence[DeviceColumn]], TakeResult]
 """Starts work on a piece: `(first row, number of rows, columns)`."""
-EachPiece = Callable[[Work], None]
+EachPiece = Callable[[PieceWork], None]
 """Calls its argument for one piece after the other, and takes the results in order."""
 
 
@@ -64,7 +64,7 @@ def find_moments(
     for k, column in enumerate(columns):
         by_kernel.setdefault(moments_cuda.kernel_of(column.element), []).append(k)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> TakeResult:
         states = np.stack([moments_cuda.new_state() for _ in columns])
         held = on_device(runtime, states)
         for kernel, members in by_kernel.items():
@@ -146,7 +146,7 @@ def _count_digits(
     known = on_device(runtime, np.concatenate([*prefixes.values()]))
     held = on_device(runtime, counts)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> TakeResult:
         words = [
             selection_cuda.table_words(
                 columns[k].element,

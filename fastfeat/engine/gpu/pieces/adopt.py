@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.engine.gpu.columns.inputs import Source, UnlikeColumn
+from fastfeat.engine.gpu.columns.inputs import InputSource, UnlikeColumn
 from fastfeat.engine.gpu.columns.memory import WORD_BYTES, DeviceColumn, allocate_output
 from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
-from fastfeat.engine.gpu.programs.program import Target, bind, words_of
+from fastfeat.engine.gpu.programs.program import DeviceTarget, bind, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.errors import InvalidData
@@ -25,7 +25,7 @@ _FLAG = column_slot("flag", UINT8)
 
 def sources_of(
     runtime: Runtime, slots: Sequence[InputSlot], columns: Mapping[InputSlot, Any]
-) -> dict[InputSlot, Source]:
+) -> dict[InputSlot, InputSource]:
     """Return the column of each input slot: chunked arrays unchanged, DeviceArrays after `adopt`.
 
     A DeviceArray with another type than its slot becomes an UnlikeColumn. Raises InvalidData if an
@@ -34,7 +34,7 @@ def sources_of(
     return {slot: _source(runtime, slot, columns[slot]) for slot in slots}
 
 
-def _source(runtime: Runtime, slot: InputSlot, column: Any) -> Source:
+def _source(runtime: Runtime, slot: InputSlot, column: Any) -> InputSource:
     if not isinstance(column, DeviceArray):
         return column
     adopted = adopt(runtime, column, names_of(slot.sources)[0])
@@ -54,7 +54,7 @@ def adopt(runtime: Runtime, array: DeviceArray, name: str) -> DeviceColumn:
     width = array.item_bytes
     if width and array.values % width:
         raise InvalidData(
-            f"{column_text(name)}: its first value is at address {array.values:#x}, which is no "
+            f"{column_text(name)}: its first value is at address {array.values:#x}, which is not a "
             f"multiple of {width} bytes. Copy the array on the device: x.copy()"
         )
     n_bytes = (array.value_bit + len(array) + 7) // 8 if array.has_bits else len(array) * width
@@ -93,7 +93,7 @@ def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:
     output = allocate_output(runtime, BOOL, n, with_validity=False)
     given = DeviceColumn(array.values, 0, 0, 0, (array.owner,))
     bound = bind(runtime, _packing(), Constants({}, {}))
-    words = words_of(bound, [given], [Target(output.values.address)])
+    words = words_of(bound, [given], [DeviceTarget(output.values.address)])
     run_piece(runtime, PreparedPiece(bound.plan, words, n, (given, output)), 0)
     return output.as_column()
 

@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from fastfeat.engine.gpu.columns.inputs import Source, added_bytes
+from fastfeat.engine.gpu.columns.inputs import InputSource, added_bytes
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
     DeviceMemory,
     allocate_output,
     element_bytes,
 )
-from fastfeat.engine.gpu.learn.scan import EachPiece, Work
+from fastfeat.engine.gpu.learn.scan import EachPiece, PieceWork
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
 from fastfeat.engine.gpu.pieces.pipeline import (
-    Finish,
+    FinishPiece,
     PieceMemory,
     columns_of,
-    filling,
-    in_turn,
+    fill_once,
     memories_of,
+    run_in_turn,
 )
 from fastfeat.engine.gpu.pieces.run import as_it_is, target_of
-from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, settle_piece, settling
-from fastfeat.engine.gpu.programs.program import Bound, bind, text_of, words_of
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, settle_on_error, settle_piece
+from fastfeat.engine.gpu.programs.program import DeviceBoundProgram, bind, text_of, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program, leaves_of, program_of
 from fastfeat.engine.storage import column_of
@@ -42,11 +42,11 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
 from fastfeat.scalars.value import InputSlot
 
-Sources = Mapping[InputSlot, Source]
+SlotSources = Mapping[InputSlot, InputSource]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class OutputGroup:
     """Outputs to learn from together, and a function that passes their rows to each round.
 
     Args:
@@ -66,7 +66,7 @@ class Group:
 def groups_of(
     runtime: Runtime,
     program: Program,
-    sources: Sources,
+    sources: SlotSources,
     n_rows: int,
     scratch: Sequence[float],
 ) -> list[list[int]]:
@@ -101,11 +101,11 @@ def group_of(
     runtime: Runtime,
     program: Program,
     members: Sequence[int],
-    sources: Sources,
+    sources: SlotSources,
     n_rows: int,
     constants: Constants,
     scratch: Sequence[float],
-) -> Group:
+) -> OutputGroup:
     """Return the group of some outputs; copy all its rows to the device if they fit.
 
     `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
@@ -125,7 +125,9 @@ def group_of(
     pieces = pieces_of(runtime, row_bytes, n_rows, reserved)
     memories = memories_of(runtime, part.inputs, sources, pieces, partial(_outputs, runtime, bound))
 
-    def ask_piece(memory: PieceMemory, start: int, stop: int) -> tuple[list[DeviceColumn], Finish]:
+    def ask_piece(
+        memory: PieceMemory, start: int, stop: int
+    ) -> tuple[list[DeviceColumn], FinishPiece]:
         there, finish = _ask_computed(runtime, bound, part.inputs, memory, start, stop)
         made = (output.as_column() for output in memory.outputs)
         return [next(made) if slot is None else there[slot] for slot in slots], finish
@@ -134,15 +136,15 @@ def group_of(
         held, finish = ask_piece(memories[0], *pieces.spans[0])
         finish()
 
-        def once(work: Work) -> None:
+        def once(work: PieceWork) -> None:
             _work_on(runtime, work, 0, n_rows, held)()
 
-        return Group(runtime, part, n_rows, once)
+        return OutputGroup(runtime, part, n_rows, once)
 
     waits_first = _may_compute_again(bound)
 
-    def each_piece(work: Work) -> None:
-        def ask_and_work(memory: PieceMemory, start: int, stop: int) -> Finish:
+    def each_piece(work: PieceWork) -> None:
+        def ask_and_work(memory: PieceMemory, start: int, stop: int) -> FinishPiece:
             columns, finish = ask_piece(memory, start, stop)
             if waits_first:
                 finish()
@@ -155,15 +157,15 @@ def group_of(
 
             return finish_both
 
-        with settling(runtime):
-            in_turn(memories, pieces.spans, ask_and_work)
+        with settle_on_error(runtime):
+            run_in_turn(memories, pieces.spans, ask_and_work)
 
-    return Group(runtime, part, n_rows, each_piece)
+    return OutputGroup(runtime, part, n_rows, each_piece)
 
 
 def _work_on(
-    runtime: Runtime, work: Work, start: int, n: int, columns: Sequence[DeviceColumn]
-) -> Finish:
+    runtime: Runtime, work: PieceWork, start: int, n: int, columns: Sequence[DeviceColumn]
+) -> FinishPiece:
     """Start `work` on a piece; return a function that waits for it and takes its result."""
     take = work(start, n, columns)
     mark = runtime.mark()
@@ -175,13 +177,13 @@ def _work_on(
     return finish
 
 
-def _may_compute_again(bound: Bound) -> bool:
+def _may_compute_again(bound: DeviceBoundProgram) -> bool:
     """Return whether outputs may be computed again, by the kernels for large arguments."""
     program = bound.plan.program
     return text_of(program, exact=True) != text_of(program, exact=False)
 
 
-def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
+def _outputs(runtime: Runtime, bound: DeviceBoundProgram, n_rows: int) -> tuple[DeviceMemory, ...]:
     """Return device memory for `n_rows` rows of each computed output.
 
     Missing floats will be NaN.
@@ -199,12 +201,12 @@ def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory,
 
 def _ask_computed(
     runtime: Runtime,
-    bound: Bound,
+    bound: DeviceBoundProgram,
     slots: Sequence[InputSlot],
     memory: PieceMemory,
     start: int,
     stop: int,
-) -> tuple[dict[InputSlot, DeviceColumn], Finish]:
+) -> tuple[dict[InputSlot, DeviceColumn], FinishPiece]:
     """Start the copies of the inputs of a piece, and its computations once their inputs are there.
 
     `bound` is the program of the computed outputs; it reads some of the inputs `slots`. The piece
@@ -214,12 +216,12 @@ def _ask_computed(
     columns, fills = columns_of(runtime, memory, start, stop)
     there, fill_of = dict(zip(slots, columns, strict=True)), {slots[k]: f for k, f in fills.items()}
     own = bound.plan.program.inputs
-    finish: Finish = _nothing
+    finish: FinishPiece = _nothing
     if bound.plan.program.outputs:
         words = words_of(bound, [there[slot] for slot in own], [*map(target_of, memory.outputs)])
         prepared = PreparedPiece(bound.plan, words, stop - start, (memory, bound.tables))
         own_fills = {k: fill_of.pop(slot) for k, slot in enumerate(own) if slot in fill_of}
-        before = filling(own_fills, iter(()))
+        before = fill_once(own_fills, iter(()))
         asked = ask(runtime, prepared, 0, stop - start, before=before)
         finish = partial(settle_piece, runtime, prepared, asked, start)
     for fill in fill_of.values():
@@ -231,14 +233,14 @@ def _nothing() -> None:
     """Do nothing: there is nothing to wait for."""
 
 
-Columns = Mapping[str, tuple[Any, DType]]
+NamedColumns = Mapping[str, tuple[Any, DType]]
 """By name: shape (n_rows,), an Arrow array or a DeviceArray, and its type."""
-Found = TypeVar("Found")
+ScanResultT = TypeVar("ScanResultT")
 
 
 def over_rows(
-    runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
-) -> Found:
+    runtime: Runtime, columns: NamedColumns, n_bytes: int, work: Callable[[EachPiece], ScanResultT]
+) -> ScanResultT:
     """Return the result of `work`, which makes rounds (passes) over the rows of some columns.
 
     The rows are copied to the device once if they fit. Each round gets `columns` in this order.
@@ -250,12 +252,12 @@ def over_rows(
 
 
 def _over_rows(
-    runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
-) -> Found:
+    runtime: Runtime, columns: NamedColumns, n_bytes: int, work: Callable[[EachPiece], ScanResultT]
+) -> ScanResultT:
     program = program_of([as_it_is(name, dtype) for name, (_, dtype) in columns.items()])
     plain = [plain_column(column, dtype) for column, dtype in columns.values()]
     scratch = [n_bytes, *[0] * (len(columns) - 1)]
-    with settling(runtime):
+    with settle_on_error(runtime):
         sources = sources_of(runtime, program.inputs, dict(zip(program.inputs, plain, strict=True)))
         n_rows, members = len(plain[0]), range(len(columns))
         rows = group_of(runtime, program, members, sources, n_rows, Constants({}, {}), scratch)

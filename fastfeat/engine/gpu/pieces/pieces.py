@@ -21,7 +21,7 @@ MOST_SMALL_BYTES = 64 << 20
 """Memory of a computation besides its pieces, for words and states: the smaller of both limits."""
 
 
-class Pieces(NamedTuple):
+class DevicePieces(NamedTuple):
     """Ranges of rows that go through a device one after the other.
 
     Args:
@@ -44,7 +44,7 @@ def pieces_of(
     n_rows: int,
     reserved: float = 0,
     most_bytes: float = float("inf"),
-) -> Pieces:
+) -> DevicePieces:
     """Return ranges of rows that fit the memory of the device.
 
     If one piece cannot take all rows, two are on the device at a time, each in half of the memory,
@@ -54,9 +54,9 @@ def pieces_of(
     `most_bytes` large, but has at least 64 rows. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     if not n_rows:
-        return Pieces((), 1)
+        return DevicePieces((), 1)
     if not row_bytes:
-        return Pieces(((0, n_rows),), 1)
+        return DevicePieces(((0, n_rows),), 1)
     room, share = _room(runtime, row_bytes, n_rows, reserved), runtime.computations.share()
     pieces = _pieces_in(room, row_bytes, n_rows, reserved, most_bytes / row_bytes, share)
     n_bytes = pieces.at_once * pieces.n_rows * row_bytes
@@ -69,15 +69,15 @@ def pieces_of(
 
 def _pieces_in(
     room: float, row_bytes: float, n_rows: int, reserved: float, most: float, share: float
-) -> Pieces:
+) -> DevicePieces:
     """Return ranges of at most `most` rows that fit a share of `room` bytes."""
     whole, half = ((part - reserved) / row_bytes for part in (room, room / 2))
     if n_rows <= share * min(whole, most):
-        return Pieces(((0, n_rows),), 1)
+        return DevicePieces(((0, n_rows),), 1)
     at_once, fitting = (2, half) if share * half >= WORD_ROWS else (1, whole)
     step = max(1, int(share * min(fitting, most)) // WORD_ROWS) * WORD_ROWS
     starts = range(0, n_rows, step)
-    return Pieces(tuple((start, min(n_rows, start + step)) for start in starts), at_once)
+    return DevicePieces(tuple((start, min(n_rows, start + step)) for start in starts), at_once)
 
 
 def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> float:
@@ -93,8 +93,8 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
     free, _ = runtime.memory()
     need = "needs" if fewest == 1 else "need"
     raise OutOfDeviceMemory(
-        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, {free:,} are "
-        f"free, of which a piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a "
+        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory. {free:,} bytes are "
+        f"free, and the rows may use {SHARE_OF_MEMORY:.0%} of them. Compute fewer features at a "
         "time, or free memory"
     )
 
@@ -119,6 +119,6 @@ def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:
     except OutOfDeviceMemory:
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
-            f"{purpose} needs {n_bytes:,} bytes of device memory, {free:,} are free. Transform "
+            f"{purpose} needs {n_bytes:,} bytes of device memory, and {free:,} are free. Transform "
             "fewer rows at a time, use Plan(dtype='float32'), or free memory"
         ) from None

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fastfeat.engine.gpu.columns.inputs import Fill, PlacedInput, Source, place_inputs, rows_of
+from fastfeat.engine.gpu.columns.inputs import Fill, InputSource, PlacedInput, place_inputs, rows_of
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, DeviceMemory, allocate_output
-from fastfeat.engine.gpu.pieces.pieces import Pieces
+from fastfeat.engine.gpu.pieces.pieces import DevicePieces
 from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, naming_features, settle_piece
-from fastfeat.engine.gpu.programs.program import Bound, Target, words_of
+from fastfeat.engine.gpu.programs.program import DeviceBoundProgram, DeviceTarget, words_of
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.engine.program import RowFailed
@@ -31,19 +31,19 @@ class PieceMemory:
     outputs: tuple[DeviceMemory, ...]
 
 
-TargetsOf = Callable[[PieceMemory, int], Sequence[Target]]
+TargetsOf = Callable[[PieceMemory, int], Sequence[DeviceTarget]]
 """`(memory of a piece, first row) -> places of its outputs`."""
 Downloads = Callable[[PieceMemory, int, int, Mark], Iterator[None]]
 """Starts one part of the copies of a piece to the host at each step, after a mark."""
-Finish = Callable[[], object]
+FinishPiece = Callable[[], object]
 """Waits for a piece that has been started."""
 
 
 def memories_of(
     runtime: Runtime,
     slots: Sequence[InputSlot],
-    sources: Mapping[InputSlot, Source],
-    pieces: Pieces,
+    sources: Mapping[InputSlot, InputSource],
+    pieces: DevicePieces,
     allocate: Callable[[int], tuple[DeviceMemory, ...]],
 ) -> list[PieceMemory]:
     """Return memory for one piece, or for two that are on the device at the same time.
@@ -65,7 +65,9 @@ def memories_of(
     return memories
 
 
-def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
+def allocate_outputs(
+    runtime: Runtime, bound: DeviceBoundProgram, n_rows: int
+) -> tuple[DeviceMemory, ...]:
     """Return device memory for `n_rows` rows of each output of a program."""
     plan = bound.plan
     return tuple(
@@ -74,17 +76,17 @@ def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[Devic
     )
 
 
-def in_turn(
+def run_in_turn(
     memories: Sequence[PieceMemory],
     spans: Sequence[tuple[int, int]],
-    ask_piece: Callable[[PieceMemory, int, int], Finish],
+    ask_piece: Callable[[PieceMemory, int, int], FinishPiece],
 ) -> None:
     """Start and finish pieces; each is finished after the start of the next, if memory is for two.
 
     `memories` are used in turn. `spans` has the first row and the end of each piece, in order.
     `ask_piece` starts a piece in some memory. Raises RowFailed for the first piece that failed.
     """
-    finish: Finish | None = None
+    finish: FinishPiece | None = None
     for k, (start, stop) in enumerate(spans):
         if finish is not None and len(memories) == 1:
             finish()
@@ -104,7 +106,7 @@ def in_turn(
 
 def run_pieces(
     runtime: Runtime,
-    bound: Bound,
+    bound: DeviceBoundProgram,
     memories: Sequence[PieceMemory],
     spans: Sequence[tuple[int, int]],
     targets_of: TargetsOf,
@@ -119,12 +121,12 @@ def run_pieces(
     """
     former: Iterator[None] = iter(())
 
-    def ask_piece(memory: PieceMemory, start: int, stop: int) -> Finish:
+    def ask_piece(memory: PieceMemory, start: int, stop: int) -> FinishPiece:
         nonlocal former
         columns, fills = columns_of(runtime, memory, start, stop)
         words = words_of(bound, columns, targets_of(memory, start))
         prepared = PreparedPiece(bound.plan, words, stop - start, (memory, bound.tables))
-        asked = ask(runtime, prepared, 0, stop - start, before=filling(fills, former))
+        asked = ask(runtime, prepared, 0, stop - start, before=fill_once(fills, former))
         former = parts = downloads(memory, start, stop, asked.mark)
 
         def finish() -> None:
@@ -136,7 +138,7 @@ def run_pieces(
         return finish
 
     with naming_features(bound.plan):
-        in_turn(memories, spans, ask_piece)
+        run_in_turn(memories, spans, ask_piece)
 
 
 def columns_of(
@@ -151,7 +153,7 @@ def columns_of(
     return [column for column, _ in found], fills
 
 
-def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
+def fill_once(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
     """Return a function that copies the inputs of a launch, unless an earlier launch has read them.
 
     `fills` has the functions that copy inputs; each is removed when it is called. After each copy

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import OutOfDeviceMemory, counted
 from fastfeat.io.arrow import Array, pa
@@ -24,12 +25,7 @@ KEPT_SHARE = 1 / 16
 """Share of the free memory for a column that stays on the device for its readers."""
 _OFFSET_BYTES = 8 + 1 / 8  # per row: its offset and its bit
 
-Offsets = NDArray[np.int64]
-"""Offsets of the bytes or elements of each row, shape (n_rows + 1,).
-
-The first offset may be any number.
-"""
-Made = TypeVar("Made")
+SpanResultT = TypeVar("SpanResultT")
 
 
 class Cost(NamedTuple):
@@ -45,8 +41,8 @@ class Cost(NamedTuple):
 
 
 def over_spans(
-    runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
-) -> list[Made]:
+    runtime: Runtime, offsets: Int64Array, cost: Cost, work: Callable[[int, int], SpanResultT]
+) -> list[SpanResultT]:
     """Return the results of `work(first, end)`, called for ranges of rows that fit the device.
 
     `offsets` are the column's, and `cost` is the memory that `work` takes. Raises OutOfDeviceMemory
@@ -56,19 +52,19 @@ def over_spans(
 
 
 def _worked(
-    runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], Made]
-) -> list[Made]:
-    with settling(runtime):
+    runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], SpanResultT]
+) -> list[SpanResultT]:
+    with settle_on_error(runtime):
         return [work(start, stop) for start, stop in spans]
 
 
 def compute_column(
     runtime: Runtime,
-    offsets: Offsets,
+    offsets: Int64Array,
     kind: Any,
     cost: Cost,
-    work: Callable[[int, int], Made],
-    brought: Callable[[Made], Array],
+    work: Callable[[int, int], SpanResultT],
+    brought: Callable[[SpanResultT], Array],
 ) -> Any:
     """Return the result of a function of a column of text or lists.
 
@@ -95,7 +91,7 @@ def compute_column(
 
 def compute_values(
     runtime: Runtime,
-    offsets: Offsets,
+    offsets: Int64Array,
     dtype: DType,
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
@@ -111,7 +107,7 @@ def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
     return on_host(runtime, made, made.name)
 
 
-def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
+def spans_of(runtime: Runtime, offsets: Int64Array, cost: Cost) -> list[tuple[int, int]]:
     """Return ranges of rows (first, end) that fit the device.
 
     All but the last have a multiple of 64 rows.
@@ -125,7 +121,9 @@ def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, 
     return spans
 
 
-def _spans_in(runtime: Runtime, offsets: Offsets, cost: Cost, room: float) -> list[tuple[int, int]]:
+def _spans_in(
+    runtime: Runtime, offsets: Int64Array, cost: Cost, room: float
+) -> list[tuple[int, int]]:
     n_rows, row_bytes = len(offsets) - 1, cost.row_bytes + _OFFSET_BYTES
     n_units = int(offsets[-1]) - int(offsets[0])
     if n_rows and n_units * cost.unit_bytes + n_rows * row_bytes <= room:
@@ -151,6 +149,6 @@ def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
         free, _ = runtime.memory()
         need = "needs" if n_rows == 1 else "need"
         raise OutOfDeviceMemory(
-            f"{counted(n_rows, 'row')} of text, or of lists, {need} {needed:,.0f} bytes of device "
-            f"memory, {free:,} are free. Compute fewer features at a time, or free memory"
+            f"{counted(n_rows, 'row')} of text or lists {need} {needed:,.0f} bytes of device "
+            f"memory, and {free:,} are free. Compute fewer features at a time, or free memory"
         )

@@ -21,8 +21,8 @@ from fastfeat.engine.gpu.pieces.pipeline import (
     memories_of,
     run_pieces,
 )
-from fastfeat.engine.gpu.programs.launch import settling
-from fastfeat.engine.gpu.programs.program import Target, bind
+from fastfeat.engine.gpu.programs.launch import settle_on_error
+from fastfeat.engine.gpu.programs.program import DeviceTarget, bind
 from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
@@ -45,7 +45,7 @@ def compute(runtime: Runtime, task: RowTask) -> list[Any]:
 
 def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
     program, n_rows = task.program, task.n_rows
-    with settling(runtime):
+    with settle_on_error(runtime):
         # first, because it detects wrong lengths
         sources = sources_of(runtime, program.inputs, task.columns)
         values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
@@ -64,7 +64,7 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
         def allocate(n_rows: int) -> tuple[DeviceMemory, ...]:
             return allocate_outputs(runtime, bound, n_rows)
 
-        def targets(piece: PieceMemory, _: int) -> list[Target]:
+        def targets(piece: PieceMemory, _: int) -> list[DeviceTarget]:
             return [*map(target_of, piece.outputs)]
 
         memories = memories_of(runtime, program.inputs, sources, pieces, allocate)
@@ -75,9 +75,9 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
     ]
 
 
-def target_of(output: DeviceMemory) -> Target:
+def target_of(output: DeviceMemory) -> DeviceTarget:
     """Return the addresses for writing an output with contiguous rows to device memory."""
-    return Target(output.values.address, output.validity.address if output.validity else 0)
+    return DeviceTarget(output.values.address, output.validity.address if output.validity else 0)
 
 
 def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
@@ -95,7 +95,7 @@ def as_it_is(name: str, dtype: DType) -> Output:
     return Output(name, held, op.input_value(slot, dtype.physical), present, NO_STATUS)
 
 
-class Place(NamedTuple):
+class OutputPlace(NamedTuple):
     """The place of an output in a matrix: address of row 0, and bytes and elements between rows."""
 
     address: int
@@ -109,7 +109,7 @@ def compute_into(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-    places: Sequence[Place],
+    places: Sequence[OutputPlace],
 ) -> None:
     """Compute a program's outputs into device memory, as numbers without bitmaps.
 
@@ -127,16 +127,16 @@ def _compute_into(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-    places: Sequence[Place],
+    places: Sequence[OutputPlace],
 ) -> None:
-    with settling(runtime):
+    with settle_on_error(runtime):
         bound = bind(runtime, program, constants)
         sources = sources_of(runtime, program.inputs, columns)
         pieces = pieces_of(runtime, added_bytes(sources), n_rows, most_bytes=PIECE_BYTES)
 
-        def targets(_: PieceMemory, start: int) -> list[Target]:
+        def targets(_: PieceMemory, start: int) -> list[DeviceTarget]:
             return [
-                Target(place.address + start * place.row_bytes, 0, place.rows_apart)
+                DeviceTarget(place.address + start * place.row_bytes, 0, place.rows_apart)
                 for place in places
             ]
 

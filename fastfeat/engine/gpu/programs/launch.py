@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.engine.failure import first_failing_row
-from fastfeat.engine.gpu.programs.program import DeviceProgram, Words, text_of
+from fastfeat.engine.gpu.programs.program import DeviceProgram, text_of
 from fastfeat.engine.gpu.programs.render import kernel_name
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Buffer, Mark, Runtime
@@ -27,7 +28,7 @@ class PreparedPiece:
     """A piece that is ready to compute: the words of its kernels, and the memory they point to."""
 
     plan: DeviceProgram
-    words: Words
+    words: Int64Array
     n_rows: int
     owners: tuple[object, ...]
 
@@ -46,7 +47,7 @@ class PendingPiece:
 
 
 @contextmanager
-def settling(runtime: Runtime) -> Generator[None]:
+def settle_on_error(runtime: Runtime) -> Generator[None]:
     """On an error or interrupt, wait until the device has finished its outstanding work.
 
     Outstanding copies would otherwise write to memory that the caller has released.
@@ -159,5 +160,6 @@ def naming_features(plan: DeviceProgram) -> Generator[None]:
         names = [name for name in plan.features_of(error.kernels) if name]
         if not names:  # inputs of fit have no name
             raise
-        computes = "it computes" if len(error.kernels) == 1 else "they compute"
-        raise KernelFailed(f"{error}; {computes} {shortened(names)}", error.kernels) from error
+        computes = "kernel computes" if len(error.kernels) == 1 else "kernels compute"
+        text = f"{error}; the {computes} {shortened(names)}"
+        raise KernelFailed(text, error.kernels) from error

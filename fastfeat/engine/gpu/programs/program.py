@@ -11,17 +11,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
 from fastfeat.engine.gpu.programs.render import kernel_name, render
-from fastfeat.engine.gpu.programs.table import TablePlan, plan_table
+from fastfeat.engine.gpu.programs.table import DeviceTableLayout, plan_table
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.layout import (
     REPEATED,
     REPEATS_PER_LOOP,
-    Group,
     Loop,
+    OutputIndices,
     ShapeOf,
     by_code,
     has_flags,
@@ -45,14 +45,14 @@ If columns are so entangled that more would be needed, outputs are grouped by eq
 """
 
 
-def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
+def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[OutputIndices]:
     """Return groups of outputs, as indices; one kernel computes a group, see `layout.lay_out`.
 
     Outputs in a group read mostly the same columns.
     """
     reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
     pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
-    alike: dict[object, list[Group]] = {}
+    alike: dict[object, list[OutputIndices]] = {}
     for piece in pieces:
         alike.setdefault(shape_of(piece), []).append(piece)
     repeated = [members for members in alike.values() if len(members) >= REPEATED]
@@ -64,7 +64,7 @@ def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
     return groups + rest
 
 
-def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
+def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[OutputIndices]:
     """Return groups of outputs such that no column is read by two groups.
 
     Outputs that read no column are one group.
@@ -79,13 +79,15 @@ def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
     for slots in reads.values():
         for slot in slots:
             above[top(slot)] = top(slots[0])
-    parts: dict[InputSlot | None, Group] = {}
+    parts: dict[InputSlot | None, OutputIndices] = {}
     for k, slots in reads.items():
         parts.setdefault(top(slots[0]) if slots else None, []).append(k)
     return list(parts.values())
 
 
-def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[Group]:
+def _cut(
+    members: OutputIndices, reads: Mapping[int, Sequence[InputSlot]]
+) -> Iterator[OutputIndices]:
     """Split a group into parts that are small enough for one kernel and share columns."""
     number: dict[InputSlot, int] = {}
     for k in members:
@@ -96,10 +98,10 @@ def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[G
 
 
 def _joined(
-    pieces: Sequence[Group], reads: Mapping[int, Sequence[InputSlot]], most_outputs: int
-) -> Iterator[Group]:
+    pieces: Sequence[OutputIndices], reads: Mapping[int, Sequence[InputSlot]], most_outputs: int
+) -> Iterator[OutputIndices]:
     """Join neighbouring groups within the limits of a kernel: `most_outputs` and `MOST_INPUTS`."""
-    group: Group = []
+    group: OutputIndices = []
     slots: set[InputSlot] = set()
     for piece in pieces:
         own = {slot for k in piece for slot in reads[k]}
@@ -112,16 +114,13 @@ def _joined(
         yield group
 
 
-Words = NDArray[np.int64]
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceProgram:
     """A program laid out in loops, with a flag per output: whether it has a validity bitmap."""
 
     program: Program
     loops: tuple[Loop, ...]
-    table: TablePlan
+    table: DeviceTableLayout
     has_validity: tuple[bool, ...]
 
     def features_of(self, kernels: Collection[str]) -> list[str]:
@@ -153,7 +152,7 @@ def text_of(program: Program, exact: bool) -> str:
     return render(device_program(program).loops, exact=exact)
 
 
-class Target(NamedTuple):
+class DeviceTarget(NamedTuple):
     """The place on the device that an output is written to.
 
     Args:
@@ -168,18 +167,18 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class DeviceBoundProgram:
     """A program with its constants on the device: the words that are the same for every piece.
 
     It also keeps the device memory that the words point to.
     """
 
     plan: DeviceProgram
-    words: Words
+    words: Int64Array
     tables: tuple[Buffer, ...]
 
 
-def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
+def bind(runtime: Runtime, program: Program, constants: Constants) -> DeviceBoundProgram:
     """Copy a program's parameters and searched tables to the device; return the words for them."""
     plan = device_program(program)
     words = np.zeros(plan.table.n_words, np.int64)
@@ -192,10 +191,12 @@ def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
             buffers[key] = runtime.allocate(max(8, array.nbytes))
             runtime.upload(array, buffers[key])
         words[at] = buffers[key].address
-    return Bound(plan, words, tuple(buffers.values()))
+    return DeviceBoundProgram(plan, words, tuple(buffers.values()))
 
 
-def words_of(bound: Bound, inputs: Sequence[DeviceColumn], targets: Sequence[Target]) -> Words:
+def words_of(
+    bound: DeviceBoundProgram, inputs: Sequence[DeviceColumn], targets: Sequence[DeviceTarget]
+) -> Int64Array:
     """Return the words for computing a piece, with the addresses of its inputs and outputs."""
     filled, table = bound.words.copy(), bound.plan.table
     columns = [(c.values, c.value_bit, c.validity, c.bit) for c in inputs]

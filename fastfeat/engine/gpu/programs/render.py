@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-from fastfeat.engine.layout import Loop, Shape, Step, Store, has_flags
+from fastfeat.engine.layout import Loop, Shape, ShapeStep, Store, has_flags
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import body_of
@@ -114,7 +114,7 @@ _ELEMENTS = {
 
 _PARAMETERS = {"f64": "ff_from_bits(w[{0}])", "i64": "w[{0}]", "b1": "w[{0}] != 0"}
 
-_NO_STATUS = Step("literal", (), 0, "i64")
+_NO_STATUS = ShapeStep("literal", (), 0, "i64")
 
 
 def instance_words(shape: Shape) -> int:

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.engine.gpu.columns.memory import element_bytes
 from fastfeat.engine.gpu.programs.render import HEADER_WORDS, INPUT_WORDS, OUTPUT_WORDS
@@ -16,7 +16,6 @@ from fastfeat.engine.layout import Instance, Loop
 from fastfeat.engine.program import Program
 from fastfeat.scalars.value import InputSlot, TableKey
 
-Words = NDArray[np.int64]
 STATUS_WORDS = 1
 MOST_INSTANCES = 65535  # rows of a grid
 LAUNCHES_OF_A_LOOP = 4
@@ -43,7 +42,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class TablePlan:
+class DeviceTableLayout:
     """The layout of a program's table: first the status, then the words of each launch.
 
     Args:
@@ -60,15 +59,15 @@ class TablePlan:
 
     n_words: int
     launches: tuple[Launch, ...]
-    input_at: Words
-    inputs: Words
-    output_at: Words
-    outputs: Words
+    input_at: Int64Array
+    inputs: Int64Array
+    output_at: Int64Array
+    outputs: Int64Array
     parameters: tuple[tuple[int, Any, str], ...]
     tables: tuple[tuple[int, TableKey], ...]
 
 
-def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
+def plan_table(program: Program, loops: Sequence[Loop]) -> DeviceTableLayout:
     """Return the layout of a program's table."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     launches: list[Launch] = []
@@ -94,7 +93,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             at += len(instance.parameters)
             tables += [(at + j, table) for j, table in enumerate(instance.tables)]
             at += len(instance.tables)
-    return TablePlan(
+    return DeviceTableLayout(
         at,
         tuple(_in_order(launches, [round(8 * element_bytes(s.dtype)) for s in program.inputs])),
         *_columns(read),
@@ -140,6 +139,6 @@ def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launc
                 heappush(waiting, (lacking[reader], reader))
 
 
-def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Words, Words]:
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Int64Array, Int64Array]:
     array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return array[:, 0].copy(), array[:, 1].copy()

@@ -20,10 +20,10 @@ from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing import cuda
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device
 from fastfeat.engine.gpu.pieces.adopt import adopt
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
@@ -196,7 +196,7 @@ KEPT_SHARE = 1 / 4
 """Share of the room for pieces; columns that take more do not stay on the device."""
 
 
-Write = Callable[[int, int, int], None]
+WriteNumbers = Callable[[int, int, int], None]
 """`(start, n, address)`: write the numbers of rows [start, start + n) to an address."""
 
 
@@ -206,7 +206,7 @@ def numbers_by(
     dtypes: Sequence[DType],
     dtype: DType,
     n_rows: int,
-    write: Write,
+    write: WriteNumbers,
 ) -> Any:
     """Return the numbers that `write` computes for rows: a DeviceArray, or an Arrow array if large.
 
@@ -225,7 +225,7 @@ def numbers_by(
     for start, stop in pieces_of(runtime, n_bytes + width, n_rows).spans:
         piece = runtime.allocate(width * (stop - start))
         write(start, stop - start, piece.address)
-        found[start:stop] = downloaded(runtime, piece, found.dtype, stop - start)
+        found[start:stop] = download_array(runtime, piece, found.dtype, stop - start)
     return array_of_values(found, None, arrow_type(dtype))
 
 
@@ -244,5 +244,5 @@ def hash_cross(
         table = np.array([word % 2**64 for word in words], np.uint64)
         launch_rows(runtime, module, cuda.KERNELS["mixed"], table, 0, n)
 
-    with settling(runtime):
+    with settle_on_error(runtime):
         return numbers_by(runtime, columns, dtypes, hash_type(params), n_rows, write)

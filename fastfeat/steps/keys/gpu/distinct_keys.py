@@ -12,11 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.vocabulary import cuda
-from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device, zeros_on_device
-from fastfeat.engine.gpu.pieces.pieces import Pieces, pieces_of
+from fastfeat.engine.gpu.columns.kernels import (
+    download_array,
+    launch_rows,
+    on_device,
+    zeros_on_device,
+)
+from fastfeat.engine.gpu.pieces.pieces import DevicePieces, pieces_of
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.arrow import Array, call, cast, pa
@@ -37,9 +42,6 @@ _TABLE_BYTES = 4 + 4 * 16 + 4 * 8
 A table needs up to four slots per row if the keys of all rows differ.
 """
 
-Integers = NDArray[np.int64]
-Numbers = NDArray[np.int32]
-
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
@@ -53,17 +55,17 @@ class Distinct:
     """
 
     parts: tuple[Array, ...]
-    counts: Integers
+    counts: Int64Array
     n_missing: int
-    rows: Buffer | Numbers
+    rows: Buffer | Int32Array
 
 
 @dataclass(frozen=True, slots=True)
 class _PieceKeys:
     """Distinct keys of a piece: first row and count of each key, and each row's key number."""
 
-    firsts: Integers
-    counts: Integers
+    firsts: Int64Array
+    counts: Int64Array
     rows: Buffer
 
 
@@ -121,8 +123,8 @@ def n_distinct(
     n_rows = len(columns[0])
     if n_rows > cuda.MOST_ROWS:
         raise OutOfDeviceMemory(
-            f"the distinct keys of {n_rows:,} rows are counted at once, and a device counts those "
-            f"of {cuda.MOST_ROWS:,}. Use backend='cpu'"
+            f"the distinct keys of {n_rows:,} rows must be counted at once, but a device can count "
+            f"keys of at most {cuda.MOST_ROWS:,} rows. Use backend='cpu'"
         )
     pairs = zip(columns, dtypes, strict=True)
     placed = [key_rows(runtime, column, dtype, 0, n_rows) for column, dtype in pairs]
@@ -137,12 +139,12 @@ def n_distinct(
         limit=n_slots // 2,
     )
     launch(runtime, "insert_keys", words.words(), placed, n_rows, ROWS_PER_THREAD)
-    return int(downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS)[0])
+    return int(download_array(runtime, state, np.int64, cuda.N_STATE_WORDS)[0])
 
 
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
-) -> Pieces:
+) -> DevicePieces:
     """Return the pieces to process rows in, so that rows and hash table fit the device."""
     pairs = zip(columns, dtypes, strict=True)
     n_bytes = _TABLE_BYTES + sum(row_bytes(column, dtype) for column, dtype in pairs)
@@ -154,7 +156,7 @@ def _together(
     found: Sequence[Distinct],
     dtypes: Sequence[DType],
     missing: str,
-    rows: Numbers,
+    rows: Int32Array,
 ) -> Distinct:
     """Return the distinct keys of all rows, from the distinct keys of each piece.
 
@@ -165,8 +167,8 @@ def _together(
     n_keys = len(counts)
     if len(_pieces(runtime, columns, dtypes, n_keys).spans) > 1:
         raise OutOfDeviceMemory(
-            f"{n_keys:,} distinct keys of parts of the rows do not fit the memory of the device at "
-            "once. Use backend='cpu', free memory, or make fewer keys of the values"
+            f"{n_keys:,} distinct keys do not fit in device memory at once. Use backend='cpu', "
+            "free memory, or reduce the number of distinct keys"
         )
     whole = _of_rows(runtime, columns, dtypes, missing, (0, n_keys), counts)
     of_keys = np.append(numbers_in_host(runtime, whole.rows, n_keys), np.int32(-1))
@@ -180,7 +182,7 @@ def _of_rows(
     dtypes: Sequence[DType],
     missing: str,
     span: tuple[int, int],
-    weights: Integers | None,
+    weights: Int64Array | None,
 ) -> Distinct:
     """Return the distinct keys of the rows in `span`, (start, end), which fit the device.
 
@@ -208,7 +210,7 @@ class _Table:
 
 
 def _find(
-    runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
+    runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Int64Array | None
 ) -> _PieceKeys:
     """Return the distinct keys of a piece; its hash table is enlarged until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
@@ -223,7 +225,9 @@ def _find(
     words = replace(table.words, firsts=firsts.address, totals=totals.address).words()
     launch(runtime, "collect_keys", words, columns, table.words.n_slots)
     launch(runtime, "number_keys", words, columns, n)
-    first_rows, counts = (downloaded(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
+    first_rows, counts = (
+        download_array(runtime, b, np.int64, table.n_keys) for b in (firsts, totals)
+    )
     return _PieceKeys(first_rows, counts, rows)
 
 
@@ -242,7 +246,7 @@ def _insert(
         counts=counts.address,
     )
     launch(runtime, "insert_keys", words.words(), columns, n, ROWS_PER_THREAD)
-    n_keys, is_full, _ = downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
+    n_keys, is_full, _ = download_array(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
     return None if is_full else _Table(n_keys, words, (slots, counts, state))
 
 
@@ -253,7 +257,7 @@ def _at_rows(
     placed: KeyRows,
     start: int,
     n: int,
-    rows: Integers,
+    rows: Int64Array,
 ) -> Array:
     """Return the values of a column in some rows of a piece, as a host array of keys."""
     wanted = key_type(dtype)
@@ -265,8 +269,8 @@ def _at_rows(
     words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
     table = cuda.KeyTable(1, firsts=places.address, totals=words.address, rows=present.address)
     launch(runtime, "take_numbers", table.words(), [placed], n_keys)
-    values = downloaded(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
-    flags = downloaded(runtime, present, np.bool_, n_keys)
+    values = download_array(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
+    flags = download_array(runtime, present, np.bool_, n_keys)
     return array_of_values(values, flags, wanted)
 
 
@@ -289,6 +293,6 @@ def launch(
     launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
 
 
-def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
+def numbers_in_host(runtime: Runtime, rows: Buffer | Int32Array, n: int) -> Int32Array:
     """Return the key number of each row as a host array, copied from the device if necessary."""
-    return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows
+    return download_array(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

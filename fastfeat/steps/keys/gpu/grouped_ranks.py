@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.cuda import ranks
 from fastfeat_kernels.grouped.order import (
@@ -19,15 +20,12 @@ from fastfeat_kernels.grouped.order import (
     whole_quantile_between,
 )
 from fastfeat_kernels.words import Interpolation
-from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
-from fastfeat.engine.gpu.learn.scan import EachPiece, Take
+from fastfeat.engine.gpu.learn.scan import EachPiece, TakeResult
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Runtime
 
-Keys = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Quantile = tuple[float, Interpolation]
 
 
@@ -41,7 +39,7 @@ class ExcludedRows(NamedTuple):
     is_ordered: bool
 
 
-class Search(NamedTuple):
+class RankSearch(NamedTuple):
     """The rows to search: their type, groups and exclusions.
 
     Args:
@@ -52,7 +50,7 @@ class Search(NamedTuple):
     """
 
     element: str
-    counts: Keys
+    counts: Int64Array
     is_whole: bool = False
     left_out: ExcludedRows | None = None
 
@@ -63,8 +61,8 @@ def scratch_bytes(n_groups: int, n_searches: int) -> int:
 
 
 def find_quantile(
-    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
-) -> Floats:
+    runtime: Runtime, search: RankSearch, each_piece: EachPiece, quantile: Quantile
+) -> Float64Array:
     """Return a quantile of each group, float64, shape (n_groups,).
 
     It is NaN for a group without values.
@@ -74,8 +72,8 @@ def find_quantile(
 
 
 def find_whole_quantile(
-    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
-) -> Keys:
+    runtime: Runtime, search: RankSearch, each_piece: EachPiece, quantile: Quantile
+) -> Int64Array:
     """Return a quantile of each group of signed integers, truncated; 0 for an empty group."""
     low, high, share = _keys_between(runtime, search, each_piece, quantile)
     low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
@@ -83,8 +81,8 @@ def find_whole_quantile(
 
 
 def _keys_between(
-    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
-) -> tuple[Keys, Keys, Floats | float]:
+    runtime: Runtime, search: RankSearch, each_piece: EachPiece, quantile: Quantile
+) -> tuple[Int64Array, Int64Array, Float64Array | float]:
     """Return the sort keys below and above each group's quantile, and its position between them.
 
     The position is from 0 (at the lower) to 1.
@@ -95,7 +93,9 @@ def _keys_between(
     return keys[:, 0], keys[:, -1], share
 
 
-def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:
+def find_keys(
+    runtime: Runtime, search: RankSearch, each_piece: EachPiece, wanted: Int64Array
+) -> Int64Array:
     """Return the sort key of the value at each wanted rank of each group, shape (n_groups, n).
 
     Ranks are below the number of values of a group. For a group without values both rank and key
@@ -111,7 +111,9 @@ def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: K
     shared = cuda.shared_of(n_groups, n * ranks.COUNTS_BYTES, SHARED_LIMIT)
     for shift in ranks.SHIFTS:
 
-        def work(_: int, n_rows: int, piece: Sequence[DeviceColumn], shift: int = shift) -> Take:
+        def work(
+            _: int, n_rows: int, piece: Sequence[DeviceColumn], shift: int = shift
+        ) -> TakeResult:
             words = _words(search, piece, held, shift, shared)
             _launch(runtime, "grouped_digits", words, n_rows, shared.n_bytes)
             return _nothing
@@ -125,20 +127,20 @@ def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: K
 
 
 def _words(
-    search: Search,
+    search: RankSearch,
     piece: Sequence[DeviceColumn],
     searches: ranks.Searches,
     shift: int,
     shared: cuda.Shared,
 ) -> list[int]:
     """Return the words that a kernel reads; `piece` is () for kernels that read no rows."""
-    column, rows = (0, 0, 0, 0), ranks.Rows(0)
+    column, rows = (0, 0, 0, 0), ranks.RankedRows(0)
     if piece:
         values = piece[0]
         column = values.values, values.value_bit, values.validity, values.bit
-        rows = ranks.Rows(0 if search.is_whole else piece[1].values)
+        rows = ranks.RankedRows(0 if search.is_whole else piece[1].values)
         if search.left_out is not None:
-            rows = ranks.Rows(rows.codes, piece[2].values, *search.left_out)
+            rows = ranks.RankedRows(rows.codes, piece[2].values, *search.left_out)
     return ranks.table_words(search.element, column, rows, searches, shift, shared)
 
 

@@ -14,6 +14,7 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import cuda, layout
 from fastfeat_kernels.grouped.calls import best_exponent
 from fastfeat_kernels.grouped.state import LOWEST_EXPONENT, GroupedMoments, merge, no_moments
@@ -24,15 +25,14 @@ from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
-from fastfeat.engine.gpu.learn.scan import EachPiece, Take
+from fastfeat.engine.gpu.learn.scan import EachPiece, TakeResult
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 
 ROWS_LISTED = 1 << 20
 """Highest number of rows that are searched at a time for values outside the window."""
 BYTES_LISTED = 12
 
-Words = NDArray[np.int64]
-Columns = Sequence[DeviceColumn]
+PieceColumns = Sequence[DeviceColumn]
 """The columns of the rows of a piece, the values first."""
 
 
@@ -43,7 +43,7 @@ class ListedValues(NamedTuple):
     groups: NDArray[np.int32]
 
 
-class Round(NamedTuple):
+class GroupedPass(NamedTuple):
     """The settings of one pass over the rows.
 
     Args:
@@ -55,20 +55,20 @@ class Round(NamedTuple):
     """
 
     runtime: Runtime
-    task: cuda.Task
+    task: cuda.DeviceMomentsRequest
     groups: tuple[int, ...] = (1,)
     n_codes: int = 0
 
 
-class Piece(NamedTuple):
+class GroupedPiece(NamedTuple):
     """Some rows on the device: their number and their columns."""
 
     n: int
-    columns: Columns
+    columns: PieceColumns
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class DeviceGroupSums:
     """The sums, on the device, of the pieces that share a window.
 
     Args:
@@ -80,7 +80,7 @@ class Sums:
 
     exponent: int
     memory: Buffer
-    states: list[Words]
+    states: list[Int64Array]
     listed: list[ListedValues]
 
 
@@ -92,28 +92,30 @@ class HostSums(NamedTuple):
     listed: list[ListedValues]
 
 
-def scratch_bytes(task: cuda.Task) -> int:
+def scratch_bytes(task: cuda.DeviceMomentsRequest) -> int:
     """Return the device memory in bytes that a pass takes, besides the rows."""
     n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
     return cuda.places_of(task).n_bytes + n_looked
 
 
-def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
+def find_groups(given: GroupedPass, each_piece: EachPiece) -> GroupedMoments:
     """Return the moments of each group.
 
     `each_piece` calls a given function with each piece of the rows.
     """
-    current: list[Sums] = []
+    current: list[DeviceGroupSums] = []
     found: list[HostSums] = []
 
-    def work(_: int, n: int, columns: Columns) -> Take:
-        piece = Piece(n, columns)
+    def work(_: int, n: int, columns: PieceColumns) -> TakeResult:
+        piece = GroupedPiece(n, columns)
         exponent = _exponent_for(given, piece, current)
         if current and current[0].exponent != exponent:
             found.append(_read(given, current.pop()))
         if not current:
             n_bytes = cuda.places_of(given.task).n_bytes
-            current.append(Sums(exponent, zeros_on_device(given.runtime, n_bytes), [], []))
+            current.append(
+                DeviceGroupSums(exponent, zeros_on_device(given.runtime, n_bytes), [], [])
+            )
         return _add(given, current[0], piece)
 
     each_piece(work)
@@ -122,13 +124,15 @@ def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
     return reduce(merge, parts) if parts else _no_moments(given.task)
 
 
-def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
+def _exponent_for(
+    given: GroupedPass, piece: GroupedPiece, current: Sequence[DeviceGroupSums]
+) -> int:
     """Return the exponent of the window for a piece: the current one if it suits the values."""
     if not given.task.needs_window:
         return LOWEST_EXPONENT
     counters = np.zeros((2, layout.N_EXPONENTS), np.int64)
     memory = on_device(given.runtime, counters)
-    words = _words(given, piece, cuda.Memory(0, 0, memory.address))
+    words = _words(given, piece, cuda.TargetAddresses(0, 0, memory.address))
     _launch(given.runtime, "grouped_look", words, 0, piece.n)
     given.runtime.download(memory, counters)
     given.runtime.synchronize()
@@ -137,14 +141,14 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
     return best_exponent(counters[0], counters[1])
 
 
-def _add(given: Round, sums: Sums, piece: Piece) -> Take:
+def _add(given: GroupedPass, sums: DeviceGroupSums, piece: GroupedPiece) -> TakeResult:
     """Start adding a piece to the sums.
 
     Return a function that lists its values beyond the window.
     """
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, shared = on_device(runtime, state), _shared(given.task)
-    memory = cuda.Memory(sums.memory.address, held.address)
+    memory = cuda.TargetAddresses(sums.memory.address, held.address)
     words = _words(given, piece, memory, sums.exponent, shared)
     _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
     runtime.download(held, state, after=runtime.mark())
@@ -170,7 +174,9 @@ def _rows_listed(runtime: Runtime) -> int:
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
-def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> ListedValues:
+def _list(
+    given: GroupedPass, exponent: int, piece: GroupedPiece, first: int, n: int
+) -> ListedValues:
     """Return the values outside the window among rows [first, first + n) of a piece."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
@@ -179,7 +185,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
         runtime.allocate(8 * n),
         runtime.allocate(4 * n),
     )
-    memory = cuda.Memory(0, held.address, 0, values.address, groups.address)
+    memory = cuda.TargetAddresses(0, held.address, 0, values.address, groups.address)
     words = _words(given, piece, memory, exponent)
     _launch(runtime, "grouped_left", words, first, n)
     runtime.download(held, state)
@@ -193,10 +199,12 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
     return listed
 
 
-def _read(given: Round, sums: Sums) -> HostSums:
+def _read(given: GroupedPass, sums: DeviceGroupSums) -> HostSums:
     """Copy sums to the host, after a kernel has propagated the carries of their integers."""
     runtime, task = given.runtime, given.task
-    words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
+    words = _words(
+        given, GroupedPiece(0, ()), cuda.TargetAddresses(sums.memory.address, 0), sums.exponent
+    )
     _launch(runtime, "grouped_finish", words, 0, task.n_groups)
     runtime.synchronize()
     seen = int(np.bitwise_or.reduce([state[cuda.SEEN] for state in sums.states]))
@@ -208,7 +216,7 @@ def _read(given: Round, sums: Sums) -> HostSums:
     return HostSums(sums.exponent, arrays, sums.listed)
 
 
-def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
+def _moments_of(task: cuda.DeviceMomentsRequest, found: HostSums) -> GroupedMoments:
     """Return the moments of the pieces that share a window, including values outside it."""
     left = no_left()
     if any(len(one.values) for one in found.listed):
@@ -218,28 +226,30 @@ def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
     return cuda.moments_of(task, found.exponent, found.arrays, left)
 
 
-def _shared(task: cuda.Task) -> cuda.Shared:
+def _shared(task: cuda.DeviceMomentsRequest) -> cuda.Shared:
     return cuda.shared_of(task.n_groups, cuda.line_bytes(task), SHARED_LIMIT)
 
 
-def _no_moments(task: cuda.Task) -> GroupedMoments:
+def _no_moments(task: cuda.DeviceMomentsRequest) -> GroupedMoments:
     return no_moments(task.element, task.n_groups, task.level, task.extremes)
 
 
 def _words(
-    given: Round,
-    piece: Piece,
-    memory: cuda.Memory,
+    given: GroupedPass,
+    piece: GroupedPiece,
+    memory: cuda.TargetAddresses,
     exponent: int = 0,
     shared: cuda.Shared = cuda.NOTHING_SHARED,
 ) -> list[int]:
     """Return the words that a kernel reads; `piece` has no columns if the kernel reads no rows."""
     if not piece.columns:
-        return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
+        return cuda.table_words(
+            given.task, (0, 0, 0, 0), cuda.RowGroups(0), memory, exponent, shared
+        )
     values, *others = (piece.columns[k] for k in (0, *given.groups))
     column = values.values, values.value_bit, values.validity, values.bit
     folds = others[1].values if len(others) > 1 else 0
-    cells = cuda.Cells(others[0].values, folds, given.n_codes)
+    cells = cuda.RowGroups(others[0].values, folds, given.n_codes)
     return cuda.table_words(given.task, column, cells, memory, exponent, shared)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, partial
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import cuda
-from fastfeat_kernels.grouped.order import Ordered, order
+from fastfeat_kernels.grouped.order import SortedGroups, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
 from fastfeat.aggregates import AGGREGATES
@@ -14,16 +15,16 @@ from fastfeat.aggregates.function import level_of
 from fastfeat.aggregates.keys import Groups
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.gpu.learn.scan import EachPiece
-from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
+from fastfeat.engine.gpu.pieces.column_groups import NamedColumns, over_rows
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.column import plain_chunks
 from fastfeat.ir.dtypes import INT32
 from fastfeat.ir.node import Params
-from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extremes
+from fastfeat.steps.keys.cpu_groups import GroupSummaries, codes_of, learn_aggregate, needs_extremes
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.grouped_ranks import Quantile
-from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
+from fastfeat.steps.keys.gpu.grouped_scan import GroupedPass, find_groups, scratch_bytes
 from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.on_device import column_in_host
 
@@ -43,13 +44,15 @@ def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:
     """
     wanted, dtype, n_groups, n_rows = task.wanted, task.dtype, task.n_groups, len(task.codes)
     level = level_of([AGGREGATES[name] for name, _ in wanted])
-    of_cells = cuda.Task(storage(dtype), n_groups, level, needs_extremes(wanted), n_rows)
+    of_cells = cuda.DeviceMomentsRequest(
+        storage(dtype), n_groups, level, needs_extremes(wanted), n_rows
+    )
     columns = {"values": (task.values, dtype), "codes": (task.codes, INT32)}
     moments = cache(lambda: group_moments(runtime, of_cells, columns))
     quantiles = cache(
         lambda: group_quantiles(runtime, columns, counts_of(moments()), _quantiles_in(wanted))
     )
-    rows = Rows(
+    rows = GroupSummaries(
         dtype,
         n_rows,
         n_groups,
@@ -58,7 +61,7 @@ def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:
         cache(lambda: _order(runtime, task)),
         lambda q, interpolation: quantiles()[q, interpolation],
     )
-    return [learnt(rows, name, params) for name, params in wanted]
+    return [learn_aggregate(rows, name, params) for name, params in wanted]
 
 
 def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
@@ -67,7 +70,7 @@ def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
     return list(dict.fromkeys((one["q"], one["interpolation"]) for one in given))
 
 
-def _order(runtime: Runtime, task: GroupsTask) -> Ordered:
+def _order(runtime: Runtime, task: GroupsTask) -> SortedGroups:
     """Return the sorted values of each group, sorted on the host."""
     chunks = plain_chunks(column_in_host(runtime, task.values), task.dtype)
     groups = codes_of(column_in_host(runtime, task.codes))
@@ -77,22 +80,22 @@ def _order(runtime: Runtime, task: GroupsTask) -> Ordered:
 
 def group_moments(
     runtime: Runtime,
-    task: cuda.Task,
-    columns: Columns,
+    task: cuda.DeviceMomentsRequest,
+    columns: NamedColumns,
     groups: tuple[int, ...] = (1,),
     n_codes: int = 0,
 ) -> GroupedMoments:
     """Return the moments of each group: counts, sums and extremes.
 
-    `groups` and `n_codes` are described in `grouped_scan.Round`. Raises OutOfDeviceMemory if the
-    states of all groups and 64 rows do not fit.
+    `groups` and `n_codes` are described in `grouped_scan.GroupedPass`. Raises OutOfDeviceMemory if
+    the states of all groups and 64 rows do not fit.
     """
-    work = partial(find_groups, Round(runtime, task, groups, n_codes))
+    work = partial(find_groups, GroupedPass(runtime, task, groups, n_codes))
     return over_rows(runtime, columns, scratch_bytes(task), work)
 
 
 def group_quantiles(
-    runtime: Runtime, columns: Columns, counts: Words, wanted: Sequence[Quantile]
+    runtime: Runtime, columns: NamedColumns, counts: Int64Array, wanted: Sequence[Quantile]
 ) -> dict[Quantile, Groups]:
     """Return the values of each wanted quantile in each group: int64 ticks for times, else floats.
 
@@ -101,7 +104,7 @@ def group_quantiles(
     """
     n_bytes = grouped_ranks.scratch_bytes(len(counts), 2)
     (_, dtype), *_ = columns.values()
-    search = grouped_ranks.Search(storage(dtype), counts)
+    search = grouped_ranks.RankSearch(storage(dtype), counts)
 
     def find(each_piece: EachPiece, quantile: Quantile) -> Groups:
         if dtype.is_temporal:

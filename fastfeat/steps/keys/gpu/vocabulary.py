@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array
 from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
 from fastfeat.engine.gpu.columns.kernels import on_device, zeros_on_device
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
@@ -21,7 +22,6 @@ from fastfeat.steps.keys.cpu_counting import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, numbers_by
 from fastfeat.steps.keys.gpu.distinct_keys import (
     Distinct,
-    Numbers,
     distinct,
     launch,
     missing_word,
@@ -47,19 +47,19 @@ def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
     """
 
     def work() -> int:
-        with settling(runtime):
+        with settle_on_error(runtime):
             return n_distinct(runtime, task.columns, task.dtypes, task.missing)
 
     return runtime.computations.run(work)
 
 
 def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
-    with settling(runtime):
+    with settle_on_error(runtime):
         found = distinct(runtime, task.columns, task.dtypes, task.missing)
     order = in_order(found.parts, task.dtypes, found.counts, task.missing, task.max_memory)
     n_rows, with_rows = len(task.columns[0]), task.with_rows
 
-    def of_rows(numbers: Numbers, missing: int) -> DeviceArray | Numbers:
+    def of_rows(numbers: Int32Array, missing: int) -> DeviceArray | Int32Array:
         work = partial(_of_rows, runtime, found, order, n_rows, numbers, missing)
         return runtime.computations.run(work)
 
@@ -72,9 +72,9 @@ def _of_rows(
     found: Distinct,
     order: np.ndarray[Any, np.dtype[np.int64]],
     n_rows: int,
-    numbers: Numbers,
+    numbers: Int32Array,
     missing: int,
-) -> DeviceArray | Numbers:
+) -> DeviceArray | Int32Array:
     """Return one number per row, looked up by the row's key.
 
     `order` has the positions of the keys in their final order, and `numbers` one number per key in
@@ -109,7 +109,7 @@ def encode(
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]
-    with settling(runtime):
+    with settle_on_error(runtime):
         known = _device_vocabulary(runtime, learnt.values, dtypes, missing)
         is_cross = int(len(parts) > 1 or missing != "key")
         wanted = replace(known.words, n_unseen=params["n_unseen"], is_cross=is_cross)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
     fill_column,
@@ -19,19 +20,17 @@ from fastfeat.engine.gpu.columns.memory import (
     place_column,
     word_bytes,
 )
-from fastfeat.engine.gpu.pieces.ragged import Offsets
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.lists import lists_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import element_type
-from fastfeat.steps.on_device import Params
 from fastfeat.steps.step import Argument
 
-Made = TypeVar("Made")
+ListResultT = TypeVar("ListResultT")
 BIT_BYTES: float = 1 / 8
 
 
@@ -48,9 +47,9 @@ class HostLists:
     """
 
     argument: Argument
-    offsets: Offsets
+    offsets: Int64Array
     elements: Array
-    present: Flags | None
+    present: BoolArray | None
     dtype: DType
 
     @property
@@ -83,7 +82,7 @@ class ListPiece:
     owners: tuple[object, ...]
 
 
-Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
+DeviceListFunction = Callable[[Runtime, HostLists, Sequence[Argument], ParameterValues], Any]
 """`(runtime, lists, arguments, parameters) -> column`."""
 
 
@@ -93,19 +92,19 @@ def host_lists(argument: Argument) -> HostLists:
     return HostLists(argument, lists.offsets, lists.values, lists.present, dtype)
 
 
-def placed(
+def copy_and_run(
     runtime: Runtime,
     lists: HostLists,
-    work: Callable[[ListPiece], Made],
+    work: Callable[[ListPiece], ListResultT],
     *,
     with_elements: bool = True,
-) -> Callable[[int, int], Made]:
+) -> Callable[[int, int], ListResultT]:
     """Return a function of (first row, end) that copies these rows to the device and runs `work`.
 
     `with_elements` says whether `work` reads elements too, not only offsets.
     """
 
-    def of_rows(start: int, stop: int) -> Made:
+    def of_rows(start: int, stop: int) -> ListResultT:
         return work(_upload(runtime, lists, start, stop, with_elements))
 
     return of_rows
@@ -130,7 +129,7 @@ def _upload(
     return ListPiece(lists, start, stop - start, words, tuple(owners))
 
 
-def bits_on_device(runtime: Runtime, flags: Flags) -> Buffer:
+def bits_on_device(runtime: Runtime, flags: BoolArray) -> Buffer:
     """Return flags as bits on the device, in whole 64-bit words."""
     packed = np.zeros(word_bytes(len(flags)), np.uint8)
     packed[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")
@@ -170,7 +169,7 @@ def run_lists(
     table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
     module = runtime.module(cuda.text(runtime.geometry.block))
     launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
-    row = int(downloaded(runtime, report, np.int64, 1)[0])
+    row = int(download_array(runtime, report, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
 

@@ -22,15 +22,16 @@ from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.lists import list_array
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,
+    DeviceListFunction,
     HostLists,
     ListPiece,
-    Work,
     bits_on_device,
+    copy_and_run,
     host_lists,
-    placed,
     run_lists,
     unit_bytes,
     value_array,
@@ -38,35 +39,41 @@ from fastfeat.steps.lists.gpu.columns import (
 )
 from fastfeat.steps.lists.gpu.sums import sums
 from fastfeat.steps.lists.rows import OUT_OF_BOUNDS, REQUESTED, element_type
-from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params, argument_in_host
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep, argument_in_host
 from fastfeat.steps.step import Argument, StepFailed
 
 
-def list_step(work: Work) -> DeviceStep:
+def list_step(work: DeviceListFunction) -> DeviceStep:
     """Return the function that computes a step of lists on a device, by `work`."""
 
-    def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(
+        runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+    ) -> Any:
         given = [argument_in_host(runtime, arg) for arg in args]
         return work(runtime, host_lists(given[0]), given, params)
 
     return step
 
 
-def _length(request: Request) -> Work:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+def _length(request: Request) -> DeviceListFunction:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             out = runtime.allocate(8 * piece.n_rows)
             run_lists(runtime, request.kernel, piece, {"OUT": out.address})
             return value_array(piece, INT64, out, piece.words.get("LISTS", 0))
 
-        of_rows = placed(runtime, lists, of_piece, with_elements=request.reads_elements)
+        of_rows = copy_and_run(runtime, lists, of_piece, with_elements=request.reads_elements)
         return compute_values(runtime, lists.offsets, INT64, Cost(8, 0), of_rows)
 
     return work
 
 
-def _element(request: Request) -> Work:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+def _element(request: Request) -> DeviceListFunction:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             n = piece.n_rows
             out = runtime.allocate(n * lists.width or word_bytes(n))
@@ -79,14 +86,16 @@ def _element(request: Request) -> Work:
             return value_array(piece, lists.dtype, out, validity)
 
         cost = Cost((lists.width or BIT_BYTES) + BIT_BYTES, unit_bytes(lists))
-        of_rows = placed(runtime, lists, of_piece)
+        of_rows = copy_and_run(runtime, lists, of_piece)
         return compute_values(runtime, lists.offsets, lists.dtype, cost, of_rows)
 
     return work
 
 
-def _end(request: Request) -> Work:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+def _end(request: Request) -> DeviceListFunction:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         dtype = FLOAT64 if lists.dtype.is_float else INT64
         dtype = UINT64 if lists.dtype == UINT64 else dtype
 
@@ -98,13 +107,17 @@ def _end(request: Request) -> Work:
             return value_array(piece, dtype, out, validity)
 
         cost = Cost(8 + BIT_BYTES, unit_bytes(lists))
-        return compute_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+        return compute_values(
+            runtime, lists.offsets, dtype, cost, copy_and_run(runtime, lists, of_piece)
+        )
 
     return work
 
 
-def _contains(request: Request) -> Work:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+def _contains(request: Request) -> DeviceListFunction:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         items = host.items_of(args[1], lists.dtype)
         values = words_of(items.keys)
         is_key = present_rows(items.keys)
@@ -121,18 +134,22 @@ def _contains(request: Request) -> Work:
             return value_array(piece, BOOL, out, bits_on_device(runtime, present[rows]))
 
         cost = Cost(8 + 3 * BIT_BYTES, unit_bytes(lists))
-        return compute_values(runtime, lists.offsets, BOOL, cost, placed(runtime, lists, of_piece))
+        return compute_values(
+            runtime, lists.offsets, BOOL, cost, copy_and_run(runtime, lists, of_piece)
+        )
 
     return work
 
 
-def _slice(request: Request) -> Work:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+def _slice(request: Request) -> DeviceListFunction:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> Array:
             return _written(runtime, request.kernel, piece, request.words(params))
 
         cost = Cost(16, 2 * unit_bytes(lists))
-        made = over_spans(runtime, lists.offsets, cost, placed(runtime, lists, of_piece))
+        made = over_spans(runtime, lists.offsets, cost, copy_and_run(runtime, lists, of_piece))
         return pa.concat_arrays(made) if made else args[0].values.chunk(0)
 
     return work
@@ -172,7 +189,7 @@ _TAKES: Mapping[Elements, Callable[[DType], bool]] = {
     "numbers": lambda dtype: dtype.is_number,
     "values": lambda dtype: dtype.is_number or dtype.is_temporal,
 }
-_GIVES: Mapping[Gives, Callable[[Request], Work]] = {
+_GIVES: Mapping[Gives, Callable[[Request], DeviceListFunction]] = {
     "element": _element,
     "end": _end,
     "flag": _contains,

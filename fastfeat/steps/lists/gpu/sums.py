@@ -19,10 +19,10 @@ from fastfeat.ir.dtypes import FLOAT64, INT64
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,
+    DeviceListFunction,
     HostLists,
     ListPiece,
-    Work,
-    placed,
+    copy_and_run,
     run_lists,
     unit_bytes,
     value_array,
@@ -40,7 +40,7 @@ class _Sums(NamedTuple):
     left: Buffer
 
 
-def sums(request: Request) -> Work:
+def sums(request: Request) -> DeviceListFunction:
     """Return the function that computes the sum or the mean of each list on a device."""
 
     def work(
@@ -64,7 +64,9 @@ def sums(request: Request) -> Work:
             return value_array(piece, dtype, found.values, found.validity)
 
         cost = Cost(8 + 1 + BIT_BYTES, unit_bytes(lists))
-        return compute_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+        return compute_values(
+            runtime, lists.offsets, dtype, cost, copy_and_run(runtime, lists, of_piece)
+        )
 
     return work
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,
@@ -20,25 +21,26 @@ from fastfeat_kernels.text import (
     TABLE_VALIDITY,
     cuda,
 )
-from fastfeat_kernels.text.requests import Reads, Request
+from fastfeat_kernels.text.requests import Request, TextAccess
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
-from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, compute_values
+from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, compute_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.strings import TextChunk, text_chunks
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import NOT_UTF8, kernel_params
 
-Made = TypeVar("Made")
-Work = Callable[[Runtime, ChunkedArray, Params], Any]
+TextResultT = TypeVar("TextResultT")
+DeviceTextFunction = Callable[[Runtime, ChunkedArray, ParameterValues], Any]
 _WORD_BYTES = 8
 
 
@@ -62,7 +64,7 @@ class HostTexts:
     """
 
     column: ChunkedArray
-    offsets: Offsets
+    offsets: Int64Array
     parts: tuple[_Part, ...]
 
 
@@ -80,7 +82,7 @@ class TextPiece:
 
     start: int
     rows: ChunkedArray
-    offsets: Offsets
+    offsets: Int64Array
     words: Mapping[int, int]
     owners: tuple[object, ...]
 
@@ -107,7 +109,7 @@ class PlacedWords(NamedTuple):
     held: tuple[Buffer, ...]
 
 
-class Report(NamedTuple):
+class PieceReport(NamedTuple):
     """A kernel's report about a piece: the first row that failed, and status bits of all rows."""
 
     failed: int | None
@@ -139,7 +141,7 @@ def _offsets_of(chunk: TextChunk) -> NDArray[np.int64]:
 
 
 def upload_piece(
-    runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: Reads = "bytes"
+    runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: TextAccess = "bytes"
 ) -> TextPiece:
     """Copy rows [start, stop), at least one, to the device.
 
@@ -160,7 +162,9 @@ def upload_piece(
     return TextPiece(start, rows, offsets, words, (held, data, memory))
 
 
-def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int, reads: Reads) -> Buffer:
+def _upload_bytes(
+    runtime: Runtime, texts: HostTexts, first: int, end: int, reads: TextAccess
+) -> Buffer:
     unit = _WORD_BYTES if reads == "words" else 1
     buffer = runtime.allocate(max(1, -(-(end - first) // unit)) * unit)
     for part in texts.parts:
@@ -173,7 +177,7 @@ def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int, read
 
 def run_rows(
     runtime: Runtime, subject: str, kernel: str, piece: TextPiece, words: Mapping[int, int]
-) -> Report:
+) -> PieceReport:
     """Run a kernel over the rows of a piece, and wait for its report.
 
     `subject` is one of `cuda.SUBJECTS`. `words` are further words of the kernel's table, besides
@@ -184,13 +188,16 @@ def run_rows(
     table = cuda.table_words({**piece.words, **words, **places})
     module = runtime.module(cuda.text(subject, runtime.geometry.block))
     launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
-    failed, found = downloaded(runtime, report, np.int64, 2).tolist()
-    return Report(None if failed == cuda.NO_ROW else failed, found)
+    failed, found = download_array(runtime, report, np.int64, 2).tolist()
+    return PieceReport(None if failed == cuda.NO_ROW else failed, found)
 
 
-def placed(
-    runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
-) -> Callable[[int, int], Made]:
+def copy_and_run(
+    runtime: Runtime,
+    texts: HostTexts,
+    work: Callable[[TextPiece], TextResultT],
+    reads: TextAccess = "bytes",
+) -> Callable[[int, int], TextResultT]:
     """Return a function of (first row, end) that copies the rows to the device and runs `work`."""
     return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
 
@@ -201,7 +208,7 @@ def values_of_text(
     dtype: DType,
     cost: Cost,
     work: Callable[[TextPiece], DeviceArray],
-    reads: Reads = "bytes",
+    reads: TextAccess = "bytes",
 ) -> Any:
     """Return a column computed from text, one value per row; see `ragged.compute_column`.
 
@@ -209,10 +216,14 @@ def values_of_text(
     takes, and `reads` says how much of the text it reads.
     """
     texts = host_texts(column)
-    return compute_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))
+    return compute_values(
+        runtime, texts.offsets, dtype, cost, copy_and_run(runtime, texts, work, reads)
+    )
 
 
-def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:
+def text_step(
+    work: DeviceTextFunction, brought: Callable[[Runtime, Any], Array] = array_on_host
+) -> DeviceStep:
     """Return the function that computes a step of text on a device, by `work`.
 
     For a dictionary column, `work` gets the entries, and the host looks up their results for the
@@ -220,7 +231,9 @@ def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_ho
     array. `brought` copies a column on the device to a host array.
     """
 
-    def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(
+        runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+    ) -> Any:
         def of_entries(entries: ChunkedArray) -> Array:
             made = work(runtime, entries, params)
             is_there = isinstance(made, pa.ChunkedArray)
@@ -240,13 +253,13 @@ def checked(piece: TextPiece, failed: int | None) -> None:
         raise StepFailed(piece.start + failed, NOT_UTF8)
 
 
-def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
+def result_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
     """Return the results of a piece as a column; missing text gives missing."""
     owner, (validity, bit) = (values, piece.owners), piece.validity
     return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
-def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
+def placed_words(runtime: Runtime, request: Request, params: ParameterValues) -> PlacedWords:
     """Return the words for a function's parameters; arrays among them are copied to the device."""
     words, held = dict[int, int](), list[Buffer]()
     for place, word in request.words(kernel_params(request, params)).items():

@@ -23,15 +23,16 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import pack, validity_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, INT64
-from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
+    copy_and_run,
     cost_of,
     host_texts,
-    made_array,
-    placed,
     placed_words,
+    result_array,
     run_rows,
     text_step,
     values_of_text,
@@ -44,7 +45,7 @@ from fastfeat.steps.text.rows import REQUESTED
 def _counts(request: Request) -> DeviceStep:
     """Return the function that computes a step with one int64 per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
@@ -52,7 +53,7 @@ def _counts(request: Request) -> DeviceStep:
             places = {**words, TABLE_OUT: out.address}
             report = run_rows(runtime, request.subject, request.entry, piece, places)
             checked(piece, report.failed)
-            return made_array(piece, INT64, out)
+            return result_array(piece, INT64, out)
 
         cost = cost_of(request, 8)
         return values_of_text(runtime, column, INT64, cost, of_piece, request.reads)
@@ -63,7 +64,7 @@ def _counts(request: Request) -> DeviceStep:
 def _flags(request: Request) -> DeviceStep:
     """Return the function that computes a step with one bool per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
@@ -71,7 +72,7 @@ def _flags(request: Request) -> DeviceStep:
             places = {**words, TABLE_OUT: out.address}
             report = run_rows(runtime, request.subject, request.entry, piece, places)
             checked(piece, report.failed)
-            return made_array(piece, BOOL, out)
+            return result_array(piece, BOOL, out)
 
         cost = cost_of(request, 1 / 8)
         return values_of_text(runtime, column, BOOL, cost, of_piece, request.reads)
@@ -82,14 +83,14 @@ def _flags(request: Request) -> DeviceStep:
 def _texts(request: Request) -> DeviceStep:
     """Return the function that computes a step with one text per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> Array:
             return _written(runtime, request, piece, words)
 
         texts, cost = host_texts(column), Cost(16, 1 + request.growth)
-        made = over_spans(runtime, texts.offsets, cost, placed(runtime, texts, of_piece))
+        made = over_spans(runtime, texts.offsets, cost, copy_and_run(runtime, texts, of_piece))
         return pa.chunked_array(made, pa.large_string())
 
     return text_step(work)

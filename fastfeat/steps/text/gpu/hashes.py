@@ -26,16 +26,17 @@ from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import INT32, UINT64
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
+    copy_and_run,
     cost_of,
     host_texts,
-    made_array,
-    placed,
     placed_words,
+    result_array,
     run_rows,
     text_step,
     values_of_text,
@@ -51,7 +52,7 @@ class DeviceCounts:
     buckets: tuple[DeviceArray, ...]
 
 
-def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+def _hash(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
     """Return the hash of each row's text, or the hash's bucket."""
     n_buckets = params["n_buckets"]
     dtype, width = (UINT64, 8) if n_buckets is None else (INT32, 4)
@@ -62,7 +63,7 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         table = np.array([*header, *_column_words(piece)], np.int64)
         module = runtime.module(cuda.text(runtime.geometry.block))
         launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
-        return made_array(piece, dtype, out)
+        return result_array(piece, dtype, out)
 
     return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")
 
@@ -83,7 +84,7 @@ def _column_words(piece: TextPiece) -> list[int]:
 def bucket_counts(request: Request) -> DeviceStep:
     """Return the function that computes a step: it counts n-grams or tokens per row and bucket."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceCounts:
@@ -94,7 +95,7 @@ def bucket_counts(request: Request) -> DeviceStep:
 
         n_buckets, texts = words[TABLE_N_BUCKETS], host_texts(column)
         kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
-        counted = placed(runtime, texts, of_piece, request.reads)
+        counted = copy_and_run(runtime, texts, of_piece, request.reads)
         cost = cost_of(request, 4 * n_buckets)
         return compute_column(runtime, texts.offsets, kind, cost, counted, brought)
 
@@ -111,7 +112,7 @@ def _counted(
     report = run_rows(runtime, request.subject, request.entry, piece, places)
     checked(piece, report.failed)
     starts = range(0, 4 * n * n_buckets, 4 * n)
-    return DeviceCounts(tuple(made_array(piece, INT32, out, start) for start in starts))
+    return DeviceCounts(tuple(result_array(piece, INT32, out, start) for start in starts))
 
 
 def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
@@ -121,7 +122,9 @@ def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
     return counts
 
 
-def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def bucket_count(
+    runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+) -> Any:
     """Return the column of counts of one bucket."""
     counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):

@@ -19,9 +19,10 @@ from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.strings import content_at
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.text.gpu.columns import (
-    Report,
+    PieceReport,
     TextPiece,
     cost_of,
     placed_words,
@@ -45,7 +46,7 @@ def numbers(request: Request) -> DeviceStep:
     """Return the function that computes a step: it parses a number from each row's text."""
     dtype = NUMBERS[request.gives]
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
@@ -67,7 +68,7 @@ def numbers(request: Request) -> DeviceStep:
 
 def _parse(
     runtime: Runtime, request: Request, piece: TextPiece, words: dict[int, int]
-) -> tuple[_Parsed, Report]:
+) -> tuple[_Parsed, PieceReport]:
     n = piece.n_rows
     values, statuses = runtime.allocate(8 * n), runtime.allocate(n)
     validity = runtime.allocate(word_bytes(n))

@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 from fastfeat_kernels.windows import cuda
-from fastfeat_kernels.windows.requests import Window
+from fastfeat_kernels.windows.requests import WindowBounds
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, on_device, zeros_on_device
 from fastfeat.engine.gpu.columns.memory import DeviceMemory, allocate_output
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
-from fastfeat.steps.windows.gpu.kernels import Words, column_words, launch, room, scan
-from fastfeat.steps.windows.gpu.order import Order
+from fastfeat.steps.windows.gpu.kernels import NamedWords, column_words, launch, room, scan
+from fastfeat.steps.windows.gpu.order import DeviceOrder
 
 COLUMN_BYTES = 8 + 8 + 4
 """Bytes per row: its value in order, the count of values before it, the place of a value."""
@@ -65,9 +65,9 @@ class InOrder:
     """
 
     runtime: Runtime
-    order: Order
+    order: DeviceOrder
     dtype: DType
-    words: Words
+    words: NamedWords
     has_infinite: bool
     owners: tuple[object, ...]
     trees: dict[int, Buffer]
@@ -78,7 +78,7 @@ class InOrder:
         return storage(self.dtype)
 
 
-def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InOrder:
+def in_order(runtime: Runtime, order: DeviceOrder, column: NamedWords, dtype: DType) -> InOrder:
     """Return a copy of a column with its rows in the order of windows.
 
     `column` has the words of the column in input order, from `column_words`.
@@ -97,7 +97,7 @@ def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InO
     scan(runtime, counts, n)
     launch(runtime, "picks", "window_present", table, n)
     is_float = storage(dtype).startswith("float")
-    seen = int(downloaded(runtime, state, np.int64, 1)[0]) if is_float else 0
+    seen = int(download_array(runtime, state, np.int64, 1)[0]) if is_float else 0
     words = {**order.words, **made, "FIRST_ROW": order.first_row}
     return InOrder(runtime, order, dtype, words, seen != 0, (values, counts, present), {})
 
@@ -113,7 +113,7 @@ class Bounds(NamedTuple):
         return {"BEGINS": self.begins.address, "ENDS": self.ends.address}
 
 
-def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
+def bounds_of(runtime: Runtime, order: DeviceOrder, window: WindowBounds) -> Bounds:
     """Return the places where the window of each row begins and ends."""
     n = order.n_placed
     bounds = Bounds(room(runtime, n, 4), room(runtime, n, 4))
@@ -139,7 +139,7 @@ def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
     return _run(column, bounds, "window_counts", {"KIND": kind})
 
 
-def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
+def pick_values(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
     """Return one value of each window: the first, the last, or the n-th latest row's.
 
     `kind` is the number of "first", "last" or "lag" in `windows.statistics`. The result is missing
@@ -148,13 +148,13 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Wi
     return _run(column, bounds, "window_picks", {"KIND": kind, "N": n, "MIN_SAMPLES": least})
 
 
-def since(
+def time_since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
 ) -> tuple[WindowResults, int | None]:
-    """Return, for a column of times, the time from the value that `picked` gives to the row's own.
+    """Return, for a column of times, the time from the value of `pick_values` to the row's own.
 
-    `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
-    seconds; None for ticks. The second item is the number of the first row with a result beyond
+    `pick_values` describes the other arguments. `seconds` is the factor and the divisor from ticks
+    to seconds; None for ticks. The second item is the number of the first row with a result beyond
     int64, or None.
     """
     factor, parts = seconds or (1, 0)
@@ -200,12 +200,12 @@ def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
 
     It is counted from the first row with a result.
     """
-    row = int(downloaded(runtime, state, np.int64, 1)[0])
+    row = int(download_array(runtime, state, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
 
 def run_over(
-    column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
+    column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: NamedWords
 ) -> WindowResults:
     """Run a kernel over all windows; return its results."""
     found = no_results(column.runtime, column.order.n_asking)
@@ -214,7 +214,7 @@ def run_over(
     return found
 
 
-def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> WindowResults:
+def _run(column: InOrder, bounds: Bounds, kernel: str, words: NamedWords) -> WindowResults:
     return run_over(column, bounds, "picks", kernel, words)
 
 

@@ -19,7 +19,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_SQUARES,
     COLUMN_SUMS,
 )
-from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.requests import WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.statistics import (
     COMPARING,
     COUNTING,
@@ -30,7 +30,7 @@ from fastfeat_kernels.windows.statistics import (
 
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.ragged import array_on_host
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory, Overflow
@@ -54,14 +54,14 @@ from fastfeat.steps.windows.gpu.columns import (
     count_in,
     extremes,
     in_order,
-    picked,
-    since,
+    pick_values,
+    time_since,
 )
 from fastfeat.steps.windows.gpu.kernels import column_words, whole_column
 from fastfeat.steps.windows.gpu.order import (
     ORDER_BYTES,
     SORT_BYTES,
-    Order,
+    DeviceOrder,
     is_kept,
     order_of,
 )
@@ -69,7 +69,7 @@ from fastfeat.steps.windows.gpu.order import n_tied as n_tied_in_order
 from fastfeat.steps.windows.gpu.sums import (
     SQUARE_BYTES,
     SUM_BYTES,
-    Sums,
+    PrefixSums,
     integer_sums,
     levels,
     spreads,
@@ -118,14 +118,14 @@ class _Work:
     """
 
     runtime: Runtime
-    order: Order
+    order: DeviceOrder
     time: DType
-    bounds: dict[Window, Bounds]
+    bounds: dict[WindowBounds, Bounds]
     column: InOrder
     squares: bool
-    sums: list[Sums | None] = field(default_factory=list[Sums | None])
+    sums: list[PrefixSums | None] = field(default_factory=list[PrefixSums | None])
 
-    def known_sums(self) -> Sums | None:
+    def known_sums(self) -> PrefixSums | None:
         """Return the prefix sums of the column; None if its values lie too far apart."""
         if not self.sums:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
@@ -146,7 +146,7 @@ _Result = tuple[WindowResults, int | None] | None
 """Results, and the first row with a value out of range; None if the host must compute it."""
 
 
-def found_on_device(
+def compute_on_device(
     runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
     """Return the results of the functions that the device can compute, by their index in `asked`.
@@ -156,10 +156,10 @@ def found_on_device(
     """
     found: dict[int, Any] = {}
     failed: dict[int, int] = {}
-    with settling(runtime):
+    with settle_on_error(runtime):
         _check_room(runtime, past, list(asked.values()), first_row)
         order = order_of(runtime, past, first_row)
-        bounds: dict[Window, Bounds] = {}
+        bounds: dict[WindowBounds, Bounds] = {}
         left = KEPT_SHARE * room_of_pieces(runtime)
         for members in _by_column(asked).values():
             one = asked[members[0]]
@@ -209,7 +209,7 @@ def _check_room(
     if needed > room_of_pieces(runtime):
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
-            f"windows over {n:,} rows need {needed:,.0f} bytes of device memory, {free:,} are "
+            f"windows over {n:,} rows need {needed:,.0f} bytes of device memory, and {free:,} are "
             "free. Use backend='cpu', transform fewer entities at a time, or free memory"
         )
 
@@ -221,28 +221,30 @@ def _found(work: _Work, asked: WindowRequest) -> _Result:
     )
     if others:  # the number of rows minus the number of values
         return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
-    wanted = Wanted(ticks_window(asked.window, work.time), 0, name, **given)
+    wanted = WantedStatistic(ticks_window(asked.window, work.time), 0, name, **given)
     family = STATISTICS[name].family.number
     return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
 
 
-def _count(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+def _count(work: _Work, bounds: Bounds, wanted: WantedStatistic, least: int) -> _Result:
     return count_in(work.column, bounds, cuda.COUNT_VALUES), None
 
 
-def _pick(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+def _pick(work: _Work, bounds: Bounds, wanted: WantedStatistic, least: int) -> _Result:
     kind = STATISTICS[wanted.statistic].number
     if wanted.since is None:
-        return picked(work.column, bounds, kind, wanted.n, least), None
+        return pick_values(work.column, bounds, kind, wanted.n, least), None
     factor, parts = wanted.since
-    return since(work.column, bounds, kind, wanted.n, least, (factor, parts) if parts else None)
+    return time_since(
+        work.column, bounds, kind, wanted.n, least, (factor, parts) if parts else None
+    )
 
 
-def _extreme(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+def _extreme(work: _Work, bounds: Bounds, wanted: WantedStatistic, least: int) -> _Result:
     return extremes(work.column, bounds, STATISTICS[wanted.statistic].number, least), None
 
 
-def _sum(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+def _sum(work: _Work, bounds: Bounds, wanted: WantedStatistic, least: int) -> _Result:
     sums = work.known_sums()
     if sums is None:
         return None
@@ -258,7 +260,7 @@ def _sum(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
             return levels(work.column, sums, bounds, number, least), None
 
 
-_FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
+_FAMILIES: dict[int, Callable[[_Work, Bounds, WantedStatistic, int], _Result]] = {
     COUNTING: _count,
     PICKING: _pick,
     COMPARING: _extreme,
@@ -278,7 +280,7 @@ def over(
     chosen = {k: one for k, one in enumerate(asked) if is_on_device(one.function)}
     found: dict[int, Any] = {}
     if chosen and len(past.times):
-        work = partial(found_on_device, runtime, past, chosen, first_row)
+        work = partial(compute_on_device, runtime, past, chosen, first_row)
         found = runtime.computations.run(work)
     others = [k for k in range(len(asked)) if k not in found]
     if others or not asked:  # without functions, the host still checks the order of the rows
@@ -301,7 +303,7 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
         return 0
 
     def count() -> int:
-        with settling(runtime):
+        with settle_on_error(runtime):
             _check_room(runtime, past, [], len(past.times))
             return n_tied_in_order(runtime, past, first_row)
 

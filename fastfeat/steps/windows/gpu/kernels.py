@@ -16,12 +16,17 @@ from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
 
-Words = Mapping[str, int]
+NamedWords = Mapping[str, int]
 """Words of the table of a kernel, by name."""
 
 
 def launch(
-    runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int, per_thread: int = 1
+    runtime: Runtime,
+    subject: cuda.Subject,
+    kernel: str,
+    words: NamedWords,
+    n: int,
+    per_thread: int = 1,
 ) -> None:
     """Run a kernel of windows over `n` items: rows, places in the order of windows, or entities.
 
@@ -33,7 +38,7 @@ def launch(
 
 
 def launch_tiles(
-    runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int
+    runtime: Runtime, subject: cuda.Subject, kernel: str, words: NamedWords, n: int
 ) -> None:
     """Run a kernel over `n` rows, in which each block of threads takes one tile of rows."""
     launch(runtime, subject, kernel, words, n, cuda.TILE_ROWS)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, on_device, zeros_on_device
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.times import ticks_column
@@ -19,7 +19,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import FLOAT64, INT64, UINT64, DType
 from fastfeat.steps.keys.gpu.distinct_keys import numbers_of_keys
 from fastfeat.steps.windows.gpu.kernels import (
-    Words,
+    NamedWords,
     column_words,
     launch,
     launch_tiles,
@@ -37,7 +37,7 @@ SORT_BYTES = 2 * (4 + 8) + 8 + 8 + 4 + 1
 """Bytes per row during sorting: row and key twice, time, tie, entity, counts of digits."""
 
 
-class Order(NamedTuple):
+class DeviceOrder(NamedTuple):
     """Rows in the order of windows, on a device.
 
     Args:
@@ -53,7 +53,7 @@ class Order(NamedTuple):
     n_entities: int
     first_row: int
     n_asking: int
-    words: Words
+    words: NamedWords
     owners: tuple[object, ...]
 
 
@@ -70,7 +70,7 @@ class _Rows(NamedTuple):
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 
-class Entities(NamedTuple):
+class DeviceEntities(NamedTuple):
     """The entity of each row, on a device.
 
     Args:
@@ -84,7 +84,7 @@ class Entities(NamedTuple):
     n_entities: int
 
 
-def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
+def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> DeviceOrder:
     """Return the rows of `past`, sorted in the order of windows.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, and
@@ -106,7 +106,7 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
     state = zeros_on_device(runtime, 8)
     words = {**order.words, "STATE": state.address, "FIRST_ROW": first_row}
     launch(runtime, "order", "order_tied", words, order.n_placed)
-    return int(downloaded(runtime, state, np.int64, 1)[0])
+    return int(download_array(runtime, state, np.int64, 1)[0])
 
 
 def is_kept(runtime: Runtime, past: RowOrder) -> bool:
@@ -115,17 +115,17 @@ def is_kept(runtime: Runtime, past: RowOrder) -> bool:
     return known is not None and known[0] is runtime
 
 
-def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
+def _whole_order(runtime: Runtime, past: RowOrder) -> DeviceOrder:
     """Return all rows sorted in the order of windows, history or not; cached in `past.cache`."""
     if past.cache is not None and is_kept(runtime, past):
         return past.cache[_ORDER][1]
-    entities = Entities(None, 0, 1)
+    entities = DeviceEntities(None, 0, 1)
     if past.keys:
         codes, n_entities = numbers_of_keys(runtime, past.keys, past.key_dtypes)
-        entities = Entities(codes, 0, n_entities)
+        entities = DeviceEntities(codes, 0, n_entities)
     tie = None if past.tie is None else _tie(runtime, past)
-    n, times = len(past.times), placed_times(runtime, past.times, past.dtype)
-    order = ordered(runtime, n, times, entities, tie)
+    n, times = len(past.times), upload_times(runtime, past.times, past.dtype)
+    order = sort_on_device(runtime, n, times, entities, tie)
     if past.cache is not None:
         past.cache[_ORDER] = runtime, order
     return order
@@ -134,17 +134,17 @@ def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
 class PlacedColumn(NamedTuple):
     """A column on a device: the words that kernels read, and the owner of its memory."""
 
-    words: Words
+    words: NamedWords
     owner: object
 
 
-def ordered(
+def sort_on_device(
     runtime: Runtime,
     n: int,
     times: PlacedColumn,
-    entities: Entities,
+    entities: DeviceEntities,
     tie: PlacedColumn | None = None,
-) -> Order:
+) -> DeviceOrder:
     """Return the rows sorted by entity, time, tie (if any) and input order.
 
     Rows without a time or an entity come last, and are in no window.
@@ -167,7 +167,7 @@ def ordered(
     return _placed(runtime, rows, times.words, entities.n_entities, n)
 
 
-def placed_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
+def upload_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
     """Return a column of times, or whole numbers, on the device, copied there if necessary."""
     if isinstance(times, DeviceArray):
         column, element = whole_column(runtime, times, dtype), storage(dtype)
@@ -189,7 +189,7 @@ def _tie_dtype(past: RowOrder) -> DType:
     return {"double": FLOAT64, "uint64": UINT64}.get(str(past.tie.type), INT64)
 
 
-def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
+def _sorted(runtime: Runtime, rows: _Rows, words: NamedWords, n: int) -> _Rows:
     """Return rows sorted by a key, with the keys; the sort is stable.
 
     Nothing moves if they are sorted already, which is common for rows in the order of time.
@@ -197,7 +197,7 @@ def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
     state = zeros_on_device(runtime, 24)
     places = {"ROWS": rows.rows.address, "KEYS": rows.keys.address, "STATE": state.address}
     launch(runtime, "order", "sort_keys", {**words, **places}, n)
-    some_set, some_unset, is_unsorted = downloaded(runtime, state, np.uint64, 3).tolist()
+    some_set, some_unset, is_unsorted = download_array(runtime, state, np.uint64, 3).tolist()
     if not is_unsorted:
         return rows
     n_counts = cuda.N_DIGITS * -(-n // cuda.tile_of(runtime.geometry.block))
@@ -218,7 +218,9 @@ def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
     return rows
 
 
-def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int) -> Order:
+def _placed(
+    runtime: Runtime, rows: _Rows, times: NamedWords, n_entities: int, n: int
+) -> DeviceOrder:
     """Return the order of rows that are sorted already; their sort keys must be entity numbers."""
     starts = room(runtime, n_entities + 1, 8)
     words = {"KEYS": rows.keys.address, "STARTS": starts.address, "N_ROWS": n}
@@ -237,10 +239,10 @@ def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int
     }
     table = {**times, **made, "KEYS": rows.keys.address}
     launch(runtime, "order", "order_places", table, n_placed)
-    return Order(n_placed, n_entities, 0, n, made, (rows.rows, entities, ticks, starts))
+    return DeviceOrder(n_placed, n_entities, 0, n, made, (rows.rows, entities, ticks, starts))
 
 
-def _check_history(runtime: Runtime, order: Order) -> None:
+def _check_history(runtime: Runtime, order: DeviceOrder) -> None:
     """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     begins = zeros_on_device(runtime, 8 * order.n_entities)
     state = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
@@ -252,6 +254,6 @@ def _check_history(runtime: Runtime, order: Order) -> None:
     }
     for kernel in ("order_asking", "order_late"):
         launch(runtime, "order", kernel, words, order.n_placed)
-    row = int(downloaded(runtime, state, np.int64, 1)[0])
+    row = int(download_array(runtime, state, np.int64, 1)[0])
     if row != cuda.NO_ROW:
         raise HistoryOverlaps(row)

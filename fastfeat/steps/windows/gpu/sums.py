@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, zeros_on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, zeros_on_device
 from fastfeat.engine.gpu.runtime import Buffer
 from fastfeat.steps.windows.gpu.columns import (
     Bounds,
@@ -24,7 +24,7 @@ SUM_BYTES = 8 * (cuda.SUM_WORDS + 1)
 SQUARE_BYTES = 8 * cuda.SQUARE_WORDS
 
 
-class Sums(NamedTuple):
+class PrefixSums(NamedTuple):
     """Prefix sums of a column: for each row in order, the exact sum of the values before it.
 
     Args:
@@ -38,7 +38,7 @@ class Sums(NamedTuple):
     owners: tuple[Buffer, ...]
 
 
-def sums_of(column: InOrder, *, with_squares: bool) -> Sums | None:
+def sums_of(column: InOrder, *, with_squares: bool) -> PrefixSums | None:
     """Return the prefix sums of a column; None if values of one entity lie too far apart."""
     runtime, n = column.runtime, column.order.n_placed
     words: dict[str, int] = {}
@@ -60,7 +60,7 @@ def sums_of(column: InOrder, *, with_squares: bool) -> Sums | None:
         owners.append(data)
         launch(runtime, "sums", kernel, {**column.words, **words}, n)
         scan(runtime, data, n, width)
-    return Sums(words, with_squares, tuple(owners))
+    return PrefixSums(words, with_squares, tuple(owners))
 
 
 def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
@@ -69,13 +69,13 @@ def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
     words = {**column.words, "SUM_ENDS": ends.address, "STATE": state.address}
     launch(runtime, "sums", "sum_ends", words, column.order.n_placed)
     launch(runtime, "sums", "sum_reach", words, column.order.n_entities)
-    n_sum_bits, n_square_bits = downloaded(runtime, state, np.int64, 2).tolist()
+    n_sum_bits, n_square_bits = download_array(runtime, state, np.int64, 2).tolist()
     fits = n_sum_bits <= cuda.SUM_BITS
     return fits and (not with_squares or n_square_bits <= cuda.SQUARE_BITS)
 
 
 def integer_sums(
-    column: InOrder, sums: Sums, bounds: Bounds, least: int
+    column: InOrder, sums: PrefixSums, bounds: Bounds, least: int
 ) -> tuple[WindowResults, int | None]:
     """Return the sum of integers in each window, missing for fewer than `least` values.
 
@@ -87,13 +87,15 @@ def integer_sums(
     return found, first_row_of(column.runtime, state)
 
 
-def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> WindowResults:
+def whole_means(column: InOrder, sums: PrefixSums, bounds: Bounds, least: int) -> WindowResults:
     """Return the truncated mean of integers in each window; missing below `least` values."""
     words = {**sums.words, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_whole_means", words)
 
 
-def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> WindowResults:
+def levels(
+    column: InOrder, sums: PrefixSums, bounds: Bounds, kind: int, least: int
+) -> WindowResults:
     """Return the sum of floats in each window, or the mean of numbers, missing if too few values.
 
     Too few are fewer than `least`. `kind` is the number of "sum" or "mean" in `windows.statistics`.
@@ -103,7 +105,7 @@ def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -
 
 
 def spreads(
-    column: InOrder, sums: Sums, bounds: Bounds, kind: int, ddof: int, least: int
+    column: InOrder, sums: PrefixSums, bounds: Bounds, kind: int, ddof: int, least: int
 ) -> WindowResults:
     """Return the variance or deviation in each window, missing for fewer than `least` values.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.trust.quality.changes.declared import changes_declared
-from fastfeat.trust.quality.changes.learnt import changes_learnt
+from fastfeat.trust.quality.changes.declaration_changes import changes_declared
+from fastfeat.trust.quality.changes.learnt_changes import changes_learnt
 from fastfeat.trust.quality.changes.outputs import changes_of_golden, changes_of_outputs, on_rows
 from fastfeat.trust.quality.changes.profiles import changes_of_profiles
 from fastfeat.trust.quality.changes.record import Diff, ordered
 
 
-@in_ieee
-def compared(a: Fitted, b: Fitted, sample: CallRows) -> Diff:
+@with_ieee_arithmetic
+def compare_plans(a: Fitted, b: Fitted, sample: CallRows) -> Diff:
     """Return the changes from plan `a` to the later plan `b`; raises like `ff.diff`.
 
     The features of `sample` are compared. If it has no data, the features of the golden rows are

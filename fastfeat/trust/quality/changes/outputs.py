@@ -18,11 +18,11 @@ from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.trust.quality.changes.record import Change
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 
-Computed = Callable[[Fitted], Table]
+ComputeFeatures = Callable[[Fitted], Table]
 """Computes the features of a sample by a fitted plan."""
 
 
-def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Change], int]:
+def changes_of_outputs(a: Fitted, b: Fitted, compute: ComputeFeatures) -> tuple[list[Change], int]:
     """Return a change for each output column that differs on a sample, and the number of rows.
 
     `compute` returns the features of the sample by a plan. Errors of plan `a` are raised. A sample
@@ -34,7 +34,7 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
     except FastfeatError as error:
         told = f"{type(error).__name__}: {error}"
         return [Change("sample refused", "the sample", before.num_rows, None, told)], 0
-    return list(_compared(before, after, "rows", a.n_codes)), before.num_rows
+    return list(_output_changes(before, after, "rows", a.n_codes)), before.num_rows
 
 
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
@@ -54,10 +54,10 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
             after = transform(b, CallRows(made.rows, None, made.history, made.tables, "reference"))
     except FastfeatError:
         return [], 0
-    return list(_compared(before, after, "golden rows", a.n_codes)), len(kept)
+    return list(_output_changes(before, after, "golden rows", a.n_codes)), len(kept)
 
 
-def on_rows(rows: CallRows) -> Computed:
+def on_rows(rows: CallRows) -> ComputeFeatures:
     """Return a function that computes the features of `rows` by a plan, like `transform`."""
 
     def compute(fitted: Fitted) -> Table:
@@ -67,7 +67,9 @@ def on_rows(rows: CallRows) -> Computed:
     return compute
 
 
-def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
+def _output_changes(
+    before: Table, after: Table, rows: str, codes: Collection[str]
+) -> Iterator[Change]:
     """Yield a change for each column with the same type in both tables, and with other values.
 
     `rows` is the word for rows in messages, and `codes` names columns that have no distances.
@@ -126,4 +128,4 @@ def _distance(x: Array, y: Array) -> str:
         return ""
     largest = float(moved.max())
     of_spread = f" ({largest / spread:.2g} standard deviations)" if spread else ""
-    return f", by {largest:.4g} at most{of_spread}"
+    return f", by at most {largest:.4g}{of_spread}"

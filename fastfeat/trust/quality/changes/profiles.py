@@ -68,7 +68,7 @@ def _change(
             told.append(f"standard deviation {_length(a)} -> {_length(b)}")
         ends = [_text(of, end) for of in (a, b) for end in (of.least, of.greatest)]
         if ends[:2] != ends[2:]:
-            told.append(f"from {ends[0]} to {ends[1]} -> from {ends[2]} to {ends[3]}")
+            told.append(f"range {ends[0]} to {ends[1]} -> {ends[2]} to {ends[3]}")
     if a.kind == "category" and a.n_values and b.n_values:
         told += _shares(a, b)
     missing = [f"{of.n_missing / max(of.n_rows, 1):.2%}" for of in (a, b)]

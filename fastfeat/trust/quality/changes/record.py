@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fastfeat.calls.completion import offering
+from fastfeat.calls.completion import with_completion
 from fastfeat.errors import counted
-from fastfeat.tell.summary import capped
+from fastfeat.tell.summary import shorten_middle
 
-Verdict = Literal["major", "minor", "refit", "same"]
-VERDICTS: Final[tuple[Verdict, ...]] = ("major", "minor", "refit", "same")
+ChangeVerdict = Literal["major", "minor", "refit", "same"]
+VERDICTS: Final[tuple[ChangeVerdict, ...]] = ("major", "minor", "refit", "same")
 """The verdicts, from the most serious to none."""
 
-KINDS: Final[Mapping[str, Verdict]] = {
+KINDS: Final[Mapping[str, ChangeVerdict]] = {
     "feature removed": "major",
     "feature changed": "major",
     "feature retyped": "major",
@@ -76,7 +76,7 @@ class Change:
     told: str
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ChangeVerdict:
         """The verdict: "major", "minor" or "refit"."""
         return KINDS[self.kind]
 
@@ -85,7 +85,7 @@ class Change:
         return f"{self.verdict:5} {self.kind} {shown(self.name)}: {self.told}"
 
 
-@offering("verdict", "changes", "same")
+@with_completion("verdict", "changes", "same")
 @dataclass(frozen=True, slots=True, repr=False)
 class Diff:
     """The changes from one fitted plan to another; prints one line per change.
@@ -101,7 +101,7 @@ class Diff:
     n_compared: int = 0
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ChangeVerdict:
         """The most serious verdict: "major", "minor" or "refit"; "same" if nothing changed."""
         found = (VERDICTS.index(change.verdict) for change in self.changes)
         return VERDICTS[min(found, default=-1)]
@@ -150,7 +150,7 @@ class Diff:
 
 def shown(value: object) -> str:
     """Return the repr of a value, shortened to fit in a line."""
-    return capped(repr(value), _LONGEST)
+    return shorten_middle(repr(value), _LONGEST)
 
 
 _MOST_TOLD = 10

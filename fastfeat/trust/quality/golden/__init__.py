@@ -1,5 +1,6 @@
 """Golden rows: generated rows that an artifact keeps, with the exact bits of their features.
 
-`values` lists the values of a column that a plan treats differently, `made_up` draws rows from
-them, and `golden_rows` keeps them with their features and checks these when an artifact is loaded.
+`values` lists the values of a column that a plan treats differently, `generated_rows` draws rows
+from them, and `golden_rows` keeps them with their features and checks these when an artifact is
+loaded.
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     ArtifactError,
     BackendUnavailable,
@@ -31,7 +31,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.ir.node import postorder
 from fastfeat.keep.artifact import read_artifact
-from fastfeat.trust.quality.golden.made_up import MadeUp, Odd, made_up_rows
+from fastfeat.trust.quality.golden.generated_rows import GeneratedRows, Odd, generate_rows
 
 N_ROWS = 64
 FORMAT = 1
@@ -58,7 +58,7 @@ class GoldenRows:
             long.
     """
 
-    made_up: MadeUp
+    made_up: GeneratedRows
     features: Table
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class GoldenRows:
         if made.history is not None:
             tables["history"] = made.history
         tables |= {f"{_TABLE}{name}": table for name, table in made.tables.items()}
-        parts = {name: _written(table) for name, table in tables.items()}
+        parts = {name: _table_bytes(table) for name, table in tables.items()}
         listed = [[name, tables[name].num_rows, len(part)] for name, part in parts.items()]
         head = json.dumps({"golden": FORMAT, "parts": listed}, separators=(",", ":")).encode()
         return b"".join([len(head).to_bytes(4, "little"), head, *parts.values()])
@@ -94,12 +94,12 @@ class GoldenRows:
         except Exception as error:  # whatever our code raises here, the file is at fault
             raise ArtifactError(f"the golden rows are damaged: {error}") from None
         if odd or rows.num_rows != features.num_rows:
-            raise ArtifactError("the golden rows are damaged: they do not fit their features")
+            raise ArtifactError("the golden rows are damaged: rows and features do not match")
         known = {name.removeprefix(_TABLE): table for name, table in tables.items()}
-        return GoldenRows(MadeUp(rows, history, known), features)
+        return GoldenRows(GeneratedRows(rows, history, known), features)
 
 
-def _written(table: Table) -> bytes:
+def _table_bytes(table: Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
@@ -110,19 +110,19 @@ def _tables_of(content: bytes) -> dict[str, Table]:
     start = 4 + int.from_bytes(content[:4], "little")
     head = cast("dict[str, Any]", json.loads(content[4:start]))
     if head["golden"] != FORMAT:
-        told = f"have format {head['golden']!r}; this version reads {FORMAT}. Update fastfeat"
-        raise ArtifactError(f"the golden rows {told}")
+        told = f"format {head['golden']!r}, but this version reads format {FORMAT}. Update fastfeat"
+        raise ArtifactError(f"the golden rows have {told}")
     tables: dict[str, Table] = {}
     for name, n_rows, n_bytes in head["parts"]:
         part = content[start : start + n_bytes]
         table = pa.ipc.open_stream(pa.py_buffer(part)).read_all()
         table.validate(full=True)
         if len(part) != n_bytes or table.num_rows != n_rows or name in tables:
-            raise ArtifactError(f"the golden rows are damaged: {name!r} is not whole")
+            raise ArtifactError(f"the golden rows are damaged: the part {name!r} is incomplete")
         tables[str(name)] = table
         start += n_bytes
     if start != len(content):
-        raise ArtifactError("the golden rows are damaged: there are bytes behind them")
+        raise ArtifactError("the golden rows are damaged: they are followed by extra bytes")
     return tables
 
 
@@ -139,13 +139,13 @@ def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
         return fitted
     try:
         made = golden_rows(fitted)
-        reason = "its features cannot be computed of any row that was made up"
+        reason = "its features cannot be computed for any generated row"
     except Exception as error:  # our own defect: the artifact is written anyway
         made, reason = None, f"{type(error).__name__}: {error}"
     if made is None:
         warn(
-            f"the artifact has no golden rows, load(check='golden') will refuse it: {reason}. "
-            "save(path, golden=False) says that there need be none",
+            f"the artifact has no golden rows, so load(check='golden') will refuse it: {reason}. "
+            "Call save(path, golden=False) if it should have none",
             NoGoldenRows,
         )
         return fitted
@@ -168,7 +168,7 @@ def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
     return fitted
 
 
-@in_ieee
+@with_ieee_arithmetic
 def golden_rows(
     fitted: Fitted, n_rows: int = N_ROWS, backend: str | None = None
 ) -> GoldenRows | None:
@@ -182,8 +182,8 @@ def golden_rows(
     most: GoldenRows | None = None
     sees_more = bool(fitted.declaration.past_columns or fitted.tables)
     for odd in _ODD if sees_more else _ODD[::2]:
-        made = made_up_rows(fitted, n_rows, SEED, odd)
-        found = _of_those_that_compute(fitted, made, backend or _backend_for(fitted))
+        made = generate_rows(fitted, n_rows, SEED, odd)
+        found = _computable_rows(fitted, made, backend or _backend_for(fitted))
         if found is not None and 4 * len(found) >= n_rows:  # the share of rows without odd values
             return found
         most = max(most, found, key=lambda made: 0 if made is None else len(made))
@@ -194,12 +194,12 @@ def _backend_for(fitted: Fitted) -> str:
     return "cpu" if work_of(fitted) > _MOST_OF_REFERENCE else "reference"
 
 
-def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
+def _computable_rows(fitted: Fitted, made: GeneratedRows, backend: str) -> GoldenRows | None:
     """Return the generated rows with features that can be computed; None if there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
-        some = MadeUp(rows, made.history, made.tables)
+        some = GeneratedRows(rows, made.history, made.tables)
         try:
             return GoldenRows(some, _features(fitted, some, backend))
         except FastfeatError as error:
@@ -257,10 +257,10 @@ def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
     return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
 
 
-def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
+def _features(fitted: Fitted, made: GeneratedRows, backend: str) -> Table:
     """Return a table of the features of generated rows, without columns that are passed through."""
     rows = CallRows(made.rows, None, made.history, made.tables, backend)
-    with fitted.told.unheard():  # a generated id may equal one from training
+    with fitted.told.suppress_warnings():  # a generated id may equal one from training
         features = transform(fitted, rows)
     names = fitted.feature_names
     return features.select(names).replace_schema_metadata(None).combine_chunks()
@@ -275,25 +275,29 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
     """
     if fitted.golden is None:
         raise ArtifactError(
-            "there are no golden rows to check: the artifact was saved without. Save it again with "
-            "fitted.save(path)"
+            "there are no golden rows to check: the artifact was saved without them. Save it again "
+            "with fitted.save(path)"
         )
     kept = GoldenRows.from_bytes(fitted.golden)
     names = fitted.feature_names
     if kept.features.column_names != names:
-        raise ArtifactError("the golden rows are of other features than the plan has")
+        raise ArtifactError(
+            "the artifact is damaged: its golden rows have other features than its plan"
+        )
     try:
         found = _features(fitted, kept.made_up, backend)
     except BackendUnavailable:
         raise
     except FastfeatError as error:
-        raise ArtifactError(f"the golden rows cannot be computed: {error}") from error
+        raise ArtifactError(
+            f"the features of the golden rows cannot be computed: {error}"
+        ) from error
     for name in names:
         _compare(name, kept.features.column(name), found.column(name), backend)
     return len(kept)
 
 
-def check_if_there(fitted: Fitted) -> int:
+def check_golden_if_any(fitted: Fitted) -> int:
     """Check the golden rows if there are any, like `check_golden`; return their number."""
     return 0 if fitted.golden is None else check_golden(fitted)
 
@@ -301,13 +305,16 @@ def check_if_there(fitted: Fitted) -> int:
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
     """Raise `ArtifactError` with the first row in which a feature differs from the kept one."""
     if kept.type != found.type:
-        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
+        raise ArtifactError(
+            f"golden rows: feature {name!r} is {found.type} here, but was {kept.type} when the "
+            "artifact was saved"
+        )
     one, other = kept.combine_chunks(), found.combine_chunks()
     row = first_difference(one, other)
     if row is not None:
         raise ArtifactError(
             f"golden rows: feature {name!r}, row {row}: the artifact has {bits_text(one, row)}, "
-            f"and {backend} computes {bits_text(other, row)} here. Of "
-            f"{counted(len(one), 'row')} this is the first that differs: do not serve with this "
-            "file on this machine; fitted.verify(data) tells which path is at fault"
+            f"but {backend} computes {bits_text(other, row)} here. This is the first difference in "
+            f"{counted(len(one), 'row')}. Do not serve this file on this machine; "
+            "fitted.verify(data) shows which way of computing is wrong"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over, order_of, query_of
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.declare.window_reach import history_reach
 
 

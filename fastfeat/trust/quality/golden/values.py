@@ -21,11 +21,11 @@ from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder
 
-Type = DType | UnsupportedType
+ValueType = DType | UnsupportedType
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ValuePool:
     """Possible values of a column, as Python values; times are integers.
 
     Args:
@@ -38,7 +38,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reads:
+class ValuesInPlan:
     """The nodes of a plan and its contract that read each column, and the learnt values.
 
     Args:
@@ -52,7 +52,7 @@ class Reads:
     largest: float
 
 
-def reads_of(fitted: Fitted) -> Reads:
+def reads_of(fitted: Fitted) -> ValuesInPlan:
     """Return the nodes that read each column in a plan and its contract, and the learnt values."""
     contract = () if fitted.contract is None else fitted.contract.declaration.nodes.values()
     found: dict[str, list[Node]] = {}
@@ -63,36 +63,36 @@ def reads_of(fitted: Fitted) -> Reads:
     narrow = dtype is not None and dtype != "float64"
     exponent = FLOAT_FORMATS[dtype or ""].largest_exponent if narrow else 0
     largest = 2.0 ** (exponent - exponent // _ROOM) if narrow else math.inf
-    return Reads(fitted.learnt, found, largest)
+    return ValuesInPlan(fitted.learnt, found, largest)
 
 
-def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
+def pool_of(reads: ValuesInPlan, name: str, dtype: ValueType) -> ValuePool:
     """Return the pool of a column: values that the plan distinguishes, and values of its type."""
     pool = pool_of_type(dtype)
     if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
         return pool
     pool = within(pool, reads.largest)
-    told = list(_told_apart(reads, name, dtype))
+    told = list(_distinguished_values(reads, name, dtype))
     if told and dtype.holds_bytes:
-        return Pool(tuple(dict.fromkeys(told)), pool.odd)
+        return ValuePool(tuple(dict.fromkeys(told)), pool.odd)
     edges = [edge for value in told for edge in _around(value, dtype)]
-    return Pool(tuple(dict.fromkeys([*told, *edges, *pool.ordinary])), pool.odd)
+    return ValuePool(tuple(dict.fromkeys([*told, *edges, *pool.ordinary])), pool.odd)
 
 
-def plain_pool(pool: Pool, dtype: Type) -> Pool:
+def plain_pool(pool: ValuePool, dtype: ValueType) -> ValuePool:
     """Return a pool without odd values; text is limited to digits unless the plan names texts."""
     ordinary = pool.ordinary
     if isinstance(dtype, DType) and dtype.name == "utf8" and ordinary == _TEXTS:
         ordinary = tuple(text for text in _TEXTS if text.isdigit())
-    return Pool(ordinary, ())
+    return ValuePool(ordinary, ())
 
 
-def within(pool: Pool, largest: float) -> Pool:
+def within(pool: ValuePool, largest: float) -> ValuePool:
     """Return a pool with the finite floats among its odd values limited in magnitude.
 
     `largest` is the limit; infinities stay.
     """
-    return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
+    return ValuePool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
 
 
 def _bounded(value: Any, largest: float) -> Any:
@@ -101,7 +101,7 @@ def _bounded(value: Any, largest: float) -> Any:
     return math.copysign(largest, value)
 
 
-def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
+def _distinguished_values(reads: ValuesInPlan, name: str, dtype: DType) -> Iterable[Any]:
     """Yield the values of a column at which results of the plan or its contract may change.
 
     These come from constants, date formats and learnt values.
@@ -189,62 +189,64 @@ def _around(value: Any, dtype: DType) -> list[Any]:
     return []
 
 
-def pool_of_type(dtype: Type) -> Pool:
+def pool_of_type(dtype: ValueType) -> ValuePool:
     """Return the pool of a type; empty for types that expressions cannot read."""
     if not isinstance(dtype, DType) or dtype.name == "null":
-        return Pool((), ())
+        return ValuePool((), ())
     match dtype.name:
         case "bool":
-            return Pool((True, False), (None,))
+            return ValuePool((True, False), (None,))
         case "utf8":
-            return Pool(_TEXTS, (None, *_ODD_TEXTS))
+            return ValuePool(_TEXTS, (None, *_ODD_TEXTS))
         case "binary":
-            return Pool(tuple(text.encode() for text in _TEXTS), (None, b"", b"\xff\x00", b"\xc3"))
+            return ValuePool(
+                tuple(text.encode() for text in _TEXTS), (None, b"", b"\xff\x00", b"\xc3")
+            )
         case "list":
             assert dtype.of is not None
             some = pool_of_type(dtype.of)
             lists = tuple(list(some.ordinary[:k]) for k in (1, 2, 3))
-            return Pool(lists, (None, [], *([value] for value in some.odd)))
+            return ValuePool(lists, (None, [], *([value] for value in some.odd)))
         case _ if dtype.is_float:
             return _floats(dtype)
         case _ if dtype.is_integer:
             low, high = INTEGER_RANGE[dtype.name]
             large = [value for value in (2**24 + 1, 2**53 + 1) if value < high]
             some = (0, 1, 2, 3, 7, 10, 60, 100)
-            return Pool((*some, -1) if low else some, (None, low, high, *large))
+            return ValuePool((*some, -1) if low else some, (None, low, high, *large))
         case _:
             return _times(dtype)
 
 
-def _floats(dtype: DType) -> Pool:
+def _floats(dtype: DType) -> ValuePool:
     """Return the pool of a float type; decimals have at most 15 digits."""
     ordinary = (0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 0.25, 10.0, 100.0)
     if dtype.name == "decimal":
-        return Pool(ordinary, (None, -1e15, 1e15))
+        return ValuePool(ordinary, (None, -1e15, 1e15))
     of_width = np.finfo(dtype.name)
     largest, least = float(of_width.max), float(of_width.tiny)
-    return Pool(ordinary, (None, -0.0, math.inf, -math.inf, largest, -largest, least))
+    return ValuePool(ordinary, (None, -0.0, math.inf, -math.inf, largest, -largest, least))
 
 
-def _times(dtype: DType) -> Pool:
+def _times(dtype: DType) -> ValuePool:
     """Return the pool of a type of timestamps, dates, durations or times of day, as integers."""
     second = 1 if dtype.unit is None else PER_SECOND[dtype.unit]
     match dtype.name:
         case "date32" | "date64":
             step = 1 if dtype.name == "date32" else _MS_OF_DAY
             days = tuple(seconds // _SECONDS_OF_DAY * step for seconds in _MOMENTS)
-            return Pool(days, (None, 0, -step, 2_932_896 * step))
+            return ValuePool(days, (None, 0, -step, 2_932_896 * step))
         case "timestamp":
             some = tuple(seconds * second for seconds in _MOMENTS)
-            return Pool(some, (None, 0, -1, 4_102_444_799 * second))
+            return ValuePool(some, (None, 0, -1, 4_102_444_799 * second))
         case "duration":
-            return Pool(tuple(k * second for k in (0, 1, 60, 3_600, 86_400)), (None, -second))
+            return ValuePool(tuple(k * second for k in (0, 1, 60, 3_600, 86_400)), (None, -second))
         case _:
             last = _SECONDS_OF_DAY * second - 1
-            return Pool(tuple(k * second for k in (0, 1, 3_600, 43_200)), (None, last))
+            return ValuePool(tuple(k * second for k in (0, 1, 3_600, 43_200)), (None, last))
 
 
-def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
+def moments(dtype: ValueType, span: Mapping[str, int]) -> ValuePool:
     """Return the pool of a column that orders rows in time.
 
     The distances between its values are shorter and longer than the windows of the plan. The first
@@ -262,7 +264,7 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
     step = (2 * reach) ** (1 / _N_MOMENTS)
     offsets = sorted({max(1, int(step**k)) for k in range(1, _N_MOMENTS + 1)})
     times = [first - offset for offset in reversed(offsets)] + [first + each for each in offsets]
-    return Pool(tuple(time // whole * whole for time in times), (None,))
+    return ValuePool(tuple(time // whole * whole for time in times), (None,))
 
 
 def unit_of(dtype: DType) -> int:

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import BLOCK as LOOK_ROWS
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments
-from fastfeat_kernels.grouped.tables import Words
 from fastfeat_kernels.grouped.wide import Left
 from fastfeat_kernels.moments.state import Level
 
@@ -76,7 +76,7 @@ def kernel_of(element: str) -> str:
     return "grouped_floats" if element.startswith("float") else "grouped_integers"
 
 
-class Task(NamedTuple):
+class DeviceMomentsRequest(NamedTuple):
     """A request for the moments of groups.
 
     Args:
@@ -104,7 +104,7 @@ class Task(NamedTuple):
         return layout.headroom_of(self.n_rows)
 
 
-class Places(NamedTuple):
+class TargetOffsets(NamedTuple):
     """Byte offsets of the arrays in the target memory.
 
     Args:
@@ -124,11 +124,11 @@ class Places(NamedTuple):
     n_bytes: int
 
 
-def places_of(task: Task) -> Places:
+def places_of(task: DeviceMomentsRequest) -> TargetOffsets:
     """Return the offsets of the arrays of a task; zeros are the state without rows."""
     n_words = layout.LINE_WORDS[task.level], 2 * task.extremes, 1, 1, 1
     ends = np.cumsum([8 * n * task.n_groups for n in n_words]).tolist()
-    return Places(0, *ends)
+    return TargetOffsets(0, *ends)
 
 
 class Shared(NamedTuple):
@@ -159,7 +159,7 @@ def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
     return Shared(n_groups, n_copies, n_groups * n_copies * n_bytes)
 
 
-def line_bytes(task: Task) -> int:
+def line_bytes(task: DeviceMomentsRequest) -> int:
     """Return the bytes of a line in shared memory, including missing rows and extremes."""
     return 8 * (layout.LINE_WORDS[task.level] + (3 if task.extremes else 1))
 
@@ -167,7 +167,7 @@ def line_bytes(task: Task) -> int:
 NOTHING_SHARED: Final = Shared(0, 1, 0)
 
 
-class Memory(NamedTuple):
+class TargetAddresses(NamedTuple):
     """Addresses on the device.
 
     Args:
@@ -185,7 +185,7 @@ class Memory(NamedTuple):
     left_groups: int = 0
 
 
-class Cells(NamedTuple):
+class RowGroups(NamedTuple):
     """The group of each row.
 
     Args:
@@ -200,10 +200,10 @@ class Cells(NamedTuple):
 
 
 def table_words(
-    task: Task,
+    task: DeviceMomentsRequest,
     column: tuple[int, int, int, int],
-    cells: Cells,
-    memory: Memory,
+    cells: RowGroups,
+    memory: TargetAddresses,
     exponent: int,
     shared: Shared,
 ) -> list[int]:
@@ -230,7 +230,7 @@ def table_words(
     ]
 
 
-def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
+def is_well_held(begins: Int64Array, ends: Int64Array, exponent: int) -> bool:
     """Return whether a window holds about as many floats as the best window.
 
     `begins` and `ends` count, by biased exponent, the floats for which a window is the lowest and
@@ -241,16 +241,16 @@ def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
 
 
 class Arrays(NamedTuple):
-    """Arrays with the result of a device, in host memory; shapes like `Places`."""
+    """Arrays with the result of a device, in host memory; shapes like `TargetOffsets`."""
 
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive: Words
-    negative: Words
+    lines: Int64Array
+    extremes: Int64Array
+    missing: Int64Array
+    positive: Int64Array
+    negative: Int64Array
 
 
-def arrays_of(task: Task, seen: int) -> Arrays:
+def arrays_of(task: DeviceMomentsRequest, seen: int) -> Arrays:
     """Return arrays to download to; arrays without any occurrence in `seen` are empty."""
     n = task.n_groups
     is_infinite = bool(seen & SEEN_INFINITE)
@@ -263,7 +263,9 @@ def arrays_of(task: Task, seen: int) -> Arrays:
     )
 
 
-def moments_of(task: Task, exponent: int, found: Arrays, left: Left) -> GroupedMoments:
+def moments_of(
+    task: DeviceMomentsRequest, exponent: int, found: Arrays, left: Left
+) -> GroupedMoments:
     """Return the moments that a device has computed; its lines must be carried."""
     return GroupedMoments(
         task.element,

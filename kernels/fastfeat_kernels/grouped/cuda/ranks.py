@@ -41,7 +41,7 @@ def text(block: int = BLOCK) -> str:
     return "\n".join([definitions(words), column_text(), own])
 
 
-class Rows(NamedTuple):
+class RankedRows(NamedTuple):
     """The group of each row.
 
     Args:
@@ -76,7 +76,7 @@ class Searches(NamedTuple):
 def table_words(
     element: str,
     column: tuple[int, int, int, int],
-    rows: Rows,
+    rows: RankedRows,
     searches: Searches,
     shift: int,
     shared: Shared,

@@ -28,6 +28,7 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.rows import (
+    AS_BITS,
     BLOCK,
     BLOCK_WORD,
     CODES,
@@ -132,6 +133,30 @@ def unpack_bits(target_address, address, bit, n):
 
 
 @njit(**INNER_OPTIONS)
+def align_bits(target_address, address, bit, n):
+    """Write n bits as words that begin at bit 0; all are 1 if the address is 0."""
+    target = pointer_int64(target_address)
+    i = types.int64(0)
+    while i < n:
+        bits = types.int64(-1)
+        if address != 0:
+            bits = read_bits(address, bit + i, smaller(LANES, n - i))
+        target[i >> 6] = bits
+        i += LANES
+
+
+@njit(**INNER_OPTIONS)
+def count_bits(address, n):
+    """Return how many of the first n bits are 1."""
+    words = pointer_int64(address)
+    present, i = types.int64(0), types.int64(0)
+    while i < n:
+        present += popcount(lowest(words[i >> 6], n - i))
+        i += LANES
+    return present
+
+
+@njit(**INNER_OPTIONS)
 def lowest(bits, n):
     """Return the lowest n of 64 bits."""
     return bits if n >= LANES else bits & ((types.int64(1) << n) - 1)
@@ -179,12 +204,18 @@ def stage(column, arguments, slot, ones, first, n):
     code = kind & 15
     bit = c[4] + first
     if kind & WANTS_VALUES:
-        if code == BOOL:
-            unpack_bits(slot, values, c[2] + first, n)
+        if code != BOOL:
+            a[0] = values + first * size_of(code)
+        elif kind & AS_BITS:
+            align_bits(slot, values, c[2] + first, n)
             a[0] = slot
         else:
-            a[0] = values + first * size_of(code)
-    if kind & WANTS_FLAGS:
+            unpack_bits(slot, values, c[2] + first, n)
+            a[0] = slot
+    if (kind & WANTS_FLAGS) and (kind & AS_BITS):
+        align_bits(slot + SLOT, validity, bit, n)
+        a[1] = slot + SLOT
+    elif kind & WANTS_FLAGS:
         a[1] = ones
         if validity != 0:
             unpack_bits(slot + SLOT, validity, bit, n)
@@ -195,13 +226,17 @@ def stage(column, arguments, slot, ones, first, n):
 def place(column, arguments, slot, tile, first):
     """Set the two arguments of an output: target addresses of values and flags in this block."""
     c, a = pointer_int64(column), pointer_int64(arguments)
-    code = c[0] & 15
-    a[0] = slot
+    kind, validity = c[0], c[2]
+    code = kind & 15
+    a[0], a[1] = slot, slot + SLOT
     if c[4] != 0:
         a[0] = tile + c[1]
     elif code != BOOL:
         a[0] = c[1] + first * size_of(code)
-    a[1] = slot + SLOT
+    elif kind & AS_BITS:
+        a[0] = c[1] + (first >> 3)
+    if (kind & AS_BITS) and validity != 0:
+        a[1] = validity + (first >> 3)
 
 
 @njit(**INNER_OPTIONS)
@@ -210,12 +245,14 @@ def finish(column, arguments, first, n):
     c, a = pointer_int64(column), pointer_int64(arguments)
     kind, values, validity = c[0], c[1], c[2]
     code = kind & 15
-    if code == BOOL:
+    if (code == BOOL) and not (kind & AS_BITS):
         pack_bytes(values + (first >> 3), a[0], n)
     if validity == 0:
         return
     bitmap = validity + (first >> 3)
-    if kind & WANTS_FLAGS:
+    if (kind & WANTS_FLAGS) and (kind & AS_BITS):
+        c[3] += n - count_bits(bitmap, n)
+    elif kind & WANTS_FLAGS:
         c[3] += n - pack_bytes(bitmap, a[1], n)
     elif code == FLOAT64:
         c[3] += n - pack_floats64(bitmap, a[0], n)

@@ -15,7 +15,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
+from fastfeat.api.plan import as_fitted_plan
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.keep.artifact import artifact_bytes, fitted_digest
@@ -165,7 +165,7 @@ def test_a_bit_that_differs_names_feature_row_and_bits(path: Path, tmp_path: Pat
     kept = GoldenRows.from_bytes(loaded.record.golden).features["scaled"].to_pylist()
     row = next(k for k, value in enumerate(kept) if k > 9 and value is not None)
     kept[row] = float(np.nextafter(kept[row], 9e9))
-    altered = face_of(with_features(loaded.record, scaled=pa.array(kept)))
+    altered = as_fitted_plan(with_features(loaded.record, scaled=pa.array(kept)))
     altered.save(tmp_path / "altered.fastfeat")
     bits = np.float64(kept[row]).view(np.uint64)
     told = rf"altered.fastfeat: golden rows: feature 'scaled', row {row}: .*0x{bits:016x}\)"
@@ -187,11 +187,11 @@ def test_other_learnt_values_are_found(path: Path) -> None:
 def test_other_features_and_types_are_refused(path: Path) -> None:
     loaded = ff.load(path).record
     narrow = with_features(loaded, scaled=pa.array([1.0] * 64, pa.float32()))
-    with pytest.raises(ArtifactError, match="feature 'scaled' is double, and was float"):
+    with pytest.raises(ArtifactError, match="feature 'scaled' is double here, but was float"):
         golden.check_golden(narrow)
     kept = GoldenRows.from_bytes(loaded.golden or b"")
     fewer = GoldenRows(kept.made_up, kept.features.select(["bin"]))
-    with pytest.raises(ArtifactError, match="of other features"):
+    with pytest.raises(ArtifactError, match="have other features"):
         golden.check_golden(dataclasses.replace(loaded, golden=fewer.to_bytes()))
 
 
@@ -211,7 +211,7 @@ def test_damaged_golden_rows_are_refused(path: Path) -> None:
     for length in [*range(0, 400, 7), len(content) - 1]:
         with pytest.raises(ArtifactError, match="golden rows"):
             GoldenRows.from_bytes(content[:length])
-    with pytest.raises(ArtifactError, match="bytes behind them"):
+    with pytest.raises(ArtifactError, match="followed by extra bytes"):
         GoldenRows.from_bytes(content + b"\0")
     for place in rng.integers(0, len(content), 300).tolist():
         other = bytearray(content)
@@ -224,7 +224,7 @@ def test_newer_golden_rows_ask_for_an_update(path: Path) -> None:
     content = ff.load(path).record.golden
     assert content is not None
     newer = content.replace(b'{"golden":1', b'{"golden":7')
-    with pytest.raises(ArtifactError, match=r"format 7; .* Update fastfeat"):
+    with pytest.raises(ArtifactError, match=r"format 7, .* Update fastfeat"):
         GoldenRows.from_bytes(newer)
 
 
@@ -308,7 +308,7 @@ def test_a_defect_of_what_makes_rows_up_does_not_keep_a_plan_from_its_file(
     def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr(golden, "made_up_rows", fails)
+    monkeypatch.setattr(golden, "generate_rows", fails)
     with pytest.warns(ff.errors.NoGoldenRows, match="ZeroDivisionError: of ours"):
         fitted.save(tmp_path / "plan.fastfeat")
     assert ff.load(tmp_path / "plan.fastfeat") == fitted
