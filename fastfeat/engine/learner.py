@@ -188,7 +188,8 @@ def hint_to_bytes(hint: Any) -> bytes:
             case None | str() | bool() | int():
                 return value
             case _:
-                raise TypeError(f"a hint cannot hold a value of type {type(value).__name__}")
+                kind = type(value).__name__
+                raise TypeError(f"a learner cannot send a value of type {kind} to the next round")
 
     head = as_json(hint)
     return seal({"kind": _HINT, "hint": head}, arrays)

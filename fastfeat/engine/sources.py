@@ -90,8 +90,8 @@ def sources_of(imports: Iterable[Import], places: PackageFolders) -> dict[str, b
                 waiting.extend(source.imports)
     if not found:
         raise FastfeatError(
-            "a kernel is compiled from no module of fastfeat, so the cache has no sources to name "
-            "it by"
+            "a compiled kernel cannot be cached, because its code does not come from the package "
+            "fastfeat. This is an error of fastfeat: please report it"
         )
     return found
 

@@ -114,6 +114,15 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     return None
 
 
+def can_prepare_at_once(fitted: Fitted, to: str) -> bool:
+    """Return whether a first batch is prepared before its features are computed, not after.
+
+    Only if no task runs before the program: it would run, and read a table, twice after a refusal.
+    """
+    is_alone = all(task.kind == "features" for task in fitted.schedule.tasks)
+    return is_alone and to not in fitted.prepared and to in _FORMS and _is_compiled(to)
+
+
 def prepare(fitted: Fitted, data: Any, to: str) -> None:
     """Store a preparation in the fitted plan for more batches of a schema, after the first batch.
 

@@ -47,6 +47,7 @@ from fastfeat.execute.inputs import (
     read_columns,
 )
 from fastfeat.execute.lookup_tables import Tables, table_values
+from fastfeat.execute.prepared import can_prepare_at_once as can_prepare
 from fastfeat.execute.prepared import finish_features, prepare, prepared_features
 from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
 from fastfeat.execute.row_selection import row_numbers
@@ -143,14 +144,13 @@ def transform(
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
-    if is_whole or (wanted is not None and backend == "cpu" and not known):
-        # the first batch of a schema is computed in the prepared way, too, not in both ways
-        as_read = read is None and not plan.past_columns and wanted is None
-        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
-        if is_plain:
-            features = prepared_features(fitted, data if as_read else table, tables, to, out)
-            if features is not None:
-                return features
+    as_read = read is None and not plan.past_columns and wanted is None
+    rows_read = data if as_read else table
+    is_small = is_whole and is_plain and not first_row and table.num_rows < SHORT
+    if is_small and can_prepare(fitted, to):
+        prepare(fitted, rows_read, to)
+        if (features := prepared_features(fitted, rows_read, tables, to, out)) is not None:
+            return features
     with _telling(fitted, table, rows):
         batch = run_steps(
             *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
@@ -167,6 +167,8 @@ def transform(
             features = finish_features(fitted, table, batch.made, to, memory)
         if features is None:
             features = read_out(fitted, batch, program, constants, form, memory)
+    if is_whole or (wanted is not None and backend == "cpu" and not known):
+        prepare(fitted, rows_read, "numpy" if form == "rows" else form)
     if out is not None:
         return out
     if to == "pandas":

@@ -75,9 +75,9 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: WarningHistory
             which = f"of {entities}" if beginning.keys else "of X"
             warn(
                 f"the rows {which} begin later than the rows passed to fit. Windows do not see the "
-                "rows of fit, because history='batch' means that X contains its own past. Pass all "
-                "rows, Features(plan, history=all_rows) with Plan(row_id=), or add the earlier "
-                "rows to X",
+                "rows of fit, because history='batch' means that X contains its own past. Either "
+                "add the earlier rows to X, or pass all rows as the history, "
+                "Features(plan, history=all_rows), where the plan has row_id=",
                 HistoryMissing,
                 told,
             )

@@ -303,7 +303,8 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
             return aggregate
         case _:
             raise ArtifactError(
-                f"{function!r} with a key needs a column of values and the codes of the key"
+                f"the plan is damaged: {function!r} with a key must have two inputs, the values "
+                "and the codes of the key"
             )
 
 

@@ -157,7 +157,10 @@ def _step(
                 raise ArtifactError(f"{ALTERED} ({function}: {error})") from None
             return recipe
         case _:
-            raise ArtifactError(f"{document!r} is not a call that this version knows")
+            raise ArtifactError(
+                f"the plan or artifact calls {document!r}, which this version of fastfeat does not "
+                "know. Load it with the version that wrote it, or a newer one"
+            )
 
 
 def _argument(

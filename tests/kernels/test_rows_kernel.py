@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.rows import (
+    AS_BITS,
     BLOCK,
     BLOCK_WORD,
     CODES,
@@ -101,8 +102,32 @@ def copying(columns: list[Case]) -> Any:
     return LOOPS(loops)
 
 
+def copying_bits(columns: list[Case]) -> Any:
+    """Return a loop that copies input k to output k, with bools and flags as words of 64 rows."""
+
+    def loops(number: int, arguments: int, n: int) -> int:
+        words = words_at(arguments, 4 * len(columns) + 1)
+        n_bits = -(-n // 64) * 8
+        for k, case in enumerate(columns):
+            source, flags = words[2 * k], words[2 * k + 1]
+            target, written = words[2 * (len(columns) + k)], words[2 * (len(columns) + k) + 1]
+            is_bool = case.element == "bool"
+            n_bytes = n_bits if is_bool else n * np.dtype(case.element).itemsize
+            ctypes.memmove(target, source, n_bytes)
+            ctypes.memmove(written, flags, n_bits)
+        return words[4 * len(columns)] | number
+
+    return LOOPS(loops)
+
+
 def driven(
-    entry: Any, columns: list[Case], matrix: Matrix | None, n: int, first: int, status: int
+    entry: Any,
+    columns: list[Case],
+    matrix: Matrix | None,
+    n: int,
+    first: int,
+    status: int,
+    form: int = 0,
 ) -> tuple[Any, ...]:
     """Return the status and all memory that the driver wrote, for rows [first, n)."""
     chunks = [make_chunk(c.element, values_of(c, n), c.bit_offset) for c in columns]
@@ -112,15 +137,15 @@ def driven(
     header = [0, 0, 1, 4 * len(columns) + 8, BLOCK, *[0] * (HEADER_WORDS - 5)]
     words = [*header, 0, len(columns), len(columns), 1]
     for case, chunk in zip(columns, chunks, strict=True):
-        kind = CODES[case.element] | WANTS_VALUES | WANTS_FLAGS
+        kind = CODES[case.element] | WANTS_VALUES | WANTS_FLAGS | form
         words += [kind, chunk.values, chunk.value_bit_offset, chunk.validity, chunk.bit_offset]
     places = {} if matrix is None else _places_in_tile(columns, matrix)
     for k, (case, bitmap) in enumerate(zip(columns, bitmaps, strict=True)):
-        flags = 0 if case.element.startswith("float") else WANTS_FLAGS
+        flags = 0 if case.element.startswith("float") else WANTS_FLAGS | form
         outputs.append(np.zeros(max(64, padded), "u1" if case.element == "bool" else case.element))
         address = places.get(k, outputs[-1].ctypes.data)
         words += [CODES[case.element] | flags, address, bitmap.ctypes.data, 0, k in places]
-    loops = copying(columns)
+    loops = copying_bits(columns) if form else copying(columns)
     table = np.array([*words, status], np.int64)
     n_bytes = scratch_bytes(header[3], 2 * len(columns))
     scratch = np.zeros(n_bytes + (1 << 18), np.uint8)
@@ -169,6 +194,23 @@ def test_the_driver_writes_what_its_reference_writes(
     first = min(64 * first_word, n - n % 64)
     compiled = driven(kernel_of("rows", "blocks"), columns, matrix, n, first, status)
     assert compiled == driven(ENTRIES["blocks"], columns, matrix, n, first, status)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(cases, min_size=1, max_size=4),
+    st.integers(0, 3 * BLOCK),
+    st.integers(0, 4),
+    st.sampled_from((0, 1, 5)),
+)
+@example([Case(e, 1, 0.3, 13) for e in ELEMENTS[:3]], 2 * BLOCK + 77, 1, 3)
+def test_bits_are_written_as_the_reference_writes_them(
+    columns: list[Case], n: int, first_word: int, status: int
+) -> None:
+    columns = [case for case in columns if not case.element.startswith("float")]
+    first = min(64 * first_word, n - n % 64)
+    compiled = driven(kernel_of("rows", "blocks"), columns, None, n, first, status, AS_BITS)
+    assert compiled == driven(ENTRIES["blocks"], columns, None, n, first, status, AS_BITS)
 
 
 def test_the_driver_copies_values_and_counts_what_is_missing() -> None:

@@ -453,7 +453,7 @@ def test_what_cannot_be_written_is_named(peer: str) -> None:
     [
         (
             ff.when(col("x") > 1).then(col("k")).otherwise(col("m")).ordinal_encode(),
-            "a choice between",
+            "values of",
         ),
         (col("n").cut([2**60 - 1, 2**60]), "compared as rounded floats, not exactly"),
         (col("x").cut([2**60 - 1]), "compared as rounded floats, not exactly"),

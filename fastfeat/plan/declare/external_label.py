@@ -54,7 +54,8 @@ def with_label_column(plan: Declaration, column: str | None) -> Declaration:
     if column in (*plan.keep, plan.row_id):
         option = "keep=" if column in plan.keep else "row_id="
         raise InvalidPlan(
-            f"label_column={column!r}: a passed label cannot be in a column that {option} names"
+            f"label_column={column!r}: {option} already names this column, and the label that "
+            "you pass would replace it. Choose another name"
         )
     given = replace(plan, label_column=column)
     check_leakage(given.nodes, given.known_late)

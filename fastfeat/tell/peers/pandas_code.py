@@ -235,10 +235,10 @@ def _choice(site: CallSite, condition: str, yes: int, no: int) -> str:
     if kind == "t":
         return f"{site.shown(yes, 's')}.where({condition}, {site.shown(no)})"
     if kind not in "fib":
-        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"when() or coalesce() with values of {site.dtype} is not supported")
     form = {"f": "f", "i": "", "b": ""}[kind]
     if kind == "i" and "uint64" in {site.args[yes].dtype.name, site.args[no].dtype.name}:
-        raise NotSupported("a choice between values of uint64 is not supported")
+        raise NotSupported("when() or coalesce() with values of uint64 is not supported")
     told = {"f": '"float64"', "i": '"Int64"', "b": '"boolean"'}[kind]
     return site.help("choose", condition, site.shown(yes, form), site.shown(no, form), told)
 
@@ -247,7 +247,7 @@ def _coalesce(site: CallSite) -> str:
     kind = kind_of(site.dtype)
     form = {"f": "f", "i": "i", "b": ""}.get(kind)
     if form is None:
-        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"when() or coalesce() with values of {site.dtype} is not supported")
     text = atom(site.scribe.peer.forms["s"](site.args[0], site.scribe))
     text = site.shown(0, form) if not site.args[0].is_constant else text
     for k in range(1, len(site.args)):

@@ -325,7 +325,7 @@ def _column(site: CallSite, place: int) -> str:
     """Return code for argument `place` as a column of the same kind as the result."""
     form = _COLUMN.get(kind_of(site.dtype))
     if form is None:
-        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"when() or coalesce() with values of {site.dtype} is not supported")
     return site.scribe.peer.forms[form](site.args[place], site.scribe)
 
 
@@ -337,7 +337,7 @@ def _when(site: CallSite) -> str:
 
 def _check_unsigned(site: CallSite) -> None:
     if any(piece.dtype.name == "uint64" for piece in site.args) and kind_of(site.dtype) == "i":
-        raise NotSupported("a choice between values of uint64 is not supported")
+        raise NotSupported("when() or coalesce() with values of uint64 is not supported")
 
 
 def _coalesce(site: CallSite) -> str:

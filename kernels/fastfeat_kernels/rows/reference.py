@@ -10,6 +10,7 @@ from typing import Any
 
 from fastfeat_kernels.memory import bit_at, words_at
 from fastfeat_kernels.rows import (
+    AS_BITS,
     BLOCK,
     BLOCK_WORD,
     CODES,
@@ -92,10 +93,13 @@ def _stage(column: Any, slot: int, ones: int, rows: range) -> tuple[int, int]:
     kind, values, value_bit, validity, validity_bit = column
     code, found, flags = kind & 15, 0, 0
     if kind & WANTS_VALUES and code == _BOOL:
-        found = _unpacked(slot, values, value_bit, rows)
+        read = _aligned if kind & AS_BITS else _unpacked
+        found = read(slot, values, value_bit, rows)
     elif kind & WANTS_VALUES:
         found = values + rows.start * _size(code)
-    if kind & WANTS_FLAGS:
+    if kind & WANTS_FLAGS and kind & AS_BITS:
+        flags = _aligned(slot + _SLOT, validity, validity_bit, rows)
+    elif kind & WANTS_FLAGS:
         flags = _unpacked(slot + _SLOT, validity, validity_bit, rows) if validity else ones
     return found, flags
 
@@ -107,21 +111,38 @@ def _unpacked(target: int, bitmap: int, bit: int, rows: range) -> int:
     return target
 
 
+def _aligned(target: int, bitmap: int, bit: int, rows: range) -> int:
+    """Write the bits of some rows as words that begin at bit 0; all are 1 without a bitmap."""
+    written = words_at(target, -(-len(rows) // 64), signed=False)
+    for k in range(len(written)):
+        word = rows[64 * k : 64 * k + 64]
+        bits = [bit_at(bitmap, bit + row) for row in word] if bitmap else [1] * 64
+        written[k] = sum(1 << place for place, one in enumerate(bits) if one)
+    return target
+
+
 def _place(column: Any, slot: int, tile: int, rows: range) -> tuple[int, int]:
     """Return the target addresses of the values and flags of an output."""
-    kind, values, _, _, is_in_tile = column
+    kind, values, validity, _, is_in_tile = column
+    flags = slot + _SLOT
+    if kind & AS_BITS and validity:
+        flags = validity + rows.start // 8
     if is_in_tile:
-        return tile + values, slot + _SLOT
-    in_place = kind & 15 != _BOOL
-    return values + rows.start * _size(kind & 15) if in_place else slot, slot + _SLOT
+        return tile + values, flags
+    if kind & 15 != _BOOL:
+        return values + rows.start * _size(kind & 15), flags
+    return values + rows.start // 8 if kind & AS_BITS else slot, flags
 
 
 def _finish(column: Any, written: int, flags: int, rows: range) -> None:
     """Convert the output of a loop to Arrow's layout."""
     kind, values, validity, _, _ = column
     code, n = kind & 15, len(rows)
-    if code == _BOOL:
+    if code == _BOOL and not kind & AS_BITS:
         _pack(values, rows, list(words_at(written, n, signed=False, bits=8)))
+    if validity and kind & WANTS_FLAGS and kind & AS_BITS:
+        column[3] += n - sum(bit_at(validity, row) for row in rows)
+        return
     if validity and kind & WANTS_FLAGS:
         present = list(words_at(flags, n, signed=False, bits=8))
     elif validity and code in _FORMATS:

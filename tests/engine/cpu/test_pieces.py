@@ -45,14 +45,14 @@ def test_words_of_several_chunks_are_copied_once_a_column(monkeypatch: pytest.Mo
 
 
 def test_chunks_of_other_lengths_in_each_column_change_no_bit() -> None:
-    n_rows = 1_000
+    n_rows = 70_000  # more than a small batch has, whose chunks are put together first
     x, k = np.arange(n_rows) / 7, np.arange(n_rows) % 11
     table = pa.table({"x": x, "k": k})
     fitted = ff.Plan({"y": col("x") + col("k"), "even": col("k") % 2 == 0}).fit(table)
     apart = pa.table(
         {
-            "x": in_chunks(table, [1, 63, 64, 65, 500]).column("x"),
-            "k": in_chunks(table, [200, 201, 333, 640, 999]).column("k"),
+            "x": in_chunks(table, [1, 63, 64, 65, 50_000]).column("x"),
+            "k": in_chunks(table, [200, 201, 33_333, 64_000, 69_999]).column("k"),
         }
     )
     assert fitted.transform(apart).equals(fitted.transform(table))
