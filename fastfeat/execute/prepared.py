@@ -114,7 +114,7 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     return None
 
 
-def can_prepare_at_once(fitted: Fitted, to: str) -> bool:
+def is_prepared_first(fitted: Fitted, to: str) -> bool:
     """Return whether a first batch is prepared before its features are computed, not after.
 
     Only if no task runs before the program: it would run, and read a table, twice after a refusal.

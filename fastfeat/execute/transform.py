@@ -47,8 +47,7 @@ from fastfeat.execute.inputs import (
     read_columns,
 )
 from fastfeat.execute.lookup_tables import Tables, table_values
-from fastfeat.execute.prepared import can_prepare_at_once as can_prepare
-from fastfeat.execute.prepared import finish_features, prepare, prepared_features
+from fastfeat.execute.prepared import finish_features, is_prepared_first, prepare, prepared_features
 from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
 from fastfeat.execute.row_selection import row_numbers
 from fastfeat.execute.step_costs import FEATURES, measure_step
@@ -147,7 +146,7 @@ def transform(
     as_read = read is None and not plan.past_columns and wanted is None
     rows_read = data if as_read else table
     is_small = is_whole and is_plain and not first_row and table.num_rows < SHORT
-    if is_small and can_prepare(fitted, to):
+    if is_small and is_prepared_first(fitted, to):
         prepare(fitted, rows_read, to)
         if (features := prepared_features(fitted, rows_read, tables, to, out)) is not None:
             return features

@@ -24,6 +24,7 @@ from fastfeat.engine.cpu.lines import (
 )
 from fastfeat.engine.cpu.words import (
     ENTRY,
+    NO_STATUS,
     bool_of,
     gives_bits,
     interleaved,
@@ -37,7 +38,6 @@ from fastfeat.scalars.elementary import body_of
 from fastfeat.scalars.primitives import LLVM_TYPES, PRIMITIVES, llvm_constant
 
 INLINED_CALLS = 24
-_NO_STATUS = ShapeStep("literal", (), 0, "i64")
 _DECLARED = {
     "prefetch.p0": "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
     "memcpy.p0.p0.i64": "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
@@ -141,14 +141,14 @@ def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
     lines = Lines("entry")
     for number, table, stride in _asked_ahead(shape):
         _for_each_row(lines, f"ask{stride}", partial(_ask, shape, number, table, stride))
-    last = [j for j, store in enumerate(shape.stores) if shape.steps[store.status] != _NO_STATUS]
+    last = [j for j, store in enumerate(shape.stores) if shape.steps[store.status] != NO_STATUS]
     status = f"%status.{last[-1]}" if last else "0"
 
     def row(part: Lines, i: str) -> None:
         values, before = _steps(part, i, shape), "%status"
         for j, store in enumerate(shape.stores):
             _store(part, i, j, store, shape, values)
-            if shape.steps[store.status] != _NO_STATUS:
+            if shape.steps[store.status] != NO_STATUS:
                 part.do(f"%status.{j} = or i64 {before}, {values[store.status]}")
                 before = f"%status.{j}"
 
@@ -274,9 +274,8 @@ def _copy_of_rest(lines: Lines, name: str, element: str) -> tuple[str, str]:
     n_bytes = 1 if is_bits else int("".join(filter(str.isdigit, element))) // 8
     size = 8 if is_bits else WORD_ROWS * n_bytes
     memory = lines.put(f"alloca [{size} x i8], align 64")
-    zeros = (
-        f"ptr align 64 {memory}, i8 0, i64 {size}, i1 false"  # a guarded division reads no noise
-    )
+    # zeros, because what a guard of a row tests must not be undefined
+    zeros = f"ptr align 64 {memory}, i8 0, i64 {size}, i1 false"
     lines.do(f"call void @llvm.memset.p0.i64({zeros})")
     if is_bits:
         at, copied = lines.put("lshr i64 %whole, 3"), "8"

@@ -33,7 +33,7 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
 MOST_STEPS = 24
 """Steps of a loop that computes 64 rows at a time: vectors of so many rows need many registers."""
 _LEAVES = ("literal", "input", "input_ok", "parameter")
-_NO_STATUS = ShapeStep("literal", (), 0, "i64")
+NO_STATUS = ShapeStep("literal", (), 0, "i64")
 
 
 @cache
@@ -48,7 +48,7 @@ def gives_bits(shape: Shape) -> bool:
         len(steps) <= MOST_STEPS
         and all(_is_vector_step(step) for step in steps)
         and all(
-            bool_of(store, shape) is not None and shape.steps[store.status] == _NO_STATUS
+            bool_of(store, shape) is not None and shape.steps[store.status] == NO_STATUS
             for store in shape.stores
         )
     )
