@@ -21,7 +21,6 @@ from fastfeat.backends import Backend, run_task
 from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
-from fastfeat.execute import failures
 from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -383,6 +382,8 @@ def run_program(
     try:
         return run(columns)
     except RowFailed as failure:
+        from fastfeat.execute import failures  # seldom needed
+
         row = failure.args[0]
         error = failures.failed_row(
             *(program, row, columns, constants, batch.table, batch.backend),

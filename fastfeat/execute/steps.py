@@ -330,11 +330,11 @@ def _run(batch: Batch, step: Node) -> Any:
         task = step_records.StepTask(step, args, types[step], batch.n_rows)
         array = run_task(batch.backend, task)
     except step_records.StepFailed as failure:
-        row, text, kind = failure.args
-        where = "" if row is None else f", row {batch.number_of(row)}"
-        error = kind(f"{show(step)}{where}: {text}")
-        error.rows = () if row is None else batch.numbers_in_data([row])
-        raise error from None
+        from fastfeat.execute.failures import failed_step  # seldom needed
+
+        row, *why = failure.args
+        number = None if row is None else batch.number_of(row)
+        raise failed_step(step, number, *why) from None
     return _as_column(array)
 
 
