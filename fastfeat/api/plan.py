@@ -24,6 +24,7 @@ from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
+from fastfeat.execute.row import one_row
 from fastfeat.execute.transform import transform
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
@@ -32,7 +33,6 @@ from fastfeat.io.sources import schema as schemas
 from fastfeat.io.sources.read import may_be_large
 from fastfeat.learn import labels
 from fastfeat.learn.training_data import check_clocks
-from fastfeat.live.row import one_row
 from fastfeat.plan.declare import window_reach
 from fastfeat.plan.declare.arguments import UserFeatures
 from fastfeat.plan.declare.bind import bind, check_new_plan
@@ -1425,7 +1425,7 @@ class FittedPlan:
             RowsBreakRule: The row breaks a rule that only warns.
         """
         if self.record.contract is not None:
-            from fastfeat.live.row.row_contract import judge_one_row  # seldom needed
+            from fastfeat.execute.row.row_contract import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
