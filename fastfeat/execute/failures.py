@@ -13,10 +13,9 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.engine import failure
-from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.program import Constants, HistoryRow, Program
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.execute.batch import HistoryRow
 from fastfeat.execute.inputs import (
     SlotColumns,
     column_in_host,

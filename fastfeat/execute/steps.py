@@ -18,8 +18,8 @@ import numpy as np
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import run_task
 from fastfeat.errors import InvalidData, counted
+from fastfeat.execute import failures, windows
 from fastfeat.execute import values as row_values
-from fastfeat.execute import windows
 from fastfeat.execute.batch import (
     Batch,
     Orders,
@@ -330,11 +330,9 @@ def _run(batch: Batch, step: Node) -> Any:
         task = step_records.StepTask(step, args, types[step], batch.n_rows)
         array = run_task(batch.backend, task)
     except step_records.StepFailed as failure:
-        from fastfeat.execute.failures import failed_step  # seldom needed
-
         row, *why = failure.args
         number = None if row is None else batch.number_of(row)
-        raise failed_step(step, number, *why) from None
+        raise failures.failed_step(step, number, *why) from None
     return _as_column(array)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastfeat.backends import Backend, run_task
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
+from fastfeat.execute import failures
 from fastfeat.execute.batch import Batch, rows_at
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.values import key_values, values_of
@@ -217,10 +218,8 @@ def naming_functions(calls: Sequence[Node]) -> Generator[None]:
     try:
         yield
     except OverFailed as failure:
-        from fastfeat.execute.failures import failed_step  # seldom needed
-
         which, *where_and_why = failure.args
-        raise failed_step(calls[int(which)], *where_and_why) from None
+        raise failures.failed_step(calls[int(which)], *where_and_why) from None
 
 
 @contextmanager
