@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from fastfeat.apps.cli.gate_result import GateCase, GateResult
-from fastfeat.apps.cli.options import check_file_exists
+from fastfeat.apps.cli.options import check_file_exists, with_options_of
+from fastfeat.apps.serve.options import ServeOptions
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress
 
@@ -30,120 +31,10 @@ ServedFile = Annotated[
         metavar="FITTED", help="A fitted plan, written by `fastfeat fit`; it contains no code."
     ),
 ]
-NewStateTables = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A lookup table for a new state."),
-]
 
 
-def serve(
-    fitted_file: ServedFile,
-    state_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--state",
-            metavar="FILE",
-            help="State file. By default the state is kept in memory only.",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Initial rows of a new state.")
-    ] = None,
-    table: NewStateTables = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = 8000,
-    uds: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Unix socket to listen on, instead of host and port."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File with the bearer token that callers must send."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TLS certificate (PEM); turns TLS on.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")
-    ] = None,
-    flight_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Port of Arrow Flight; 0 picks a free one. By default Flight is off.",
-        ),
-    ] = None,
-    max_body: Annotated[
-        int, typer.Option(min=1, help="Maximum size of a request body, in bytes.")
-    ] = 16 << 20,
-    max_rows: Annotated[
-        int, typer.Option(min=1, help="Maximum number of rows per request.")
-    ] = 100_000,
-    max_waiting: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Maximum number of waiting requests; further ones get status 429."
-        ),
-    ] = 256,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Only read the state; another process writes it.")
-    ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Reload FITTED whenever the file changes.")
-    ] = False,
-    name: Annotated[str | None, typer.Option(help="Model name. By default the file name.")] = None,
-    late: Annotated[
-        str | None, typer.Option(help="Treatment of late rows: error, insert or drop.")
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            help="How long rows are kept after windows no longer need them, such as "
-            '"2d"; or "everything".'
-        ),
-    ] = None,
-    max_ahead: Annotated[
-        str | None,
-        typer.Option(
-            help="How far the times of added rows may be ahead of this machine's clock; "
-            '"any" for no limit. By default "1h" for times with a time zone, unless late is insert.'
-        ),
-    ] = None,
-    max_jump: Annotated[
-        str | None,
-        typer.Option(
-            help="How far the times of added rows may be ahead of the latest row before them: "
-            '"1d", or a whole number for integer clocks.'
-        ),
-    ] = None,
-    durability: Annotated[
-        str | None,
-        typer.Option(
-            help="When a change is on disk: commit (before the answer), interval (within a second) "
-            "or checkpoint (when the server ends)."
-        ),
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder that keeps replaced data of the state, for `replay`."
-        ),
-    ] = None,
-    keep_audit: Annotated[
-        str | None, typer.Option(help='How long the archive is kept, such as "90d".')
-    ] = None,
-    drift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WINDOW",
-            help='Compare the rows answered in this time window, such as "1h", with the training '
-            "rows; /metrics shows the result.",
-        ),
-    ] = None,
-) -> None:
+@with_options_of(ServeOptions)
+def serve(fitted_file: ServedFile, **options: Any) -> None:
     """Serve features over HTTP as JSON or Arrow.
 
     SIGTERM or Ctrl-C stops the server, with the state on disk.
@@ -151,33 +42,7 @@ def serve(
     from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.apps.serve import run
 
-    run(
-        fitted_file,
-        state=state_file,
-        history=history,
-        tables=parse_tables(table) or None,
-        host=host,
-        port=port,
-        uds=uds,
-        token_file=token_file,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        flight_port=flight_port,
-        max_body=max_body,
-        max_rows=max_rows,
-        max_waiting=max_waiting,
-        follow=follow,
-        watch=watch,
-        name=name,
-        late=_check_choice("--late", late, "error", "insert", "drop"),
-        keep=_parse_duration(keep),
-        max_ahead=max_ahead,
-        max_jump=_parse_duration(max_jump),
-        durability=_check_choice("--durability", durability, "commit", "interval", "checkpoint"),
-        archive=archive,
-        keep_audit=keep_audit,
-        drift=drift,
-    )
+    run(fitted_file, **{**options, "tables": parse_tables(options["tables"]) or None})
 
 
 def stream(
@@ -215,11 +80,6 @@ def _log_to_stderr(name: str) -> Generator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-def _parse_duration(text: str | None) -> str | int | None:
-    """Return an option's duration: text such as "2d", or a whole number; None if absent."""
-    return int(text) if text is not None and text.isdigit() else text
 
 
 def _check_link(text: str | None) -> str | None:
@@ -396,15 +256,3 @@ def delete_key(state_file: StateFile) -> None:
     with show_progress(f"Deleting the audit key of {state_file}", at_once=True):
         delete_audit_key(state_file)
     typer.echo(f"{state_file}: the audit key and the recorded changes are deleted")
-
-
-def _check_choice(option: str, value: str | None, *known: str) -> Any:
-    """Return the value of an option that takes a few known words; None if absent.
-
-    Raises:
-        BadParameter: The value is not one of `known`.
-    """
-    if value is not None and value not in known:
-        told = f"got {value!r}: write {', '.join(known[:-1])} or {known[-1]}"
-        raise typer.BadParameter(told, param_hint=f"'{option}'")
-    return value

@@ -1,12 +1,90 @@
-"""Arguments and options shared by several commands, with their help texts."""
+"""Arguments and options shared by several commands, and options that rows of a record make."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
+
+from fastfeat.calls.options import (
+    FilePath,
+    Option,
+    PythonValue,
+    TimeSpan,
+    Unfit,
+    flag_of,
+    options_of,
+    read_value,
+    type_of,
+)
+from fastfeat.ir.parameters import BoolChoice, Real, TextChoice, Whole
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_options_of(record: type[Any]) -> Callable[[F], F]:
+    """Return a decorator for a command with `**options`: the rows of a record are its options."""
+    given = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=row.default,
+            annotation=typer_option(row, flag),
+        )
+        for name, row in options_of(record).items()
+        if (flag := flag_of(name, row)) is not None
+    ]
+
+    def decorated(command: F) -> F:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        named = [one for one in own if one.kind is not one.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature([*named, *given])  # pyright: ignore[reportFunctionMemberAccess]  # typer reads it
+        return command
+
+    return decorated
+
+
+def typer_option(row: Option, flag: str) -> Any:
+    """Return the annotation by which typer reads an option; its values are checked by its row."""
+    kind = type_of(row)
+    bounds: dict[str, Any] = {}
+    python: Any = str
+    placeholder = row.placeholder
+    match kind:
+        case BoolChoice():
+            python = bool
+        case Whole(least, most):
+            python, bounds = int, {"min": least, "max": most}
+        case Real(least, most):
+            python, bounds = float, {"min": least, "max": most}
+        case TextChoice(words):
+            placeholder = placeholder or "|".join(words)
+        case FilePath():
+            python, placeholder = Path, placeholder or "FILE"
+        case PythonValue():
+            python = list[str] if placeholder == "NAME=FILE" else str
+            placeholder = placeholder or "FILE"
+        case _:
+            pass
+    if row.default is None:
+        python = python | None
+
+    def check(value: Any) -> Any:
+        if value is None or isinstance(kind, PythonValue):
+            return value
+        if isinstance(kind, TimeSpan) and value.isdigit():
+            value = int(value)  # steps of an integer clock
+        try:
+            return read_value(kind, value, flag)
+        except Unfit as unfit:
+            raise typer.BadParameter(str(unfit).removeprefix(f"{flag}: ")) from None
+
+    option = typer.Option(flag, help=row.about, metavar=placeholder, callback=check, **bounds)
+    return cast(Any, Annotated)[python, option]
 
 
 def check_file_exists(path: Path | None) -> Path | None:
