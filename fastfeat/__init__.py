@@ -10,7 +10,7 @@ features = fitted.transform(test)
 What there is, by task. Names that begin with a dot are methods of an expression, and
 `help(ff.Expr.qcut)` says how one is used.
 
-columns         ff.col ff.lit ff.columns ff.param .alias .cast
+columns         ff.col ff.lit ff.columns .alias .cast
 numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .log .log1p .log2
                 .log10 .sigmoid .sin .cos .tan .arcsin .arccos .arctan .sinh .cosh .tanh .cyclical
                 ff.haversine ff.polynomial_features
@@ -46,9 +46,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors, operators
-from fastfeat.calls import recording
-from fastfeat.calls.named_values import param
+import fastfeat.operators  # noqa: F401  # pyright: ignore[reportUnusedImport]  # sets the methods of Expr
+from fastfeat import errors
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.ir.dtypes import DType
@@ -118,7 +117,6 @@ __all__ = [
     "min_horizontal",
     "num_threads",
     "online",
-    "param",
     "plan_schema",
     "polynomial_features",
     "replay",
@@ -212,7 +210,6 @@ def _row_of_aggregate(function: str) -> PrintedFunction | None:
 
 
 ROWS.update({Call: _row_of_call, Aggregate: _row_of_aggregate})
-recording.WHOLE.append(operators.record_all)
 
 
 def __dir__() -> list[str]:

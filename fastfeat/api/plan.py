@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.calls.arguments import TOO_MANY, Hints, with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
@@ -287,47 +286,6 @@ class Plan:
     def late(self) -> list[str]:
         """The columns that are known only after the moment of prediction."""
         return self.declaration.late
-
-    def params(self) -> dict[str, Any]:
-        """Return the current values of the plan's parameters, by name; see `ff.param`.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.params()
-            {'n_bins': 4}
-        """
-        return self.declaration.params
-
-    def with_params(self, /, **values: Any) -> Plan:
-        """Return a plan with other parameter values, as if it had been written with them.
-
-        Args:
-            values: New values by parameter name. Other parameters keep their values.
-
-        Raises:
-            TypeMismatch: An unknown parameter name, or a value of the wrong type.
-            FastfeatError: Any error that an operator or `Plan` raises for such a value.
-            ArtifactError: The plan was read from a JSON text that was altered, or that another
-                version with other operators wrote.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
-            [0, 1, 1]
-        """
-        from fastfeat.keep.with_parameters import check_known, with_params  # seldom needed
-
-        check_known(self.declaration, values)
-        if self._checked_recipe is None:
-            return self
-        return plan_of(with_params(self.declaration, self._checked_recipe, values))
-
-    @cached_property
-    def _checked_recipe(self) -> Recipe | None:
-        """The calls that built the plan, verified to rebuild it; None without parameters."""
-        from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
-
-        return checked_recipe(self.declaration)
 
     def history_needed(self) -> dict[str, str]:
         """Return how much history windows need, by entity: "7d", "28 rows" or "everything".

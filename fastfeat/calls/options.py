@@ -1,4 +1,4 @@
-"""OptionRows as rows: name, type, default, bounds and help of each are written once.
+"""Options as rows: name, type, default, bounds and help of each are written once.
 
 A record class is a dataclass whose fields are `Annotated` with an `Option`: a table, a field a row.
 The check of keywords (`takes_options`), the command line, the reader of TOML (`record_of`) and the

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, literal_table, several_columns
 from fastfeat.ir import node as ir
@@ -256,7 +255,6 @@ def binary_encode(
     return several_columns({f"_{bit}": (codes // 2**bit % 2).cast("uint8") for bit in bits})
 
 
-@records_calls("ff.cross")
 @with_argument_errors
 def cross(*parts: Expr | str) -> Expr:
     """Return the exact combination of several values, in their order, for an encoder.

@@ -87,7 +87,6 @@ def told(fitted: ff.FittedPlan) -> dict[str, Any]:
         "learnt": {name: _plain(value) for name, value in fitted.learnt().items()},
         "feature_map": _plain(fitted.feature_map()),
         "history_needed": fitted.history_needed(),
-        "params": {name: repr(value) for name, value in plan.params().items()},
         "columns": list(plan.columns),
     }
 

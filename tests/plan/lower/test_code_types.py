@@ -171,7 +171,6 @@ def test_the_option_is_kept(of_codes, tmp_path):
     assert of_codes.select(["few"]).transform(DATA, to="numpy").dtype == np.uint8
     assert "few: uint8 = " in repr(of_codes)
     assert "getelementptr i8, ptr %y0" in of_codes.explain("cpu")
-    assert ff.Plan(OF_CODES, codes=ff.param("codes", "smallest")).codes == "smallest"
 
 
 def test_the_schema_before_fit_knows_what_follows_from_the_plan():
