@@ -6,16 +6,18 @@ this package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, counted
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_exploded
 from fastfeat.keep import canonical
-from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.plan.declare.declaration import Declaration, RecordedCalls, declare
 from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.declare.source_columns import tables_of
 
@@ -27,7 +29,6 @@ OPTIONAL_PARTS = frozenset(
     {"codes", "known", "known_clocks", "known_tables", "label_column", "params", "row_id"}
 )
 """Parts that a document has only if the plan uses them; "params" if an older version wrote it."""
-_NO_CALLS: Mapping[str, Any] = {"values": {}, "steps": []}
 
 
 @with_ieee_arithmetic
@@ -36,7 +37,9 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.features.values(), *label.values()]
     roots = [node for expression in every for node in expression.nodes]
-    nodes, position = canonical.nodes_to_json(roots)
+    nodes, position = canonical.nodes_to_json(
+        [*roots, *(plan.recorded.nodes if plan.recorded else ())]
+    )
 
     def shown(expressions: Mapping[str, Expr]) -> list[Any]:
         return [
@@ -60,6 +63,7 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
         "known_clocks": list(plan.known_clocks),
         "row_id": plan.row_id,
         "codes": plan.codes,
+        "params": plan.recorded and json.loads(plan.recorded.text),
         "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
     return document | {name: part for name, part in optional.items() if part}
@@ -114,7 +118,6 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
     features = _expressions(parts["features"], nodes)
     label: Any = parts["label"]
     of_label = _expressions(label, nodes) if canonical.is_list(label) else None
-    _check_recorded_calls(parts.get("params", _NO_CALLS))
     plan = declare(
         features,
         label=cast("str | None", label) if of_label is None else of_label,
@@ -128,17 +131,21 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
         row_id=parts.get("row_id"),
         codes=parts.get("codes"),
     )
+    if "params" in parts:
+        plan = replace(plan, recorded=_recorded_calls(parts["params"], nodes, plan))
     return with_label_column(plan, _column_name(parts.get("label_column")))
 
 
-def _check_recorded_calls(part: Any) -> None:
-    """Raise unless a part is a record of calls, which earlier versions wrote beside the nodes.
+def _recorded_calls(part: Any, nodes: Sequence[Node], plan: Declaration) -> RecordedCalls:
+    """Return the record of calls that an earlier version wrote.
 
-    The record is not used: the nodes, with the values of that time, are the plan.
+    It is not interpreted: the nodes, with the values of that time, are the plan.
     """
     match part:
         case {"values": {}, "steps": [*_], **rest} if not rest:
-            return
+            read = {*postorder([*plan.nodes.values(), *plan.label_nodes.values()])}
+            others = tuple(node for node in nodes if node not in read)
+            return RecordedCalls(canonical.dump(part), others)
         case _:
             raise ArtifactError("the parameters of the plan are damaged")
 

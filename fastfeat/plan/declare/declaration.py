@@ -50,6 +50,21 @@ UserLabel = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedCalls:
+    """A record of calls, which earlier versions wrote into plans; it is kept and not used.
+
+    It is part of the plan's text, so of the digest by which states and audits know the plan.
+
+    Args:
+        text: The record as JSON.
+        nodes: Nodes of the document that no feature or label reads.
+    """
+
+    text: str
+    nodes: tuple[Node, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Declaration:
     """The features, label and options of a plan; `declare` makes one from a user's arguments.
@@ -66,6 +81,7 @@ class Declaration:
         known_clocks: Time columns by which rows are known in time.
         row_id: The column that identifies rows.
         codes: "smallest" stores codes in the smallest type that fits; None stores int32.
+        recorded: A record that an earlier version wrote.
         label_column: The column in which the label is supplied; see `external_label`.
         fold_id: The column that default folds are computed from, `row_id`; None folds by the number
             of a row.
@@ -81,6 +97,7 @@ class Declaration:
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     known_clocks: Sequence[str] = ()
     row_id: str | None = None
+    recorded: RecordedCalls | None = None
     label_column: str | None = None
     codes: str | None = None
     fold_id: str | None = None
