@@ -54,7 +54,12 @@ TEXT = FreeText(may_be_empty=False)
 
 
 class FilePath(NamedTuple):
-    """A path of a file or folder; in TOML it starts at the folder of the TOML file."""
+    """A path of a file or folder; in TOML it starts at the folder of the TOML file.
+
+    `must_exist` says that a command refuses a path without a file.
+    """
+
+    must_exist: bool = False
 
 
 class Secret(NamedTuple):
@@ -147,8 +152,8 @@ class Option(NamedTuple):
         key: Name in TOML, if it is not the name of the field.
         example: Value in the example of the docs, as TOML.
         placeholder: Stands for the value in `--help`.
-        flag: Name on the command line, such as "--table"; "" derives it from the field's name, None
-            leaves it out of the command line.
+        flag: Names on the command line, such as "-o --out"; "" derives one from the field's name,
+            None leaves the option out of the command line.
     """
 
     about: str
@@ -212,9 +217,17 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if is_union else (annotation,)
 
 
-def flag_of(name: str, row: Option) -> str | None:
-    """Return the name of an option on the command line; None if it is not there."""
-    return None if row.flag is None else row.flag or f"--{name.replace('_', '-')}"
+def flags_of(name: str, row: Option) -> tuple[str, ...]:
+    """Return the names of an option on the command line; none if it is not there."""
+    if row.flag is None:
+        return ()
+    return tuple(row.flag.split()) or (f"--{name.replace('_', '-')}",)
+
+
+def as_keywords(record: Any) -> dict[str, Any]:
+    """Return the values of a record by name of their option."""
+    kind = cast("type[Any]", type(record))
+    return {name: getattr(record, name) for name in options_of(kind)}
 
 
 def type_of(row: Option) -> OptionType:
@@ -234,7 +247,7 @@ def takes_options(
     rows = options_of(record)
 
     def decorated(function: Callable[[Any, R], T]) -> Callable[..., T]:
-        first, _ = inspect.signature(function).parameters.values()
+        first, *_ = inspect.signature(function).parameters.values()
         keywords = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=row.default)
             for name, row in rows.items()

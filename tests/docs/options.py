@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastfeat.apps.cli.command_options import COMMANDS
 from fastfeat.apps.serve.metrics import METRICS as SERVER_METRICS
 from fastfeat.apps.serve.options import ServeOptions
 from fastfeat.apps.serve.routes import ENDPOINTS
@@ -23,7 +24,7 @@ from fastfeat.calls.options import (
     OptionType,
     Seconds,
     Section,
-    flag_of,
+    flags_of,
     options_of,
     type_of,
     words_of,
@@ -32,8 +33,8 @@ from fastfeat.calls.options import (
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "options.md"
 HEAD = """# Options
 
-Every option of `fastfeat serve` and `fastfeat stream`, the addresses of a server, and the metrics
-of both. [Live](live.md) explains how they work together. Written by
+Every option of the command line, of a server and of a stream; the addresses of a server, and the
+metrics of both. [Live](live.md) explains how these work together. Written by
 `python tests/docs/options.py`.
 
 ## Options of a server
@@ -55,6 +56,11 @@ OF_STREAM = """
 
 Every key of the TOML file that `fastfeat stream` reads. Keys with a comment in brackets may be left
 out.
+"""
+OF_COMMANDS = """
+## Options of the commands
+
+The commands that judge, such as `check` and `drift`, also take `--json` and `--junit`.
 """
 OF_STREAM_METRICS = """
 ## Metrics of a stream
@@ -82,6 +88,8 @@ def page() -> str:
             f"\n```toml\n{toml_example()}\n```\n",
             OF_STREAM_METRICS,
             _metrics_table(PREFIX, STREAM_METRICS),
+            OF_COMMANDS,
+            _table("command", "option", "takes", "default", "is", rows=_command_rows()),
         ]
     )
 
@@ -96,7 +104,7 @@ def _table(*names: str, rows: Iterator[tuple[str, ...]]) -> str:
 
 def _server_rows() -> Iterator[tuple[str, ...]]:
     for name, row in options_of(ServeOptions).items():
-        flag = flag_of(name, row)
+        flag = " ".join(flags_of(name, row))
         yield (
             f"`{name}`",
             f"`{flag}`" if flag else "",
@@ -104,6 +112,17 @@ def _server_rows() -> Iterator[tuple[str, ...]]:
             _shown(row),
             row.about,
         )
+
+
+def _command_rows() -> Iterator[tuple[str, ...]]:
+    for command, records in COMMANDS.items():
+        shown = f"`{command}`"
+        for record in records[:1]:
+            for name, row in options_of(record).items():
+                flags = ", ".join(f"`{flag}`" for flag in flags_of(name, row))
+                default = "required" if row.default is REQUIRED else _shown(row)
+                yield shown, flags, words_of(type_of(row)), default, row.about
+                shown = ""
 
 
 def _shown(row: Option) -> str:

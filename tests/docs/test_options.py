@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
 
+from fastfeat.apps.cli.command_options import COMMANDS
 from fastfeat.apps.cli.commands import app
 from fastfeat.apps.serve import run
 from fastfeat.apps.serve.options import ServeOptions
@@ -15,8 +17,7 @@ from fastfeat.apps.stream import config
 from fastfeat.calls.options import (
     REQUIRED,
     PythonValue,
-    Section,
-    flag_of,
+    flags_of,
     options_of,
     read_value,
     type_of,
@@ -27,7 +28,8 @@ from fastfeat.live.state.changes import Durability, LateRule
 from fastfeat_tests.docs import options
 from fastfeat_tests.docs.pages import text_of
 
-RECORDS = [
+RECORDS: list[type[Any]] = [
+    *{record: None for records in COMMANDS.values() for record in records},
     ServeOptions,
     config.Config,
     config.DeadLetterOut,
@@ -52,8 +54,8 @@ def test_each_row_has_a_sentence_and_a_default_that_it_takes(record: type[Any]) 
         kind = type_of(row)
         assert row.about.endswith("."), name
         assert words_of(kind), name
-        is_plain = isinstance(row.default, str | bool | int)
-        if is_plain and not isinstance(kind, Section) and record is ServeOptions:
+        is_record = record.__module__ == config.__name__
+        if isinstance(row.default, str | bool | int) and not is_record:
             assert read_value(kind, row.default, name) == row.default
 
 
@@ -74,7 +76,25 @@ def test_the_function_and_the_command_have_the_rows() -> None:
         assert row.flag is not None or isinstance(type_of(row), PythonValue) or name == "token"
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "400"}).stdout
     for name, row in rows.items():
-        flag = flag_of(name, row)
-        if flag is not None:
+        for flag in flags_of(name, row):
             assert f"{flag} " in shown
             assert row.about.partition("`")[0] in " ".join(shown.split())
+
+
+def test_every_command_has_the_options_of_its_rows() -> None:
+    for command, records in COMMANDS.items():
+        result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "400"})
+        shown = " ".join(result.stdout.split())
+        written = set(
+            re.findall(r"(?<![\w-])--[a-z][a-z-]+(?=[ ,])", re.sub(r"`[^`]*`", "", shown))
+        )
+        flags = {
+            flag
+            for record in records
+            for name, row in options_of(record).items()
+            for flag in flags_of(name, row)
+        }
+        assert {flag for flag in flags if flag.startswith("--")} <= written, command
+        for record in records:
+            for row in options_of(record).values():
+                assert row.about.partition("`")[0] in shown, command

@@ -8,13 +8,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
+from fastfeat.apps.cli.command_options import ExportStateOptions, ReplayOptions
 from fastfeat.apps.cli.gate_result import GateCase, GateResult
 from fastfeat.apps.cli.options import check_file_exists, with_options_of
 from fastfeat.apps.serve.options import ServeOptions
+from fastfeat.calls.options import as_keywords
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress
 
@@ -34,7 +36,7 @@ ServedFile = Annotated[
 
 
 @with_options_of(ServeOptions)
-def serve(fitted_file: ServedFile, **options: Any) -> None:
+def serve(fitted_file: ServedFile, *, options: ServeOptions) -> None:
     """Serve features over HTTP as JSON or Arrow.
 
     SIGTERM or Ctrl-C stops the server, with the state on disk.
@@ -42,7 +44,8 @@ def serve(fitted_file: ServedFile, **options: Any) -> None:
     from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.apps.serve import run
 
-    run(fitted_file, **{**options, "tables": parse_tables(options["tables"]) or None})
+    tables = parse_tables(cast("list[str] | None", options.tables)) or None
+    run(fitted_file, **(as_keywords(options) | {"tables": tables}))
 
 
 def stream(
@@ -82,33 +85,25 @@ def _log_to_stderr(name: str) -> Generator[None]:
         logger.setLevel(level)
 
 
-def _check_link(text: str | None) -> str | None:
-    """Return an option's audit link: the hash of a change, which chains it to all changes before.
-
-    Returns None if the option is absent.
-
-    Raises:
-        BadParameter: It is not 64 hexadecimal digits.
-    """
+def _check_link(text: str | None) -> None:
+    """Raise BadParameter unless a text is an audit link: the hash of a change, in hexadecimal."""
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
-        raise typer.BadParameter(f"got {text!r}: an audit link has 64 hexadecimal digits")
-    return text
+        raise typer.BadParameter(
+            f"got {text!r}: an audit link has 64 hexadecimal digits", param_hint="'--head'"
+        )
 
 
-def _check_parquet_path(path: Path | None) -> Path | None:
-    """Return the path of a Parquet file given as an option; None if absent.
-
-    Raises:
-        BadParameter: It has another suffix.
-    """
+def _check_parquet_path(path: Path | None) -> None:
+    """Raise BadParameter if a path has another suffix than a Parquet file."""
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
         raise typer.BadParameter(
             f"got {path}: served features are written as Parquet. Give a name such as "
-            "served.parquet"
+            "served.parquet",
+            param_hint="'--to'",
         )
-    return path
 
 
+@with_options_of(ReplayOptions)
 def replay(
     state_file: Annotated[
         Path,
@@ -126,38 +121,8 @@ def replay(
             callback=check_file_exists,
         ),
     ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LINK",
-            help="A link that was recorded elsewhere; STATE must contain it.",
-            callback=_check_link,
-        ),
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Output file for the served features as training data, in Parquet.",
-            callback=_check_parquet_path,
-        ),
-    ] = None,
-    plan: Annotated[
-        str | None,
-        typer.Option(help="Name of the plan to write features of, if STATE has several."),
-    ] = None,
-    outcomes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Late columns by row id, for labels that STATE lacks."),
-    ] = None,
-    partial: Annotated[
-        bool,
-        typer.Option("--partial", help="Write the --to file even if STATE no longer has all rows."),
-    ] = False,
-    archive: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Archive of STATE, if the folder was moved."),
-    ] = None,
+    *,
+    options: ReplayOptions,
 ) -> GateResult:
     """Recompute all answers of a state, and compare their bits with the served ones.
 
@@ -166,10 +131,10 @@ def replay(
     from fastfeat.live.audit.replay import replay_state
     from fastfeat.live.audit.replay_report import KNOWN
 
-    options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
-    options["archive"] = archive
+    _check_link(options.head)
+    _check_parquet_path(options.to)
     with show_progress(f"Replaying {state_file}", at_once=True):
-        report = replay_state(state_file, artifact, **options, partial=partial)
+        report = replay_state(state_file, artifact, **as_keywords(options))
     told = "" if report.difference is None else str(report.difference)
     cases = [GateCase("changes", "ok" if report.ok else "finding", told)]
     if not report.is_whole:
@@ -204,21 +169,8 @@ def show(state_file: StateFile) -> None:
 
 
 @state.command()
-def export(
-    state_file: StateFile,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix.",
-        ),
-    ],
-    table: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Export this lookup table instead of the rows."),
-    ] = None,
-) -> None:
+@with_options_of(ExportStateOptions)
+def export(state_file: StateFile, *, options: ExportStateOptions) -> None:
     """Write the rows of a state, in order of arrival, to a file that `--history` accepts.
 
     A Parquet file has the whole state except its lookup tables: a new state that begins with it
@@ -229,13 +181,15 @@ def export(
     from fastfeat.live.state_summary import read_state, stored_rows
 
     with show_progress(f"Reading {state_file}", at_once=True) as step:
-        rows = stored_rows(state_file, table)
-        step(f"Writing {out}")
-        if table is None and out.suffix == ".parquet":
-            export_state(read_state(state_file)[0], out)
+        rows = stored_rows(state_file, options.table)
+        step(f"Writing {options.out}")
+        if options.table is None and options.out.suffix == ".parquet":
+            export_state(read_state(state_file)[0], options.out)
         else:
-            write_table(rows, out)
-    typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")
+            write_table(rows, options.out)
+    typer.echo(
+        f"{options.out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}"
+    )
 
 
 @state.command()
