@@ -17,11 +17,11 @@ _TABLES = PythonValue("tables by name")
 _COLUMNS = Several(TEXT)
 _COUNT = Whole(1)
 
-History = Annotated[
+_History = Annotated[
     str | None,
     Option('Earlier rows, which windows see; "batch" if DATA contains its own past.', _ROWS),
 ]
-LookupTables = Annotated[
+_LookupTables = Annotated[
     list[str] | None,
     Option(
         "A lookup table that the plan reads; may be repeated.",
@@ -30,7 +30,7 @@ LookupTables = Annotated[
         flag="--table",
     ),
 ]
-RuleTables = Annotated[
+_RuleTables = Annotated[
     list[str] | None,
     Option(
         "A lookup table that rules read; may be repeated.",
@@ -39,7 +39,7 @@ RuleTables = Annotated[
         flag="--table",
     ),
 ]
-Memory = Annotated[
+_Memory = Annotated[
     str | None,
     Option(
         "Memory limit of the process, such as 600MiB; DATA is then read in chunks.",
@@ -47,8 +47,8 @@ Memory = Annotated[
         placeholder="BYTES",
     ),
 ]
-Backend = Annotated[str, Option("cpu, gpu or reference (slow); all give the same bits.", TEXT)]
-Clock = Annotated[
+_Backend = Annotated[str, Option("cpu, gpu or reference (slow); all give the same bits.", TEXT)]
+_Clock = Annotated[
     str | None,
     Option(
         'Time of the check for rules that read the clock: ISO 8601, or "now".',
@@ -56,7 +56,7 @@ Clock = Annotated[
         placeholder="TIME",
     ),
 ]
-ThresholdsFile = Annotated[
+_ThresholdsFile = Annotated[
     Path | None,
     Option(
         "Limits that decide what counts as a finding; one section per command.",
@@ -64,7 +64,7 @@ ThresholdsFile = Annotated[
         placeholder="TOML",
     ),
 ]
-TypesOfData = Annotated[
+_TypesOfData = Annotated[
     str | None,
     Option(
         "Data to take the column types from, if FILE is not fitted; only its head is read.",
@@ -88,10 +88,10 @@ class FitOptions:
     """The options of `fit`."""
 
     out: Annotated[Path, Option("Output file for the fitted plan.", FilePath(), flag=_OUT)]
-    history: History = None
-    tables: LookupTables = None
-    backend: Backend = "cpu"
-    memory: Memory = None
+    history: _History = None
+    tables: _LookupTables = None
+    backend: _Backend = "cpu"
+    memory: _Memory = None
     contract: Annotated[
         Path | None,
         Option(
@@ -136,9 +136,9 @@ class TransformOptions:
             flag=_OUT,
         ),
     ]
-    history: History = None
-    tables: LookupTables = None
-    backend: Backend = "cpu"
+    history: _History = None
+    tables: _LookupTables = None
+    backend: _Backend = "cpu"
     memory: Annotated[
         str | None,
         Option("Memory limit of the process, such as 600MiB.", TEXT, placeholder="BYTES"),
@@ -187,8 +187,8 @@ class CompileOptions:
             placeholder="DATA",
         ),
     ] = None
-    tables: LookupTables = None
-    backend: Backend = "cpu"
+    tables: _LookupTables = None
+    backend: _Backend = "cpu"
     profile: Annotated[bool, Option("Also compile the kernels of `fit --profile`.")] = False
 
 
@@ -204,8 +204,8 @@ class ExplainOptions:
             TEXT,
         ),
     ] = None
-    data: TypesOfData = None
-    tables: LookupTables = None
+    data: _TypesOfData = None
+    tables: _LookupTables = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +215,10 @@ class CheckOptions:
     history: Annotated[str | None, Option("Earlier rows, which windows in rules see.", _ROWS)] = (
         None
     )
-    tables: RuleTables = None
-    clock: Clock = None
-    memory: Memory = None
-    thresholds: ThresholdsFile = None
+    tables: _RuleTables = None
+    clock: _Clock = None
+    memory: _Memory = None
+    thresholds: _ThresholdsFile = None
     verbose: Annotated[bool, Option("Also list the rules that are met.", flag="--verbose -v")] = (
         False
     )
@@ -238,8 +238,8 @@ class QuarantineOptions:
             FilePath(),
         ),
     ]
-    tables: RuleTables = None
-    memory: Memory = None
+    tables: _RuleTables = None
+    memory: _Memory = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +261,7 @@ class InferContractOptions:
             "Column to leave out of the contract; may be repeated.", _COLUMNS, placeholder="COLUMN"
         ),
     ] = None
-    memory: Memory = None
+    memory: _Memory = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,8 +276,8 @@ class DiffOptions:
             placeholder="DATA",
         ),
     ] = None
-    history: History = None
-    tables: LookupTables = None
+    history: _History = None
+    tables: _LookupTables = None
     finding: Annotated[
         list[str] | None,
         Option(
@@ -287,7 +287,7 @@ class DiffOptions:
             placeholder="VERDICT",
         ),
     ] = None
-    thresholds: ThresholdsFile = None
+    thresholds: _ThresholdsFile = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,11 +314,11 @@ class DriftOptions:
             placeholder="COLUMN",
         ),
     ] = None
-    history: History = None
-    tables: LookupTables = None
-    memory: Memory = None
-    backend: Backend = "cpu"
-    thresholds: ThresholdsFile = None
+    history: _History = None
+    tables: _LookupTables = None
+    memory: _Memory = None
+    backend: _Backend = "cpu"
+    thresholds: _ThresholdsFile = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,9 +348,9 @@ class VerifyOptions:
         list[str] | None,
         Option("A further backend to compare: gpu; may be repeated.", Several(TEXT)),
     ] = None
-    history: History = None
-    tables: LookupTables = None
-    memory: Memory = None
+    history: _History = None
+    tables: _LookupTables = None
+    memory: _Memory = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,8 +398,8 @@ class GateOptions:
 class BenchOptions:
     """The options of `bench`."""
 
-    history: History = None
-    tables: LookupTables = None
+    history: _History = None
+    tables: _LookupTables = None
     against: Annotated[str, Option("Libraries to compare with, separated by commas.", TEXT)] = (
         "pandas,polars"
     )
@@ -422,11 +422,11 @@ class ReportOptions:
     title: Annotated[str | None, Option("Title of the page. By default the file name.", TEXT)] = (
         None
     )
-    history: History = None
-    tables: LookupTables = None
-    clock: Clock = None
-    thresholds: ThresholdsFile = None
-    memory: Memory = None
+    history: _History = None
+    tables: _LookupTables = None
+    clock: _Clock = None
+    thresholds: _ThresholdsFile = None
+    memory: _Memory = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
