@@ -38,6 +38,7 @@ plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff ff.inspect
+                ff.quality: profile, rounding, feature_map, check_golden
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -56,6 +57,7 @@ from fastfeat.ir.show import ROWS, PrintedFunction
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastfeat.api import quality
     from fastfeat.api.diff import diff
     from fastfeat.api.learning import Learning
     from fastfeat.api.online import online, replay
@@ -119,6 +121,7 @@ __all__ = [
     "online",
     "plan_schema",
     "polynomial_features",
+    "quality",
     "replay",
     "session_id",
     "set_num_threads",
@@ -167,6 +170,9 @@ _LAZY = {
 }
 """Names whose modules `import fastfeat` does without; most import NumPy and PyArrow."""
 
+_MODULES = {"quality": "fastfeat.api.quality"}
+"""Modules with public functions."""
+
 _INSTEAD = {
     **{
         name: f"Write fastfeat.{name}_horizontal(x, y) across columns, x.{name}() over all rows"
@@ -184,6 +190,8 @@ _INSTEAD = {
 
 def __getattr__(name: str) -> Any:
     """Return a name of `_LAZY`, imported on first use."""
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _LAZY:
         hint = f". {_INSTEAD[name]}" if name in _INSTEAD else ""
         raise AttributeError(f"module 'fastfeat' has no attribute {name!r}{hint}")

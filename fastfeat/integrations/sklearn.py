@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
+from fastfeat.api import quality
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import (
@@ -301,7 +302,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: `fit` was not called.
         """
         validation.check_is_fitted(self)
-        return self.fitted_.feature_map()
+        return quality.feature_map(self.fitted_)
 
     def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, HistoryAndTables]:
         """Return the plan, the training rows with their label, and the history and tables."""

@@ -55,8 +55,8 @@ def ordinal_encode(
     """Return the code of each category: 0 missing, 1 unseen or rare, then the most frequent first.
 
     Equally frequent categories are ordered by value; text is ordered by its bytes.
-    `fitted.vocabulary(name)` lists the categories, `fitted.inverse(name, codes)` turns codes back
-    into categories.
+    `fitted.vocabulary(name)` lists the categories, `fitted.encoding(name).inverse(codes)` turns
+    codes back into categories.
 
     Args:
         x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`.

@@ -81,7 +81,7 @@ def test_codes_have_the_smallest_type_that_holds_the_layout(fitted):
     wanted = {name: kind for name, (_, kind) in FEATURES.items() if name != "tags"}
     assert found == wanted | {"tags_0": UINT8}
     assert fitted.schema == fitted.transform(DATA).schema
-    assert fitted.n_codes["many"] == 352
+    assert fitted.encoding("many").n_codes == 352
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
