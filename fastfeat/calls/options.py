@@ -87,7 +87,7 @@ class ClientSetting(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A table of names and values; `number` says what a name is that must be a number."""
+    """A table of names and values; `number` is the noun for names that must be numbers."""
 
     of: OptionType
     number: str = ""
@@ -114,7 +114,7 @@ class OneOrNamed(NamedTuple):
 
 
 class PythonValue(NamedTuple):
-    """A value that its user checks, such as rows; `words` says what it may be."""
+    """A value that is not checked here, such as rows; `words` describes it."""
 
     words: str
 

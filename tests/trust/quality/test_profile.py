@@ -290,7 +290,7 @@ def test_a_plan_has_the_profile_of_its_training_rows() -> None:
     assert first.merge(rest) == profile_of(fitted, CallRows(table.slice(0, 246)))
     assert list(profile_of(fitted, CallRows(table.select(["x", "c"]))).inputs) == ["x", "c"]
     inputs = fit_profiled(plan, CallRows(data), profile="inputs")
-    assert profile_face(inputs).no_features
+    assert profile_face(inputs).no_features  # pyright: ignore[reportOptionalMemberAccess]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint64", "int8", "times"])
