@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.calls.arguments import TOO_MANY, Hints, with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
@@ -27,7 +26,7 @@ from fastfeat.execute.lookup_tables import Tables, resolve_schemas
 from fastfeat.execute.row import one_row
 from fastfeat.execute.transform import transform
 from fastfeat.expr import Expr
-from fastfeat.io.arrow import Array, ChunkedArray, Table
+from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.sources import schema as schemas
 from fastfeat.io.sources.read import may_be_large
@@ -50,14 +49,12 @@ if TYPE_CHECKING:
     from fastfeat.learn.cross_fit import Fold
     from fastfeat.live.live import Live
     from fastfeat.live.state.changes import Durability, LateRule
-    from fastfeat.plan.declare.window_reach import Reach
     from fastfeat.plan.lower.code_types import CodeTypes
+    from fastfeat.tell.fitted_tables import Encoding
     from fastfeat.trust.quality.contract import Contract
     from fastfeat.trust.quality.drift import Drift
-    from fastfeat.trust.quality.profile import Profile
     from fastfeat.trust.quality.profiling import ProfileChoice
     from fastfeat.trust.quality.report import CheckReport
-    from fastfeat.trust.quality.rounding import Rounding
     from fastfeat.trust.report.report import FeatureReport
     from fastfeat.trust.verify.comparison import VerifyReport
 
@@ -105,10 +102,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
         "fitted.transform([row], history=...)"
     },
 }
-_READ_OF_FITTED = (
-    *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
-)
+_READ_OF_FITTED = (*("plan", "schema", "feature_names", "inputs", "n_rows", "contract"),)
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(
     ("fit", "fit_transform"), "A fitted plan does not change. To fit again: fitted.plan.{}(data)"
@@ -288,47 +282,6 @@ class Plan:
         """The columns that are known only after the moment of prediction."""
         return self.declaration.late
 
-    def params(self) -> dict[str, Any]:
-        """Return the current values of the plan's parameters, by name; see `ff.param`.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.params()
-            {'n_bins': 4}
-        """
-        return self.declaration.params
-
-    def with_params(self, /, **values: Any) -> Plan:
-        """Return a plan with other parameter values, as if it had been written with them.
-
-        Args:
-            values: New values by parameter name. Other parameters keep their values.
-
-        Raises:
-            TypeMismatch: An unknown parameter name, or a value of the wrong type.
-            FastfeatError: Any error that an operator or `Plan` raises for such a value.
-            ArtifactError: The plan was read from a JSON text that was altered, or that another
-                version with other operators wrote.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
-            [0, 1, 1]
-        """
-        from fastfeat.keep.with_parameters import check_known, with_params  # seldom needed
-
-        check_known(self.declaration, values)
-        if self._checked_recipe is None:
-            return self
-        return plan_of(with_params(self.declaration, self._checked_recipe, values))
-
-    @cached_property
-    def _checked_recipe(self) -> Recipe | None:
-        """The calls that built the plan, verified to rebuild it; None without parameters."""
-        from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
-
-        return checked_recipe(self.declaration)
-
     def history_needed(self) -> dict[str, str]:
         """Return how much history windows need, by entity: "7d", "28 rows" or "everything".
 
@@ -344,16 +297,6 @@ class Plan:
             {'card': '2 rows'}
         """
         return window_reach.history_needed(self.declaration.nodes.values())
-
-    def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity, as `Reach` records of numbers.
-
-        Example:
-            >>> week = ff.window("7d", by="card", time="t")
-            >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
-            {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
-        """
-        return window_reach.history_reach(self.declaration.nodes.values())
 
     @naming_files
     def fit(
@@ -1079,37 +1022,12 @@ class FittedPlan:
         return self.record.n_rows
 
     @property
-    def n_rows_without_label(self) -> int:
-        """The number of training rows that were not learned from, because their label is missing.
-
-        Such a label looks ahead in time, and the later rows that it needs are not recorded or do
-        not exist.
-        """
-        return self.record.n_rows_without_label
-
-    @property
     def schema(self) -> ArrowSchema:
         """The Arrow schema of the features, without kept columns.
 
-        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        The field of an ordinal encoding has the metadata "n_codes"; see `encoding`.
         """
         return self.record.schema
-
-    @property
-    def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the size that an embedding table needs."""
-        return self.record.n_codes
-
-    @property
-    def categories(self) -> dict[str, Array]:
-        """The categories of each ordinal encoding as text, in the order of codes, from code 1.
-
-        First comes "__other", for unseen and rare values ("__other_1" to "__other_k" with
-        `n_unseen_buckets=k`), then the vocabulary. A value is written as in the names of one-hot
-        columns. The parts of a `cross` are separated by a space, and a missing part is "missing".
-        If two texts are equal, the later one gets a "_" appended.
-        """
-        return self.record.categories
 
     @property
     def feature_names(self) -> list[str]:
@@ -1546,23 +1464,27 @@ class FittedPlan:
         """
         return fitted_tables.vocabulary(self.record, feature)
 
-    def inverse(self, feature: str, codes: Any) -> Any:
-        """Return the category that each code of an encoder stands for.
+    def encoding(self, feature: str) -> Encoding:
+        """Return the encoding of a feature: its number of codes, and what each code stands for.
 
         Args:
             feature: A feature that contains an encoder with categories, or one of its output
                 columns. If it contains several encoders, the first counts.
-            codes: Integer codes, in any form that pyarrow takes.
-
-        Returns:
-            An array of the type of the column; for a `cross` a struct array. The codes of missing,
-            unseen and rare categories give missing values, because the original value is not known.
 
         Raises:
-            InvalidData: A code that the encoder does not produce.
-            TypeMismatch: The codes are not integers.
+            InvalidPlan: There is no such feature, or it has no categories.
+
+        Example:
+            >>> fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": ["a", "b", "b"]})
+            >>> encoding = fitted.encoding("k")
+            >>> encoding.n_codes, encoding.categories.to_pylist()
+            (4, ['__other', 'b', 'a'])
+            >>> encoding.inverse([2, 3]).to_pylist()
+            ['b', 'a']
         """
-        return fitted_tables.inverse(self.record, feature, codes)
+        from fastfeat.tell.fitted_tables import encoding_of  # seldom needed
+
+        return encoding_of(self.record, feature)
 
     def label(
         self,
@@ -1623,65 +1545,6 @@ class FittedPlan:
             **options,
         }
         return self.plan.fit(data, **given)
-
-    @property
-    def profile(self) -> Profile | None:
-        """The profile of the training rows: counts of the values of inputs and features.
-
-        None unless `fit` was called with `profile=`. A selection of features keeps their profiles.
-        """
-        from fastfeat.trust.quality.profiling import profile_face  # seldom needed
-
-        return profile_face(self.record)
-
-    def profile_of(
-        self,
-        data: Any,
-        *,
-        history: Any = None,
-        tables: Tables = None,
-        backend: str = "cpu",
-        memory: str | int | None = None,
-    ) -> Profile:
-        """Return the profile of other rows, with the bin edges and categories of `profile`.
-
-        Profiles of parts of the rows merge into the profile of all rows, byte for byte.
-
-        Args:
-            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
-                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
-                function that opens a reader. Late columns (label and outcomes) are not needed and
-                further columns are ignored. If `data` lacks the late columns, windows use late
-                values from `history` only, so features differ from those computed with labels
-                present.
-            history: Earlier rows of the same entities, which windows see, with late columns if
-                windows read them. "batch" declares that `data` contains its own past. Without
-                either, a plan with windows warns; a plan without windows ignores it. If the plan
-                has a `row_id`, a row with the same id in both counts once; otherwise it counts
-                twice.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-            memory: The most memory that this process may use, such as "600MiB", or a number of
-                bytes: files are then read in passes. None reads the data whole.
-
-        Raises:
-            InvalidPlan: The plan has no profile.
-            FastfeatError: Any error of `transform`, and with `memory=` of `transform_to`.
-
-        Example:
-            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
-            >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
-            >>> later.n_missing, later.greatest, later.counts.tolist()
-            (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
-        """
-        from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
-
-        return profile_of(
-            self.record, checked_call_rows(data, None, history, tables, backend, memory)
-        )
 
     @property
     def contract(self) -> Contract | None:
@@ -1887,10 +1750,6 @@ class FittedPlan:
         """
         return self.plan.history_needed()
 
-    def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity, as `Reach` records of numbers."""
-        return self.plan.reach()
-
     def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with only the named features, in this order; no kept columns.
 
@@ -1906,24 +1765,6 @@ class FittedPlan:
         return as_fitted_plan(
             select_features(self.record, [names] if isinstance(names, str) else list(names))
         )
-
-    def feature_map(self) -> Table:
-        """Return the feature and the sources of each output column, to group importances by.
-
-        Returns:
-            A table with the columns "column", "feature" and "sources". Sources are the data columns
-            that the feature is computed from; columns of tables are named "table.column". The
-            columns that an encoder learns from, such as the label, are not included.
-
-        Example:
-            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
-            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
-            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
-{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
-        """
-        from fastfeat.tell.fitted_tables import feature_map  # seldom needed
-
-        return feature_map(self.record)
 
     def compile(self, *, backend: str = "cpu") -> Compiled:
         """Compile the kernels that transform rows; return a record of them.
@@ -1988,55 +1829,6 @@ class FittedPlan:
                 *(record.declaration, stage, record.inputs, record.nodes, record.tables),
                 codes=record.typed.codes,
             )
-
-    def rounding(
-        self,
-        data: Any,
-        *,
-        dtypes: Sequence[str] = ("float32", "float16", "bfloat16"),
-        history: Any = None,
-        tables: Tables = None,
-        backend: str = "cpu",
-    ) -> dict[str, dict[str, Rounding]]:
-        """Return the rounding error of float features in smaller float types, by feature and type.
-
-        Each feature is computed in float64, whatever the `dtype` of the plan, and rounded once to
-        each type.
-
-        Args:
-            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
-                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
-                function that opens a reader. Late columns (label and outcomes) are not needed and
-                further columns are ignored. If `data` lacks the late columns, windows use late
-                values from `history` only, so features differ from those computed with labels
-                present.
-            dtypes: The float types to compare.
-            history: Earlier rows of the same entities, which windows see, with late columns if
-                windows read them. "batch" declares that `data` contains its own past. Without
-                either, a plan with windows warns; a plan without windows ignores it. If the plan
-                has a `row_id`, a row with the same id in both counts once; otherwise it counts
-                twice.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-
-        Raises:
-            InvalidPlan: A type other than "float16", "bfloat16", "float32" and "float64".
-
-        Example:
-            >>> fitted = ff.Plan({"x": col("x")}).fit({"x": [0.1, 1e-9, 70_000.0]})
-            >>> found = fitted.rounding({"x": [0.1, 1e-9, 70_000.0]})["x"]
-            >>> found["float16"].n_beyond, found["float16"].n_vanished
-            (1, 1)
-            >>> found["bfloat16"].fits, round(found["bfloat16"].largest_relative, 4)
-            (True, 0.0032)
-        """
-        from fastfeat.trust.quality.rounding import roundings  # seldom needed
-
-        given = checked_call_rows(data, None, history, tables, backend)
-        return roundings(self.record, given, dtypes=dtypes)
 
     def verify(
         self,
@@ -2159,30 +1951,6 @@ class FittedPlan:
         from fastfeat.trust.quality.golden.golden_rows import with_golden
 
         save(with_golden(self.record, golden), path)
-
-    def check_golden(self, *, backend: str = "cpu") -> int:
-        """Compute the golden rows again, compare all bits, and return the number of rows.
-
-        Args:
-            backend: "cpu", "gpu" or "reference".
-
-        Raises:
-            ArtifactError: A feature differs on this machine; the message names the feature, the row
-                and both values. Or there are no golden rows: the plan was not loaded from a file,
-                or was saved without them.
-            BackendUnavailable: The backend cannot run here.
-
-        Example:
-            >>> import tempfile, os
-            >>> fitted = ff.Plan({"y": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 4.0]})
-            >>> path = os.path.join(tempfile.mkdtemp(), "y.fastfeat")
-            >>> fitted.save(path)
-            >>> ff.load(path, check="golden").check_golden()
-            64
-        """
-        from fastfeat.trust.quality.golden.golden_rows import check_golden
-
-        return check_golden(self.record, backend)
 
 
 def as_fitted_plan(record: Fitted) -> FittedPlan:

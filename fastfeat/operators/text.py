@@ -12,13 +12,12 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.checks import switch, text, whole_number
-from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.node import Call, Literal, Node
@@ -41,7 +40,6 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 
 
-@records_method_calls("str")
 @with_method_errors(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
@@ -60,7 +58,6 @@ class TextFunctions:
     """
 
     expr: Expr
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len_bytes(self) -> Expr:
         """Return the number of bytes, int64.
