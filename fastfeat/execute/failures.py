@@ -2,7 +2,7 @@
 
 Here, and nowhere else, a failure inside a backend becomes an error for the user. A kernel or a step
 knows the first row that failed; the reference then computes that row alone, once, to tell which
-feature failed and why. It is imported after a failure, not before. A slot is an input of a compiled
+feature failed and why. It is loaded at the first failure. A slot is an input of a compiled
 program: one column in a given type.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -218,7 +219,7 @@ def test_a_call_that_fails_computes_one_row_by_the_reference_once(path, monkeypa
     calls: list[object] = []
     reader = reference.leaf_reader
 
-    def read(program: object, inputs: dict[object, object], constants: object) -> object:
+    def read(program: Any, inputs: Any, constants: Any) -> Any:
         calls.append(inputs)
         assert not any(isinstance(value, (list, pa.Array)) for value in inputs.values())
         return reader(program, inputs, constants)
