@@ -20,8 +20,9 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 ProgressStep = Callable[[int | str], None]
 """Reports the number of finished items, or replaces the text."""

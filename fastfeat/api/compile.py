@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.example_rows import make_example_rows
 from fastfeat.backends import DEVICE_NAMES, backend_named

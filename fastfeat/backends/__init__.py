@@ -9,10 +9,12 @@ function that runs it. All backends give the same bits. `plan` and the layers ab
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.tasks import ResultT, Task
 from fastfeat.errors import BackendUnavailable

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch

@@ -9,10 +9,12 @@ parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import wraps
 from inspect import Parameter, isfunction, signature
 from typing import Any, TypeVar, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.named_values import (
     Members,

@@ -7,11 +7,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.demo import pandas_features
 from fastfeat.demo import plan as plan_module

@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import local
 from typing import NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.sinks.atomic import TEMPORARY

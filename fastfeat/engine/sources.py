@@ -11,9 +11,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
 

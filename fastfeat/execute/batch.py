@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int32Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_vocabulary

@@ -8,8 +8,9 @@ in one share, so each share can be computed alone. A stage is one such split wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted, InputSchema, fitted_of_values

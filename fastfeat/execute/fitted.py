@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.program import Constants, Program, interned
 from fastfeat.errors import WarningHistory

@@ -7,8 +7,9 @@ follow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.program import Program

@@ -8,12 +8,12 @@ Rows in the memory of a device are copied to the host for a message, a table, or
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import DEVICE_NAMES, Backend, string_codes

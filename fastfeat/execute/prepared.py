@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.kernel_cache import is_observed

@@ -11,11 +11,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import Backend

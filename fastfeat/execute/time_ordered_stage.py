@@ -12,11 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData

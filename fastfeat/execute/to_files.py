@@ -11,9 +11,11 @@ import io
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import (
     FastfeatError,

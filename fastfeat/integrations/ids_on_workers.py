@@ -8,7 +8,8 @@ numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import Plan
 from fastfeat.engine.cpu.threads import using_threads

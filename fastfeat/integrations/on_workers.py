@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat import errors, pickles
 from fastfeat.aggregates import is_fold_by_number

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io import host_memory, temporary_files

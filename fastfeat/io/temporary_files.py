@@ -7,12 +7,12 @@ import os
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, OutputError, reason_of

@@ -15,12 +15,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, counted, reason_of

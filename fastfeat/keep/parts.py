@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import ArtifactError
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, StorableRecord, check_bound

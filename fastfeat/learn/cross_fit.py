@@ -8,10 +8,11 @@ once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic

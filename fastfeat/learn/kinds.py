@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import target as targets
 from fastfeat.engine.program import RowFailed

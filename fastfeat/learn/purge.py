@@ -8,11 +8,12 @@ unit of that time column. An embargo excludes training rows for longer after tes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn

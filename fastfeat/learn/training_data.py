@@ -17,9 +17,11 @@ fits take rows from there; fits add nothing to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named

@@ -5,8 +5,10 @@ A part, such as the hour, is read in the time zone of the column, or in `tz=`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.recording import Recipe, records_method_calls

@@ -6,9 +6,11 @@ Summaries skip missing elements. A missing list gives a missing result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.recording import Recipe, records_method_calls

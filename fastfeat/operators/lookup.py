@@ -8,8 +8,10 @@ columns, and the time and key of the data that select rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion

@@ -7,8 +7,10 @@ that a plan node calls; one operator may build several.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.checks import (
     choice,

@@ -12,9 +12,11 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.calls.checks import switch, text, whole_number

@@ -7,8 +7,10 @@ training and in later calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.calls.completion import with_completion

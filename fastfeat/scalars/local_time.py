@@ -9,10 +9,11 @@ the bucket number is one multiplication, whatever the number of changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import PER_SECOND, DType, TimeUnit
 from fastfeat.ir.node import Literal

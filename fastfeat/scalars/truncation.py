@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import NULL, DType, TimeUnit

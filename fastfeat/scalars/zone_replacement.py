@@ -12,8 +12,10 @@ the zone has the tried offset at the resulting instant, the instant is right. Th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir import dtypes
 from fastfeat.ir.dtypes import NULL, DType, TimeUnit

@@ -12,9 +12,10 @@ import re
 from collections.abc import Generator, Iterable, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.scalars import tzif

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import counted, shortened

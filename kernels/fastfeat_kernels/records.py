@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, FrozenInstanceError, field
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def dataclass(
     """Return a decorator with the meaning of `dataclasses.dataclass`."""
 
     def decorate(cls: type[T]) -> type[T]:
-        own = {name: value for name, value in vars(cls).items() if name not in _OF_ONE_CLASS}
+        own = {name: value for name, value in _attributes(cls).items() if name not in _OF_ONE_CLASS}
         methods = _Methods(cls, own, {"repr": repr, "eq": eq, "frozen": frozen})
         on_first_use = ["__init__"] * init + ["__repr__"] * repr + ["__eq__"] * eq
         if eq and frozen and (own.get("__hash__") is None and "__eq__" not in own):
@@ -63,15 +63,15 @@ class _Methods:
 
     __slots__ = ("cls", "fields", "options", "own")
 
-    def __init__(self, cls: type[Any], own: dict[str, Any], options: dict[str, bool]) -> None:
-        self.cls = cls
+    def __init__(self, cls: Any, own: dict[str, Any], options: dict[str, bool]) -> None:
+        self.cls: Any = cls
         self.own = own
         """The attributes of the class as it was written."""
         self.options = options
         self.fields: dict[str, Any] = {}
         """By name, the default or the `Field`, of base classes first."""
         for base in cls.__mro__[-1:0:-1]:
-            known = vars(base).get("__dataclass_fields__")
+            known = _attributes(base).get("__dataclass_fields__")
             if known is not None:
                 self.fields |= known.methods.fields if isinstance(known, _OnFirstUse) else known
         for name, kind in own.get("__annotations__", {}).items():
@@ -91,11 +91,11 @@ class _Methods:
     def with_defaults(self, added: dict[str, Any]) -> Any:
         """Return the class itself, with plain defaults instead of each `Field`."""
         for name, value in self.own.items():
-            if isinstance(value, Field):
-                if value.default is MISSING:
-                    delattr(self.cls, name)
-                else:
-                    added[name] = value.default
+            default = cast(Any, value).default if isinstance(value, Field) else value
+            if default is MISSING:
+                delattr(self.cls, name)
+            elif default is not value:
+                added[name] = default
         for name, value in added.items():
             setattr(self.cls, name, value)
         return self.cls
@@ -108,10 +108,10 @@ class _Methods:
         copy: Any = type(self.cls)(self.cls.__name__, self.cls.__bases__, dict(self.own))
         copy.__qualname__ = self.cls.__qualname__
         copy = dataclasses.dataclass(init=False, **self.options)(copy)
-        for other, value in list(vars(self.cls).items()):
+        for other, value in _attributes(self.cls).items():
             if isinstance(value, _OnFirstUse) and other != "__init__":
-                setattr(self.cls, other, vars(copy)[other])
-        return vars(self.cls)[name]
+                setattr(self.cls, other, _attributes(copy)[other])
+        return _attributes(self.cls)[name]
 
     def _init(self) -> Callable[..., None]:
         """Return `__init__`, compiled from its text."""
@@ -119,7 +119,7 @@ class _Methods:
         by_place, by_name, lines = ["self"], list[str](), list[str]()
         text = "_put(self, {0!r}, {1})" if self.options["frozen"] else "self.{0} = {1}"
         for name, default in self.fields.items():
-            one: Any = default if isinstance(default, Field) else field(default=default)
+            one = cast(Any, default if isinstance(default, Field) else field(default=default))
             asked, value = _argument(one, name, names)
             if one.init:
                 (by_name if one.kw_only is True else by_place).append(asked)
@@ -135,7 +135,9 @@ class _Methods:
         """Return `__init__` with the names and types that `help` shows."""
         init.__qualname__ = f"{self.cls.__qualname__}.__init__"
         init.__module__ = self.cls.__module__
-        kinds = self.own.get("__annotations__", {})
+        kinds = dict[str, Any]()
+        for base in self.cls.__mro__[::-1]:
+            kinds |= _attributes(base).get("__annotations__", {})
         asked = [name for name in init.__code__.co_varnames if name in kinds]
         init.__annotations__ = {**{name: kinds[name] for name in asked}, "return": None}
         return init
@@ -179,9 +181,13 @@ class _OnFirstUse:
         return found.__get__(instance, owner) if callable(found) else found
 
 
-def _slots(cls: type[Any]) -> Iterable[str]:
+def _attributes(cls: Any) -> dict[str, Any]:
+    return {**cls.__dict__}
+
+
+def _slots(cls: Any) -> Iterable[str]:
     """Return the names of the attributes for which instances of a class have room."""
-    slots = vars(cls).get("__slots__")
+    slots = _attributes(cls).get("__slots__")
     if slots is None:
         return [name for name in _OF_ONE_CLASS if hasattr(cls, name)]
     return (slots,) if isinstance(slots, str) else slots
@@ -189,8 +195,8 @@ def _slots(cls: type[Any]) -> Iterable[str]:
 
 def _is_frozen(record: Any, name: str) -> bool:
     """Whether an attribute may not change: all but those that a subclass adds."""
-    cls = type(record)
-    return "__dataclass_fields__" in vars(cls) or name in cls.__dataclass_fields__
+    cls = cast(Any, type(record))
+    return "__dataclass_fields__" in _attributes(cls) or name in cls.__dataclass_fields__
 
 
 def _refuse_to_set(self: Any, name: str, value: Any) -> None:

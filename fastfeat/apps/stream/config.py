@@ -87,9 +87,11 @@ An example with every key. Keys with a comment in brackets are optional:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.columns.json_values import JsonTimeFormat
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.outputs import Outputs
 from fastfeat.apps.stream.to_kafka import OFFSET, ROW

@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +30,7 @@ from pathlib import Path
 from fastfeat_kernels import objects, processor
 from fastfeat_kernels.elf import CodeRefused, UnknownObject
 from fastfeat_kernels.load import LoadedKernel, load_known, load_object
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.kernel_cache import (
     UsedKernel,

@@ -9,12 +9,13 @@ of parts, such as moments or values by rank; see `part`. A round is one pass ove
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.moments.state import moments_of_count
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES, power
 from fastfeat.aggregates.function import (

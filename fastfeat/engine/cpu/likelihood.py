@@ -9,7 +9,6 @@ row programs that also transform later rows. The cost of a power is its negative
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from fastfeat_kernels.moments.state import (
     no_moments,
     summarize,
 )
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.function import key_element
 from fastfeat.aggregates.power import (

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.load import LoadedKernel
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.rows import (
     ARRAY_WORDS,
     BLOCK_WORD,

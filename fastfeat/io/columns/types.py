@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Schema, pa

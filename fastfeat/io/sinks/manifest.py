@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import OutputError, counted, reason_of
 from fastfeat.io.sinks.atomic import sync, write_bytes

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.columns.types import row_bytes

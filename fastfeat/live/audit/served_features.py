@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
 from fastfeat.execute.call_rows import CallRows

@@ -10,10 +10,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.io.sinks.atomic import sync

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.row import RowProgram, row_program, row_values_program

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.columns.conversions import tick_ns

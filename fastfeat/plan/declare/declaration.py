@@ -9,9 +9,11 @@ rows. An encoder is a target encoding.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.checks import choice
 from fastfeat.calls.named_values import plain_value

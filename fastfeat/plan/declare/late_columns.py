@@ -8,8 +8,10 @@ by.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean

@@ -8,9 +8,10 @@ by which a window orders rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import Leakage
 from fastfeat.io.columns import conversions

@@ -8,10 +8,12 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType

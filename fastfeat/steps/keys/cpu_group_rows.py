@@ -8,7 +8,7 @@ of one range have moments, or sorted values, in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from fastfeat_kernels.grouped.order import (
 from fastfeat_kernels.grouped.summarize import add_partitions, new_task
 from fastfeat_kernels.grouped.tables import Partitions, split_groups
 from fastfeat_kernels.moments.state import Level
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner

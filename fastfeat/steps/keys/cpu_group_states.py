@@ -8,7 +8,6 @@ if no others follow, some statistics are faster from the rows than from sums of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ from fastfeat_kernels.grouped.summarize import (
 )
 from fastfeat_kernels.grouped.tables import Partitions
 from fastfeat_kernels.moments.state import Level
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of as level_of_functions

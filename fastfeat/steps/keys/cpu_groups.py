@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers import state as powers
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 

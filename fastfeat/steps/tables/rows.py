@@ -7,10 +7,11 @@ key, or by key and moment. lookup_value then gives the value of a table column t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastfeat_kernels.asof.reference import KnownRows, MatchRule, in_order, latest
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa

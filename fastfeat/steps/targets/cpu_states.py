@@ -7,7 +7,6 @@ rows of a fold are the rows from which its statistic is computed; see `cpu`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -18,6 +17,7 @@ from fastfeat_kernels.grouped.joining import join_tables
 from fastfeat_kernels.grouped.order import keys_of, neighbours, quantile_between
 from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.summarize import add, moments_in
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import CategoryStatistics, FoldedGroups, smooth_statistics

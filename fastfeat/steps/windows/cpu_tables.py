@@ -9,11 +9,12 @@ row that is too early to fit, or has one that is too late and a window has later
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int32Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.state import WindowOrder, partition_shift
 
 from fastfeat.aggregates.keys import Vocabulary

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Float64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows

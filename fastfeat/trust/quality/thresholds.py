@@ -11,9 +11,11 @@ import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.trust.quality.changes.record import VERDICTS

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.completion import with_completion
 from fastfeat.engine.kernel_cache import observe_kernels

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.execute.fitted import Fitted

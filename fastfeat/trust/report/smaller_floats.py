@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted, shortened
 from fastfeat.execute.fitted import Fitted

@@ -9,11 +9,12 @@ features with the same clock, which is the time that tells what is later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted

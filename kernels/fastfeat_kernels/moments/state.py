@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -45,6 +45,7 @@ from fastfeat_kernels.moments import (
     TABLE_VALUES,
     entry_of,
 )
+from fastfeat_kernels.records import dataclass
 
 Level = Literal[0, 1, 2]  # count, minimum and maximum; with the sum; with the sum of squares
 

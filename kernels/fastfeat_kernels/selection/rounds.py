@@ -7,7 +7,6 @@ a round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,

@@ -7,12 +7,12 @@ those buckets are extracted and sorted. See `rounds` for the data in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import ArrowChunk, CallRunner, value_of_key
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.selection.rounds import (
     BucketKeys,
     SelectionColumn,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import ArrowTextChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.memory import words_at
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
     MEASURE,
     N_SCRATCH_WORDS,

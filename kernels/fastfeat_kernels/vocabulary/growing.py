@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import TextKeys, chunk_of_keys, chunk_of_words
 from fastfeat_kernels.vocabulary.partitions import N_SEQUENCES

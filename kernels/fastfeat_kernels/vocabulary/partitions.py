@@ -9,7 +9,6 @@ bytes a row, and two further passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
 from typing import Final
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.tables import (

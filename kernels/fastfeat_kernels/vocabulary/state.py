@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import (
     KeyChunk,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.requests import WindowInput
 

@@ -6,10 +6,11 @@ its copies are done. Meanwhile the host fills, or empties, the other slots.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastfeat_kernels.arrays import Uint8Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.gpu.device.card import Card

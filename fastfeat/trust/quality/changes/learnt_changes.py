@@ -8,11 +8,11 @@ codes for missing and unseen keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Groups, Vocabulary, reorder_keys
