@@ -178,6 +178,29 @@ def import_on_call(address: str) -> Callable[..., Any]:
     return call
 
 
+class OnFirstUse:
+    """A placeholder for an attribute of a class, which takes its place on first access.
+
+    Args:
+        owner: The class.
+        name: The attribute.
+        find: Returns the method or property of a name.
+    """
+
+    __slots__ = ("find", "name", "owner")
+
+    def __init__(self, owner: type[Any], name: str, find: Callable[[str], Any]) -> None:
+        self.owner = owner
+        self.name = name
+        self.find = find
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        """Return the real attribute, bound to the instance if there is one."""
+        found = self.find(self.name)
+        setattr(self.owner, self.name, found)
+        return found.__get__(instance, owner)
+
+
 class LazyRows(MutableMapping[str, V], Generic[V]):
     """A table of rows by name, with rows from tables in modules that are imported on first use.
 

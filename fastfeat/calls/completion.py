@@ -6,6 +6,8 @@ from collections.abc import Callable
 from inspect import getattr_static, isfunction
 from typing import Any, TypeVar
 
+from fastfeat.first_use import OnFirstUse
+
 C = TypeVar("C", bound=type)
 
 
@@ -47,4 +49,4 @@ def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable
 
 def _is_method(cls: type, name: str) -> bool:
     found = getattr_static(cls, name, None)
-    return isfunction(found) or isinstance(found, staticmethod | classmethod)
+    return isfunction(found) or isinstance(found, staticmethod | classmethod | OnFirstUse)
