@@ -19,7 +19,7 @@ from typing import NamedTuple
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
-from fastfeat.io.sinks.atomic import TEMPORARY
+from fastfeat.io.sinks import atomic
 
 _CODE = re.compile(r"[0-9a-f]{40}(\.kernel|-[0-9a-f]{16}\.[a-z]+)")
 
@@ -51,7 +51,7 @@ def _user_folder() -> Path:
 
 def written_files() -> list[Path]:
     """Return the files that fastfeat wrote in the cache folder; files of others are left out."""
-    patterns = (_CODE, _BESIDE_CODE, TEMPORARY)
+    patterns = (_CODE, _BESIDE_CODE, atomic.TEMPORARY)
     return [
         path
         for path in cache_folder().glob("*")

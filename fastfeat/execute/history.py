@@ -30,11 +30,10 @@ from fastfeat.execute.batch import Batch, HistoryPlaces
 from fastfeat.execute.inputs import check_place, check_still_missing, read_columns
 from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.columns import conversions, lists
+from fastfeat.io.columns import conform, conversions, lists
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import values_in
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray, DeviceTable
@@ -205,7 +204,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     if dtype == NULL:
         check_still_missing(pa.table({name: column}), [name])
         return pa.chunked_array([pa.nulls(len(column))])
-    plain, wanted = conform(column, name, dtype, first_row), arrow_type(dtype)
+    plain, wanted = conform.conform(column, name, dtype, first_row), arrow_type(dtype)
     if dtype.is_temporal:
         chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
         return pa.chunked_array(chunks, wanted)

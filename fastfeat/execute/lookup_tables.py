@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastfeat.errors import FastfeatError, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns import conform, lists
 from fastfeat.io.columns import keys as column_keys
-from fastfeat.io.columns import lists
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sources import schema
@@ -186,7 +185,7 @@ def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValue
         elif dtype.is_list:
             stored = lists.list_column(column, node.name, dtype)
         else:
-            stored = conform(column, node.name, dtype)
+            stored = conform.conform(column, node.name, dtype)
     except FastfeatError as error:
         raise type(error)(f"the table {node.table!r}: {error}") from None
     return table_rows.TableValues(node.table, node.name, _whole(stored))

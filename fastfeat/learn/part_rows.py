@@ -27,7 +27,7 @@ from fastfeat.execute.row_identity import check_present
 from fastfeat.execute.transform import transform
 from fastfeat.execute.values import place_folds
 from fastfeat.io.arrow import Table
-from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.types import known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
@@ -156,4 +156,4 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
         numbers = np.asarray(rows, np.int64)
         begins = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
         for first, stop in pairwise(begins):
-            conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
+            conform.conform(column.slice(first, stop - first), name, dtype, int(rows[first]))

@@ -12,16 +12,7 @@ from typing import Any
 
 from fastfeat_kernels.records import dataclass
 
-from fastfeat.calls.checks import (
-    choice,
-    make_refusal,
-    number,
-    number_pair,
-    rising_numbers,
-    switch,
-    text,
-    whole_number,
-)
+from fastfeat.calls import checks
 from fastfeat.ir.parameters import (
     BoolChoice,
     FreeText,
@@ -173,23 +164,23 @@ def _convert_parameter(operator: str, name: str, value: Any, kind: ParameterType
     """Return a user's value in the type of its parameter; InvalidPlan or TypeMismatch if wrong."""
     match kind:
         case Whole(least, most) if least is not None:
-            return whole_number(operator, name, value, least, most)
+            return checks.whole_number(operator, name, value, least, most)
         case Real(least, most):
-            found = number(operator, name, value, least, most)
+            found = checks.number(operator, name, value, least, most)
             if is_of_type(kind, found):
                 return found
-            raise make_refusal(
+            raise checks.make_refusal(
                 operator, name, value, f"takes a number above {least:g}, up to {most:g}"
             )
         case TextChoice(words):
-            return choice(operator, name, value, words)
+            return checks.choice(operator, name, value, words)
         case BoolChoice():
-            return switch(operator, name, value)
+            return checks.switch(operator, name, value)
         case FreeText():
-            return text(operator, name, value)
+            return checks.text(operator, name, value)
         case Several(Real(), 2, 2):
-            return number_pair(operator, name, value)
+            return checks.number_pair(operator, name, value)
         case Several(Real(or_whole=exact), rising=True):
-            return rising_numbers(operator, name, value, exact=exact)
+            return checks.rising_numbers(operator, name, value, exact=exact)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")

@@ -25,8 +25,8 @@ from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold, p
 from fastfeat.ir.show import show_all
 from fastfeat.keep.state import aggregates_of
 from fastfeat.plan.declare.bind import list_names
-from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.indicators import expand_one_hot
+from fastfeat.plan.lower import codes as code_plans
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 
 
@@ -52,7 +52,7 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, LearntConstant], types: 
 
     `codes` is the call of the encoder. The first codes stand for missing and unseen keys.
     """
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
     # with several codes, the hash of a rare key chooses one, and no counts are kept per code
     rare = [vocabulary.n_rare] if n_unseen == 1 else [None if vocabulary.n_rare else 0] * n_unseen
@@ -77,7 +77,7 @@ def categories_of_codes(
         InvalidData: A number is not a code of the encoder.
         TypeMismatch: The codes are not integers.
     """
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
     places = _integers(given)
     odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
@@ -123,7 +123,7 @@ def learnt_table(
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
     codes = aggregate.args[1]
     assert isinstance(codes, Call)
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     first = len(value.values) - len(vocabulary)
     found = _group_values(value, types[aggregate])
     keys = _key_columns(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
@@ -225,7 +225,7 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
-        for column in expand_one_hot(written, fitted.learnt, fitted.types):
+        for column in indicators.expand_one_hot(written, fitted.learnt, fitted.types):
             yield column, feature
 
 

@@ -41,7 +41,7 @@ from fastfeat.engine.kernel_cache import (
 )
 from fastfeat.engine.sources import Import, digest_of, imports_of, package_folders, sources_of
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, reason_of, warn
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 from fastfeat.progress import show_progress
 
 try:
@@ -328,8 +328,8 @@ def _write(
     content = _MAGIC + _digest(key, body) + body
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes(path.with_suffix(ending), beside.encode(), private=True)
-        write_bytes(path, content, private=True)
+        atomic.write_bytes(path.with_suffix(ending), beside.encode(), private=True)
+        atomic.write_bytes(path, content, private=True)
     except OSError as error:
         _warn_of_folder(str(path.parent), error)
 

@@ -27,8 +27,6 @@ from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.first_use import import_object
 from fastfeat.progress import show_progress
 
-import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be imported at exit
-
 
 def written_kernel(folder: str, entry: str) -> LoadedKernel:
     """Return a hand-written kernel, loaded or compiled on first use."""

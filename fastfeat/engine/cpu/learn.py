@@ -26,7 +26,7 @@ from fastfeat.aggregates.function import (
     needs_order,
     needs_powers,
 )
-from fastfeat.engine.cpu import likelihood, ranks, shared_learning
+from fastfeat.engine.cpu import likelihood, ranks, run, shared_learning
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.part import (
     MANY,
@@ -38,7 +38,6 @@ from fastfeat.engine.cpu.part import (
     OutputLearner,
     OutputResult,
 )
-from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.learner import (
     Learner,
@@ -207,7 +206,7 @@ def _add_computed(
         some = rows[start : start + ROWS_PER_PIECE]
         piece = {slot: columns[slot].slice(start, len(some)) for slot in part.inputs}
         try:
-            arrays = compute(RowTask(part, piece, len(some), state.spec.constants))
+            arrays = run.compute(RowTask(part, piece, len(some), state.spec.constants))
         except RowFailed as failure:
             raise RowFailed(number_of(some, failure.args[0])) from None
         for k, array in zip(computed, arrays, strict=True):

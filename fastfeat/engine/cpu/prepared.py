@@ -37,7 +37,7 @@ from fastfeat.engine.cpu.table import ProgramTableLayout
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:

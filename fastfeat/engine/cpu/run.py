@@ -26,7 +26,7 @@ from fastfeat.engine.storage import storage
 from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
-from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import BOOL
 from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -314,17 +314,17 @@ def compute(task: RowTask) -> list[Any]:
     """Return the values of each output as an Arrow array."""
     program, n_rows = task.program, task.n_rows
     values = _allocate(program, n_rows)
-    validity = staggered_columns(len(program.outputs), n_rows, BOOL)
+    validity = write.staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
         OutputTarget(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
         for output, (array, address), bits in zip(
-            program.outputs, values, staggered_addresses(validity), strict=True
+            program.outputs, values, write.staggered_addresses(validity), strict=True
         )
     ]
     owners = (values, validity)
     missing = run(program, task.columns, n_rows, task.constants, targets, owners).tolist()
     return [
-        array_from_buffers(output.dtype, array, bits, count, n_rows)
+        write.array_from_buffers(output.dtype, array, bits, count, n_rows)
         for output, (array, _), bits, count in zip(
             program.outputs, values, validity, missing, strict=True
         )
@@ -338,8 +338,8 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
         by_type.setdefault(output.dtype, []).append(k)
     columns: dict[int, tuple[NDArray[Any], int]] = {}
     for dtype, members in by_type.items():
-        arrays = staggered_columns(len(members), n_rows, dtype)
-        placed = zip(arrays, staggered_addresses(arrays), strict=True)
+        arrays = write.staggered_columns(len(members), n_rows, dtype)
+        placed = zip(arrays, write.staggered_addresses(arrays), strict=True)
         columns.update(zip(members, placed, strict=True))
     return [columns[k] for k in range(len(program.outputs))]
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidPlan
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
@@ -40,7 +40,9 @@ def set_num_threads(n_threads: int | None) -> None:
     """
     global _chosen
     _chosen = (
-        None if n_threads is None else whole_number("set_num_threads", "n_threads", n_threads, 1)
+        None
+        if n_threads is None
+        else checks.whole_number("set_num_threads", "n_threads", n_threads, 1)
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
+import numpy as np
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.ir import dtypes
 from fastfeat.ir.dtypes import DType
+
+ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
+"""Types of values that are stored otherwise than as their bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +193,23 @@ def _value_bytes(dtype: DataType, of_text: int) -> int:
         return -(-dtype.bit_width // 8)
     except ValueError:
         return of_text
+
+
+@cache
+def memory_type(dtype: DType) -> np.dtype[Any]:
+    """Return the NumPy type of the memory to which kernels write a feature.
+
+    bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
+    """
+    if dtype.name in ("bool", "bfloat16"):
+        return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
+    if dtype.is_temporal:
+        return np.dtype(f"i{arrow_type(dtype).bit_width // 8}")
+    return np.dtype(np.float64 if dtype.name in ("decimal", "null") else dtype.name)
+
+
+def is_read_unconverted(given: DataType, dtype: DType) -> bool:
+    """Return whether columns of an Arrow type are read without conversion as values of `dtype`."""
+    if dtype.name in ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
+        return False
+    return given == arrow_type(dtype)

@@ -16,7 +16,6 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io import libraries
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
-from fastfeat.io.sources.frames import class_names
 
 
 def library(name: str) -> Any:
@@ -61,11 +60,6 @@ def matrix_frame(matrix: NDArray[Any], names: list[str], index: Any) -> Any:
     """
     pandas = library("pandas")
     return pandas.DataFrame(matrix, columns=names, index=index, copy=False)
-
-
-def frame_index(data: Any) -> Any:
-    """Return the index of a pandas frame; None for any other data."""
-    return data.index if "pandas.DataFrame" in class_names(data) else None
 
 
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:

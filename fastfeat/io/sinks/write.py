@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, memory_type
 from fastfeat.io.sinks import atomic
 from fastfeat.io.sources import formats
 from fastfeat.ir.dtypes import DType
@@ -99,19 +98,6 @@ def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
         return [column.ctypes.data for column in columns]
     first, second = (column.ctypes.data for column in columns[:2])
     return [first + k * (second - first) for k in range(len(columns))]
-
-
-@cache
-def memory_type(dtype: DType) -> np.dtype[Any]:
-    """Return the NumPy type of the memory to which kernels write a feature.
-
-    bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
-    """
-    if dtype.name in ("bool", "bfloat16"):
-        return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
-    if dtype.is_temporal:
-        return np.dtype(f"i{arrow_type(dtype).bit_width // 8}")
-    return np.dtype(np.float64 if dtype.name in ("decimal", "null") else dtype.name)
 
 
 def overlaps(out: NDArray[Any], columns: Mapping[str, ChunkedArray]) -> str | None:

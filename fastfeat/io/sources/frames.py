@@ -195,3 +195,8 @@ def _pandas_column(frame: Any) -> Callable[[int], Any]:
     """
     quick = getattr(frame, "_get_column_array", None)
     return quick if quick is not None else lambda at: frame.iloc[:, at].array
+
+
+def frame_index(data: Any) -> Any:
+    """Return the index of a pandas frame; None for any other data."""
+    return data.index if "pandas.DataFrame" in class_names(data) else None

@@ -29,7 +29,7 @@ from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
 from fastfeat.live.row.definitions import RowKernel, over_table_function, row_key, row_steps
 from fastfeat.live.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
-from fastfeat.plan.lower.codes import listed_vocabulary
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import NodeTypes, output_of
 from fastfeat.plan.lower.patterns import outputs_of
@@ -313,7 +313,7 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
         case TableColumn():
             return Argument(layout.tables[arg], dtype)
         case Literal() if dtype == TABLE:
-            return Argument(listed_vocabulary(arg, fitted.types[step.args[0]]), dtype)
+            return Argument(code_plans.listed_vocabulary(arg, fitted.types[step.args[0]]), dtype)
         case _:
             return Argument(None, dtype)
 

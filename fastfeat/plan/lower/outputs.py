@@ -15,7 +15,7 @@ from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
-from fastfeat.io.sinks.results import library
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.ir.dtypes import (
     BOOL,
     CROSS,
@@ -108,7 +108,7 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
             "has the codes as numbers. Leave out categories="
         )
     if form.library is not None:
-        library(form.library)
+        result_forms.library(form.library)
 
 
 FeatureNodes = Mapping[str, Node]

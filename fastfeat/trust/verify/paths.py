@@ -29,7 +29,7 @@ from fastfeat.execute.row_identity import one_table
 from fastfeat.io.arrow import pa
 from fastfeat.io.budget import budget_of
 from fastfeat.io.columns.decode import plain_table
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.ir.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.ir.node import Node
