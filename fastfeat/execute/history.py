@@ -30,12 +30,12 @@ from fastfeat.execute.batch import Batch, HistoryPlaces
 from fastfeat.execute.inputs import check_place, check_still_missing, read_columns
 from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.columns import conform, conversions, lists
+from fastfeat.io.columns import conform, lists
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import values_in
 from fastfeat.io.columns.decode import decode_column
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, tick_of
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.dtypes import BOOL, NULL, DType
 from fastfeat.ir.node import Column, Node, TableColumn
@@ -253,7 +253,7 @@ def _ages(batch: Batch, time: Node) -> Ages:
     def n_before(end: int) -> int:
         return sum(int(np.count_nonzero(piece < end)) for piece in placed)
 
-    return Ages(sum(map(len, placed)), earliest, conversions.tick_of(dtype), n_before)
+    return Ages(sum(map(len, placed)), earliest, tick_of(dtype), n_before)
 
 
 def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
@@ -275,9 +275,7 @@ def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
         return int(learnt(output, ["sum"], end)[0] or 0)
 
     n_rows, earliest = learnt(Output("", dtype, value, has_value, NO_STATUS), ["count", "min"])
-    return Ages(
-        n_rows, None if earliest is None else int(earliest), conversions.tick_of(dtype), n_before
-    )
+    return Ages(n_rows, None if earliest is None else int(earliest), tick_of(dtype), n_before)
 
 
 _END = "end"

@@ -28,9 +28,8 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import INT64
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
-from fastfeat.ir.scope import is_over_window, order_of, window_of
+from fastfeat.ir.scope import is_over_window, order_of, takes_rows_in_order, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.declare import late_windows
 from fastfeat.steps.windows import tasks as window_tasks
 
 if TYPE_CHECKING:
@@ -238,7 +237,7 @@ def _is_learnt(order: Node) -> bool:
 
 def _takes_ties(over: Call) -> bool:
     """Return whether a window's result depends on the order of rows with equal times."""
-    return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
+    return takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:

@@ -262,12 +262,15 @@ def _arrow(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeatures
     changed afterwards, is not copied.
     """
     from fastfeat.backends.cpu import as_output, split_program
-    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
     made, program = split_program(whole)
     if any(output.dtype == NULL for output in whole.outputs):
         return None
+    if not program.inputs and not steps.is_any:
+        return None
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
     reading = reading_of(program, schema, steps, made.values())
     step_of = reading.sources.made
     copied = {k: step_of[slot] for k, slot in made.items() if slot in step_of}

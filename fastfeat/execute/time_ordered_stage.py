@@ -36,9 +36,8 @@ from fastfeat.execute.stage_work import (
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decode_column
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, tick_of
 from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only

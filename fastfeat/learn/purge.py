@@ -21,7 +21,7 @@ from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
-from fastfeat.io.columns.conversions import tick_of
+from fastfeat.io.columns.types import tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, postorder

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastfeat.io.columns.conversions import DAY_MS, LARGEST_HALF, is_32_bits, tick_ns
+from fastfeat.io.columns.conversions import LARGEST_HALF, is_32_bits
+from fastfeat.io.columns.types import DAY_MS, tick_ns
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.cast import is_within, truncate_to

@@ -12,8 +12,9 @@ from fastfeat_kernels.records import dataclass
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.ir import dtypes
-from fastfeat.ir.dtypes import DType
+from fastfeat.ir.dtypes import PER_SECOND, DType
 
+DAY_MS = 86_400_000
 ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 """Types of values that are stored otherwise than as their bits."""
 
@@ -213,3 +214,15 @@ def is_read_unconverted(given: DataType, dtype: DType) -> bool:
     if dtype.name in ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
         return False
     return given == arrow_type(dtype)
+
+
+def tick_ns(dtype: DType) -> int:
+    """Return the nanoseconds between two adjacent values of a temporal type."""
+    if dtype.unit is not None:
+        return 10**9 // PER_SECOND[dtype.unit]
+    return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
+
+
+def tick_of(dtype: DType) -> int:
+    """Return the nanoseconds per tick of the time type; 1 for integer times."""
+    return tick_ns(dtype) if dtype.is_temporal else 1

@@ -19,7 +19,7 @@ from typing import Any, Final
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import PER_SECOND, DType
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.scalars.truncation import Interval, interval_of

@@ -15,9 +15,10 @@ from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.conversions import conversion, tick_ns, tick_of
+from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn

@@ -16,7 +16,7 @@ from fastfeat_kernels.windows.statistic import WindowStatistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.errors import Overflow
-from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import Parameters, ParameterValues
 from fastfeat.ir.writing import Writer

@@ -18,8 +18,8 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
-from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.io.columns.keys import comparable
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import (
     BOOL,
     FLOAT64,

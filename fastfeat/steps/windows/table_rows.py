@@ -15,7 +15,7 @@ from typing import Any
 from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.statistic import WindowView
 
-from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of

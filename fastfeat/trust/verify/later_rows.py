@@ -27,10 +27,10 @@ from fastfeat.execute.lookup_tables import read_tables, table_values
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
 from fastfeat.io.arrow import call, options_of, pa
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.io.columns.times import ticks_column, ticks_of, time_text
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
