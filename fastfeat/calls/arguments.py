@@ -47,12 +47,6 @@ def with_argument_errors(
 ) -> F:
     """Return the function, wrapped so that errors for wrong arguments say how to write the call.
 
-    Args:
-        function: An operator, a method, or a function that makes a window or a lookup.
-        prefix: Code before the function's name in the message, such as "ff."; for a method, a
-            function that returns this code for its first argument.
-        hints: Advice for parameters that the function does not have.
-
     Example:
         >>> with_argument_errors(lambda *, over: over)()
         Traceback (most recent call last):
@@ -86,17 +80,7 @@ def with_method_errors(
     made_by: str = "ff.",
     elsewhere: Mapping[str, str] | None = None,
 ) -> Callable[[C], C]:
-    """Return a class decorator that applies `with_argument_errors` to the public methods.
-
-    Args:
-        prefix: Code before a method's name in messages, or a function that returns this code for
-            the instance.
-        hints: Method name to its hints. A method with hints is wrapped even if its name begins with
-            "_", such as `__init__`.
-        made_by: Code before the class name in messages about `__init__` and static methods.
-        elsewhere: Module to the names of its functions that are methods, separated by spaces. The
-            first use of a method imports its module.
-    """
+    """Return a class decorator that applies `with_argument_errors` to the public methods."""
 
     told_of = hints or {}
     modules = {name: at for at, names in (elsewhere or {}).items() for name in names.split()}

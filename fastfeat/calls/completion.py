@@ -16,10 +16,6 @@ def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable
 
     `dir` then lists the public methods, the named attributes, and names that begin with "_".
 
-    Args:
-        attributes: Names of the attributes to list.
-        without: Names of public methods to leave out.
-
     Example:
         >>> @with_completion("shown")
         ... class Thing:

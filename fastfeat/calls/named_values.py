@@ -72,21 +72,6 @@ def param(name: str, value: ParamValue) -> ParamValue:
     as if it were written there. A name that is used in several places has the same value
     everywhere.
 
-    Args:
-        name: A Python identifier without "__", because `plan.with_params(smooth=50)` and a grid
-            search (`features__smooth`) use it as a keyword.
-        value: A number, text, bool, None, date, time or timedelta; or a list or mapping of these,
-            nested up to 100 deep. A list is stored as a tuple.
-
-    Returns:
-        An object that stands for the value in a plan. Only expressions can compute with it; other
-        Python code cannot.
-
-    Raises:
-        InvalidPlan: The name is invalid; or, from `Plan`, one name has two values.
-        TypeMismatch: The value has another type, such as an expression; or Python code computes
-            with the parameter.
-
     Example:
         >>> top = col("x").clip(0, ff.param("top", 10))
         >>> plan = ff.Plan({"x": top, "share": top / ff.param("top", 10)})
@@ -107,9 +92,6 @@ def param_value(name: str, value: object, depth: int = 0) -> Any:
     """Return a parameter's value in stored form: lists as tuples, scalars as Python values.
 
     `depth` is the number of lists and mappings around the value.
-
-    Raises:
-        TypeMismatch: The type is not allowed, or the value is nested too deep.
     """
     if depth > MAX_DEPTH:
         raise TypeMismatch(

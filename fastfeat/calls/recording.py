@@ -67,13 +67,6 @@ def record_calls(function: F, name: str, *, always: bool = False) -> F:
     """Return the function, wrapped so that it accepts parameters (`ff.param`) as arguments.
 
     The function receives their values, and the call is recorded in the `recipe` of its result.
-
-    Args:
-        function: Public function. It returns an instance of a class that has a `recipe`.
-        name: Name of the function in recipes and in the JSON of plans.
-        always: Whether calls without a parameter are recorded, too. This is for objects that are
-            not expressions, such as a window, and may become an argument of a call with a
-            parameter.
     """
 
     @wraps(function)
@@ -91,11 +84,7 @@ def record_calls(function: F, name: str, *, always: bool = False) -> F:
 
 
 def recorded_function(name: str) -> Callable[..., Any]:
-    """Return a recorded function by its name in recipes.
-
-    Raises:
-        KeyError: No function has that name.
-    """
+    """Return a recorded function by its name in recipes."""
     if name not in RECORDED:
         for record in WHOLE:
             record()
@@ -116,13 +105,7 @@ def records_calls(name: str, *, always: bool = False) -> Callable[[F], F]:
 def records_method_calls(
     name: str, signs: Sequence[str] = (), *, always: Sequence[str] = ()
 ) -> Callable[[C], C]:
-    """Return a class decorator that applies `record_calls` to the public methods.
-
-    Args:
-        name: Name of the class in recipes. The class must have a field `recipe`.
-        signs: Methods that are recorded although their names begin with "_".
-        always: Methods that do not return an expression; see `always` in `record_calls`.
-    """
+    """Return a class decorator that applies `record_calls` to the public methods."""
 
     def recorded_class(cls: C) -> C:
         _CARRIERS.add(cls)
@@ -206,11 +189,7 @@ def _values_in(given: Any) -> Any:
 
 
 def params_of(recipe: Recipe | None) -> dict[str, Any]:
-    """Return the value of each parameter in a recipe by its name, in order of appearance.
-
-    Raises:
-        InvalidPlan: One name has two values.
-    """
+    """Return the value of each parameter in a recipe by its name, in order of appearance."""
     values: dict[str, Any] = {}
     for step in postorder([recipe] if recipe else []):
         for part in parts_of((*step.given, *step.options.values())):
@@ -254,12 +233,7 @@ def repeat_calls(recipe: Recipe, values: Mapping[str, Any]) -> Any:
 
 
 def named_arguments(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a recorded call in one form, however the user wrote them.
-
-    Returns:
-        The positional arguments: the object of a method, and arguments of `*args`. Then all other
-        arguments by name, without those equal to their default.
-    """
+    """Return the arguments of a recorded call in one form, however the user wrote them."""
     expected = signature(recorded_function(recipe.function))
     given = expected.bind(*recipe.given, **recipe.options).arguments
     unnamed: tuple[Any, ...] = ()

@@ -27,11 +27,7 @@ _BESIDE_CODE = re.compile(r"[0-9a-f]{40}(\.py|\.ll|\.lock|\.[a-z]+\.digest)")
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder.
-
-    Raises:
-        FastfeatError: Neither that variable nor the user's home folder is known.
-    """
+    """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder."""
     chosen = os.environ.get("FASTFEAT_CACHE_DIR")
     if chosen:
         return Path(chosen)

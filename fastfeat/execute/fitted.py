@@ -296,9 +296,6 @@ def check_bound(contract: FittedContract) -> None:
 
     Records the time zones that rules read. A rule that reads the clock or an absent column is
     checked only when rows are judged.
-
-    Raises:
-        UnknownColumn, TypeMismatch: From the first rule that does not fit.
     """
     declared = contract.declaration
     with use_zone_tables(contract.zones):

@@ -92,12 +92,7 @@ def _is_read(history: Any, columns: Sequence[str]) -> bool:
 def history_table(
     history: Any, columns: Sequence[str], backend: str, row_id: str | None = None
 ) -> Any:
-    """Return the history as a table of the id and the columns that windows read; None without one.
-
-    Raises:
-        UnknownColumn: The history lacks a column that windows read.
-        FastfeatError: The history cannot be read; the message says that it is the history.
-    """
+    """Return the history as a table of the id and the columns that windows read; None without one."""
     if not _is_read(history, columns):
         return None
     with naming_history(batch_hint(history)):
@@ -114,20 +109,7 @@ def history_table(
 def with_past(
     batch: Batch, earlier: Any, columns: Sequence[str], row_id: str | None = None
 ) -> Batch:
-    """Return the batch with its past set: the history rows, followed by the rows of the batch.
-
-    Args:
-        batch: The rows.
-        earlier: A table of earlier rows, or None.
-        columns: The columns that windows read. Late columns may be absent from the rows and are
-            then missing.
-        row_id: The id column. A history row and a row of the batch with the same id are one row. It
-            stands at its position in the history; the batch's values take precedence.
-
-    Raises:
-        InvalidData: Rows with the same id that differ; a row without an id, or an id repeated in
-            the data, which is checked even without a history.
-    """
+    """Return the batch with its past set: the history rows, followed by the rows of the batch."""
     there = set(batch.table.column_names)
     on_device = isinstance(batch.table, DeviceTable)
     if row_id is not None and row_id in there and columns and earlier is None:

@@ -71,18 +71,7 @@ def read_columns(
     features: Mapping[str, Node] | None = None,
     label: Mapping[str, Node] | None = None,
 ) -> Any:
-    """Return a table with the named columns of the data; a DeviceTable if any is on a device.
-
-    Args:
-        data: Any data that `fit` accepts.
-        names: Columns that must be present.
-        if_there: Further columns, which may be absent.
-        features: The plan's features, for messages.
-        label: The plan's label, if it is an expression.
-
-    Raises:
-        UnknownColumn: The data lacks one of `names`.
-    """
+    """Return a table with the named columns of the data; a DeviceTable if any is on a device."""
     wanted = list(dict.fromkeys(names))
     asked = list(dict.fromkeys([*wanted, *if_there]))
     if holds_device_memory(data, asked):
@@ -219,10 +208,6 @@ def slot_column(
 
     `given` holds the columns of the data and the results of steps; `first_row` is the number of the
     first row in messages.
-
-    Raises:
-        TypeMismatch, InvalidData: The column does not have the type seen in fit and cannot be
-            converted exactly.
     """
     columns = [given[source] for source in slot.sources]
     if any(isinstance(column, DeviceArray) for column in columns):

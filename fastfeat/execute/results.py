@@ -65,15 +65,7 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
 def convert_features(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
-    """Return computed features, converted to the form that the user asked for.
-
-    Args:
-        fitted: The plan.
-        features: Features in the form that `computed_form` returns.
-        to: Form of the result.
-        categories: Whether codes become categories.
-        index: Index of a pandas frame; None for row numbers.
-    """
+    """Return computed features, converted to the form that the user asked for."""
     known: Mapping[str, Array] = fitted.categories if categories else {}
     is_bfloat16 = fitted.matrix_dtype == BFLOAT16
     if known and FORMS[to].computed in TABLES:
@@ -100,12 +92,7 @@ def _may_miss(fitted: Fitted) -> dict[str, bool]:
 
 
 def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
-    """Return the array that kernels write to, made from the user's `out=`; None without one.
-
-    Raises:
-        TypeMismatch, InvalidData: The memory has the wrong type.
-        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
-    """
+    """Return the array that kernels write to, made from the user's `out=`; None without one."""
     memory = result_forms.memory_of_tensor(out) if to == "torch" and out is not None else out
     if fitted.matrix_dtype != BFLOAT16 or out is None:
         return memory
@@ -118,11 +105,7 @@ def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
 
 
 def row_type(fitted: Fitted) -> np.dtype[Any]:
-    """Return the NumPy type of the features of one row.
-
-    Raises:
-        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
-    """
+    """Return the NumPy type of the features of one row."""
     dtype = fitted.matrix_dtype
     return result_forms.bfloat16_type() if dtype == BFLOAT16 else memory_type(dtype)
 

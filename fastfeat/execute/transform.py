@@ -83,20 +83,7 @@ def transform(
     first_row: int = 0,
     prepares: bool = True,
 ) -> Any:
-    """Return the features of rows, computed by a fitted plan in the form `to`.
-
-    Args:
-        fitted: The fitted plan.
-        rows: The rows.
-        to: Form of the result.
-        out: Array to write to.
-        categories: Whether codes become categories.
-        known: Columns that steps have already computed for these rows.
-        orders: Data that backends cache for each order of the rows that windows see, to reuse.
-        index: Index of all rows for a pandas frame; None for the index of the data, if any.
-        first_row: Number of the first row in messages.
-        prepares: Whether all rows of a small batch may be computed in the prepared way.
-    """
+    """Return the features of rows, computed by a fitted plan in the form `to`."""
     data, tables, backend = rows.data, rows.tables, rows.backend
     is_whole = prepares and rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
@@ -246,18 +233,7 @@ def run_steps(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return the rows as a batch in which the steps that features read have been run.
-
-    Args:
-        fitted: The plan.
-        table: The data, after reading.
-        rows: The same rows, as the user passed them.
-        known: Columns that steps have already computed.
-        wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
-        frees: Whether to free columns that no later task reads.
-        orders: Data that backends cache for each order of the rows that windows see, to reuse.
-        first_row: Number of the first row in messages.
-    """
+    """Return the rows as a batch in which the steps that features read have been run."""
     made: ComputedColumns = {**table_values(fitted.table_columns, rows.tables), **known}
     engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)

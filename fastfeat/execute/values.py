@@ -77,10 +77,6 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """Return the values of an expression in the storage type of keys; see `io.columns.keys`.
 
     Numbers and times in the memory of a device stay there, unchanged.
-
-    Raises:
-        TypeMismatch, InvalidData: The values do not have the type seen in fit and cannot be
-            converted exactly.
     """
     dtype = batch.types[node]
     if isinstance(node, Literal):

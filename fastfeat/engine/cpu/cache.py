@@ -84,17 +84,7 @@ def recipe_of_written(folder: str, entry: str) -> str:
 def cached_kernel(
     recipe: str, compile_kernel: Compile, text: Callable[[], str] | None = None
 ) -> LoadedKernel:
-    """Return the kernel of a recipe: from this process, from disk, or compiled now.
-
-    Args:
-        recipe: The code's recipe; it names the file, together with the sources and the machine.
-        compile_kernel: Returns object code and its symbol, or a kernel that cannot be kept on disk.
-        text: Returns the LLVM text that is compiled, to be kept beside the code for people to read;
-            without it, the recipe is kept.
-
-    Raises:
-        BackendUnavailable: The system does not allow new code.
-    """
+    """Return the kernel of a recipe: from this process, from disk, or compiled now."""
     key = kernel_key(recipe)
     kernel = _loaded.get(key)
     if kernel is None or is_observed():

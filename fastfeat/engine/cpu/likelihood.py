@@ -35,7 +35,7 @@ from fastfeat.aggregates.power import (
     lambda_without_search,
     next_grid,
 )
-from fastfeat.engine.cpu import run
+from fastfeat.engine.cpu import run, threads
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import (
     N_BYTES_OF_MOMENTS,
@@ -45,7 +45,6 @@ from fastfeat.engine.cpu.part import (
     OutputResult,
     plain_moments,
 )
-from fastfeat.engine.cpu.threads import num_threads
 from fastfeat.engine.learner import NextRound, PackedState, Rows
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
@@ -129,7 +128,7 @@ def _add(state: LikelihoodState, column: ChunkedArray, rows: Rows, n_parts: int)
         state.moments = merge(state.moments, _ends(state.asked, column, n_parts))
         return
     search = state.search
-    for start in range(0, len(column), piece := run.ROWS_PER_TASK * num_threads()):
+    for start in range(0, len(column), piece := run.ROWS_PER_TASK * threads.num_threads()):
         some = column.slice(start, piece)
         sizes = _sizes(search.field, state.asked.dtype, some)
         if search.sizes is None:
@@ -282,7 +281,7 @@ def _at_once(
     begun = _begun(method, asked, _ends(asked, column, n_parts))
     if not isinstance(begun, GridSearch):
         return begun
-    field, piece = begun.field, run.ROWS_PER_TASK * num_threads()
+    field, piece = begun.field, run.ROWS_PER_TASK * threads.num_threads()
     kept = [
         _sizes(field, asked.dtype, column.slice(start, piece))
         for start in range(0, len(column), piece)

@@ -122,15 +122,7 @@ def arrow_program(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> PreparedProgram:
-    """Return a program prepared to return Arrow columns.
-
-    Args:
-        program: The program; its outputs have stored types, not null.
-        constants: Constants that the program reads.
-        sources: Locations of the input columns.
-        places: Position of each output among all returned columns.
-        copied: For the position of every other column, the step that makes it.
-    """
+    """Return a program prepared to return Arrow columns."""
     bound = bound_program(program, constants)
     widths = [
         0 if output.dtype.name == "bool" else memory_type(output.dtype).itemsize

@@ -18,9 +18,9 @@ from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_byt
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
+from fastfeat.engine.cpu import threads
 from fastfeat.engine.cpu.bound import BoundProgram, bound_program
 from fastfeat.engine.cpu.compiled import CompiledProgram, driver
-from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
 from fastfeat.engine.tasks import MatrixTask, RowTask
@@ -179,20 +179,7 @@ def run(
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return each output's number of missing values.
-
-    Args:
-        program: The program.
-        columns: An Arrow chunked array of `n_rows` rows for each input slot.
-        n_rows: Number of rows.
-        constants: Learned constants.
-        targets: Memory for each output. Bits are written in whole words of 64 rows.
-        owners: Objects that keep the memory of the targets alive.
-        tile: The tile, if targets are in one.
-
-    Raises:
-        RowFailed: The first row that fails, such as by an overflow.
-    """
+    """Compute all outputs into their targets; return each output's number of missing values."""
     bound = bound_program(program, constants)
     plan = bound.compiled
     kept = pieces(columns, n_rows, program.inputs)
@@ -228,11 +215,11 @@ def _run_tasks(
         if is_progress_shown():
             report_progress(f"{sum(done):,} of {n_rows:,} rows done")
 
-    if n_rows < SERIAL_BELOW or num_threads() == 1:
+    if n_rows < SERIAL_BELOW or threads.num_threads() == 1:
         for k in range(len(tasks)):
             job(k)
     else:
-        run_tasks([lambda k=k: job(k) for k in range(len(tasks))])
+        threads.run_tasks([lambda k=k: job(k) for k in range(len(tasks))])
     return statuses
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.engine.cpu.threads import set_num_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import read_columns
@@ -348,7 +348,9 @@ class FeatureBatches(torch_data.IterableDataset):
         """Return the batches of an epoch; in a worker process, only the worker's own ones."""
         info = torch_data.get_worker_info()
         if info is not None:
-            set_num_threads(1)  # workers share the cores; torch does the same for its own threads
+            threads.set_num_threads(
+                1
+            )  # workers share the cores; torch does the same for its own threads
         worker = Worker() if info is None else Worker(info.id, info.num_workers)
         epoch, n_given = self._at.tolist()
         blocks = self.stream.batches(epoch, worker.after(n_given), n_given)

@@ -37,10 +37,6 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     value for every type. Text is returned unchanged. `dtype` is the type in fit; `first_row` is the
     number of the first row, for messages.
 
-    Raises:
-        TypeMismatch: The column's type cannot be converted to `dtype`.
-        InvalidData: A value is not exactly a value of `dtype`; the first one and its row are named.
-
     Example:
         >>> import pyarrow as pa
         >>> from fastfeat.ir.dtypes import INT64

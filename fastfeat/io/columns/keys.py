@@ -71,9 +71,6 @@ def key_column(
     """Return a column in the storage of keys, shape (n_rows,).
 
     `narrow` allows 32-bit offsets for text and bytes, which avoids a copy.
-
-    Raises:
-        TypeMismatch, InvalidData: It is not of type `dtype`, nor exactly convertible.
     """
     wanted = key_type(dtype)
     if conform.is_accepted_text(column.type, dtype):

@@ -25,9 +25,6 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
     Arrow form, shape (n_rows,), or has any type and no values. If literals are equal, the first
     counts.
 
-    Raises:
-        TypeMismatch: The column is not text.
-
     Example:
         >>> import pyarrow as pa
         >>> string_codes(pa.chunked_array([["b", "z", None]]), "c", ("a", "b")).to_pylist()
@@ -46,9 +43,6 @@ def string_equal(
 
     Both columns are text or bytes in any Arrow form, shape (n_rows,). `dtype` is the type in fit:
     utf8, or binary, for which text is accepted too.
-
-    Raises:
-        TypeMismatch: One of them is not of that type.
     """
     sides = [_content(left, left_name, dtype), _content(right, right_name, dtype)]
     return call("equal", *(sides if dtype == UTF8 else [_as_bytes(side) for side in sides]))
@@ -58,9 +52,6 @@ def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> Chu
     """Return whether each row of a text or bytes column holds a value, as bool without nulls.
 
     `dtype` is the type in fit: utf8, or binary, for which text is accepted too.
-
-    Raises:
-        TypeMismatch: The column is not of that type.
     """
     if conform.is_accepted_text(column.type, dtype):
         return validity_of(column)

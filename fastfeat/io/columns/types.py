@@ -39,9 +39,6 @@ def dtype_of(arrow_type: DataType) -> DType:
 
     A dictionary or run-end encoded column has the type of its values.
 
-    Raises:
-        TypeMismatch: No expression can read it: structs, lists of lists, extension types.
-
     Example:
         >>> import pyarrow as pa
         >>> str(dtype_of(pa.dictionary(pa.int8(), pa.large_string())))
@@ -62,11 +59,7 @@ def schema_of(table: Table) -> dict[str, DType | UnsupportedType]:
 
 
 def supported(dtype: DType | UnsupportedType, name: str) -> DType:
-    """Return a type from `schema_of` for a column that an expression reads.
-
-    Raises:
-        TypeMismatch: No expression can read columns of the type.
-    """
+    """Return a type from `schema_of` for a column that an expression reads."""
     if isinstance(dtype, UnsupportedType):
         raise TypeMismatch(
             f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "

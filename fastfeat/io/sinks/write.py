@@ -32,17 +32,7 @@ def array_from_buffers(
     null_count: int,
     length: int,
 ) -> Array:
-    """Return a feature as an Arrow array over memory that kernels wrote, without a copy.
-
-    Args:
-        dtype: Type of the feature; not text.
-        values: At least `length` elements of `memory_type(dtype)`; booleans as bits, 8 per byte,
-            least significant bit first.
-        validity: Bitmap with one bit per row, set if there is a value; ignored if nothing is
-            missing.
-        null_count: Number of missing rows; -1 lets Arrow count them on demand.
-        length: Number of rows.
-    """
+    """Return a feature as an Arrow array over memory that kernels wrote, without a copy."""
     arrow = arrow_type(dtype)
     if dtype.name == "null":
         return pa.nulls(length)
@@ -128,10 +118,6 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
 
     An existing file is replaced. The file appears whole or not at all: it is written beside its
     final path and then moved there.
-
-    Raises:
-        FastfeatError: An unknown suffix, a column that the format cannot hold, a folder that is
-            missing or not writable, or a full disk. The message names the path.
     """
     target = Path(path)
     file_format = formats.SUFFIXES.get(target.suffix.lower())

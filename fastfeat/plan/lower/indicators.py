@@ -28,9 +28,6 @@ def expand_one_hot(
     """Return the expression of each output column of a fitted plan.
 
     `nodes` are the features of the plan, by name.
-
-    Raises:
-        InvalidPlan: Two columns have the same name.
     """
     if not any(map(is_one_hot, nodes.values())):
         return dict(nodes)

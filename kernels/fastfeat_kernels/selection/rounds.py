@@ -187,15 +187,7 @@ def extract(
     wanted: Int64Array,
     pivots: Int64Array,
 ) -> BucketKeys:
-    """Return the keys of some buckets, except one of each.
-
-    Args:
-        column: The rows.
-        buckets: The map.
-        room: Shape (n_parts, n_wanted): number of keys of each wanted bucket in each part, or more.
-        wanted: The wanted buckets, ascending.
-        pivots: Key of each bucket that is left out and counted, from `commonest`.
-    """
+    """Return the keys of some buckets, except one of each."""
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
     pivots = np.append(0, pivots)

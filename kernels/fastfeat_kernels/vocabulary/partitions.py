@@ -110,16 +110,7 @@ def learn_partitioned(
     limit_bytes: int | None,
     with_rows: bool,
 ) -> tuple[list[Table], npt.NDArray[np.int32] | None, Partitions]:
-    """Return a table for each partition, the id of each row in their order, and that order.
-
-    Args:
-        element: Type of the values.
-        parts: Rows of the column.
-        n_keys: Expected number of distinct keys; only the time depends on it.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: Memory limit for the table of all keys.
-        with_rows: Whether to return ids.
-    """
+    """Return a table for each partition, the id of each row in their order, and that order."""
     kind = kind_of(element)
     bits = (n_keys // N_KEYS_PER_PARTITION).bit_length()
     bits = min(max(bits, MIN_LOG_PARTITIONS), MAX_LOG_PARTITIONS)
