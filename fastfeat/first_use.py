@@ -114,6 +114,7 @@ DEFERRED = frozenset(
         "fastfeat.scalars.temporal_arithmetic",
         "fastfeat.scalars.temporal_cast",
         "fastfeat.scalars.tzif",
+        "fastfeat.scalars.zone_files",
         "fastfeat.steps.keys.cpu_compact_index",
         "fastfeat.steps.keys.cpu_counting",
         "fastfeat.steps.keys.cpu_group_rows",
@@ -272,6 +273,39 @@ class LazyRows(MutableMapping[str, V], Generic[V]):
     def __len__(self) -> int:
         """Return the number of rows; imports nothing."""
         return len(self.addresses)
+
+
+class RowsOnFirstUse(Mapping[str, V], Generic[V]):
+    """A table of rows by name, each made on first use.
+
+    Args:
+        made: Rows that are made already.
+        makers: By name, the functions that make the others.
+    """
+
+    __slots__ = ("_made", "_makers")
+
+    def __init__(self, made: Mapping[str, V], makers: Mapping[str, Callable[[], V]]) -> None:
+        self._made = dict(made)
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> V:
+        """Return a row; makes it on first use."""
+        if name not in self._made:
+            self._made.setdefault(name, self._makers[name]())
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a row; makes nothing."""
+        return name in self._made or name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the rows; makes nothing."""
+        return iter(dict.fromkeys((*self._makers, *self._made)))
+
+    def __len__(self) -> int:
+        """Return the number of rows; makes nothing."""
+        return len({*self._makers, *self._made})
 
 
 class LazyTypeTable(MutableMapping[type[Any], V], Generic[V]):

@@ -35,13 +35,14 @@ from fastfeat.plan.lower.outputs import (
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import separate_multi_hot
 from fastfeat.plan.lower.typed import TypedPlan, share_equal_plan, typed_of
-from fastfeat.scalars.zones import ZoneTable, use_zone_tables
+from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from fastfeat.execute.encoded_rows import EncodedRows
     from fastfeat.plan.declare.contract import ContractDeclaration
+    from fastfeat.scalars.zone_files import ZoneTable
 
     Face = TypeVar("Face", default=Any)
 else:

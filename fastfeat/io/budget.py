@@ -75,7 +75,7 @@ class Need(NamedTuple):
 def check_needs(
     needs: Sequence[Need], less: str, budget: Budget | None = None, n_freed: int = 0
 ) -> None:
-    """Raise OutOfMemory, with a sufficient budget, if a budget has no room for all needs together."""
+    """Raise OutOfMemory, with a sufficient budget, if a budget has no room for all needs."""
     budget = budget or _current.get()
     n_bytes = sum(need.n_bytes for need in needs) - n_freed
     if budget is not None and needs and budget.lacks(n_bytes):

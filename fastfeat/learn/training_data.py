@@ -60,12 +60,13 @@ from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
-from fastfeat.scalars.zones import ZoneTable, use_zone_tables
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.registry import STEPS, is_step
 
 if TYPE_CHECKING:
     from fastfeat.learn.keys import StableVocabularies
     from fastfeat.learn.labels import RowLabels
+    from fastfeat.scalars.zone_files import ZoneTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,6 @@ from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import compute_by_definition
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
@@ -31,6 +30,7 @@ from fastfeat.operators.operator import (
     Operator,
     ReferenceColumn,
     check_parameters,
+    compute_by_definition,
     parameters_of,
 )
 from fastfeat.scalars.categories import MISSING, MissingOption

@@ -13,6 +13,8 @@ from typing import Any
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls import checks
+from fastfeat.ir.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
+from fastfeat.ir.node import params_of
 from fastfeat.ir.parameters import (
     BoolChoice,
     FreeText,
@@ -184,3 +186,25 @@ def _convert_parameter(operator: str, name: str, value: Any, kind: ParameterType
             return checks.rising_numbers(operator, name, value, exact=exact)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")
+
+
+def compute_by_definition(function: str, values: ReferenceColumn, **params: Any) -> Any:
+    """Return an aggregate of Python values, computed by its definition, for reference functions."""
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
+
+    return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
+
+
+def compute_quantile(values: ReferenceColumn, q: float) -> float | None:
+    """Return a linearly interpolated quantile of Python values, computed by its definition."""
+    return compute_by_definition("quantile", values, q=q, interpolation="linear")
+
+
+def _type_of(values: ReferenceColumn) -> DType:
+    """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
+    known = drop_missing(values)
+    if any(isinstance(value, float) for value in known):
+        return FLOAT64
+    if any(isinstance(value, str) for value in known):
+        return UTF8
+    return UINT64 if any(value > INTEGER_RANGE["int64"][1] for value in known) else INT64

@@ -23,7 +23,8 @@ from fastfeat.scalars.integral_floats import floor_parts, from_small, nearest_pa
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TableKey
-from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
+from fastfeat.scalars.zone_files import CYCLE, HORIZON, ZoneTable
+from fastfeat.scalars.zones import table_for
 
 HEADER = 3
 """Number of floats before the offsets: slope and intercept of the bucket number, last bucket."""

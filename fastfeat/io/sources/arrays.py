@@ -280,7 +280,7 @@ def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
 
 
 def pandas_array(values: Any, name: str) -> Any:
-    """Return a pandas Series or extension array as an Arrow array, with its zone, without an index."""
+    """Return a pandas Series or extension array as an Arrow array, with its zone."""
     dtype: Any = values.dtype
     kind = type(dtype).__name__
     if isinstance(dtype, np.dtype) or kind == "SparseDtype":

@@ -224,7 +224,7 @@ def fill(
     are_disjoint: bool = False,
     gives_up: Callable[[Table, int], bool] = lambda table, n_left: False,
 ) -> list[Table] | None:
-    """Return the tables with the keys of all rows, each from its own source; they grow as needed."""
+    """Return the tables with the keys of all rows, each from its own source."""
     left = [list(source.parts) for source in sources]
     grown: list[list[KernelRowCall]] = [[] for _ in tables]
     while tables:
