@@ -10,7 +10,7 @@ features = fitted.transform(test)
 What there is, by task. Names that begin with a dot are methods of an expression, and
 `help(ff.Expr.qcut)` says how one is used.
 
-columns         ff.col ff.lit ff.columns ff.param .alias .cast
+columns         ff.col ff.lit ff.columns .alias .cast
 numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .log .log1p .log2
                 .log10 .sigmoid .sin .cos .tan .arcsin .arccos .arctan .sinh .cosh .tanh .cyclical
                 ff.haversine ff.polynomial_features
@@ -38,6 +38,7 @@ plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff ff.inspect
+                ff.quality: profile, rounding, feature_map, check_golden
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -46,9 +47,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors, operators
-from fastfeat.calls import recording
-from fastfeat.calls.named_values import param
+import fastfeat.operators  # noqa: F401  # pyright: ignore[reportUnusedImport]  # sets the methods of Expr
+from fastfeat import errors
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.ir.dtypes import DType
@@ -57,6 +57,7 @@ from fastfeat.ir.show import ROWS, PrintedFunction
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastfeat.api import quality
     from fastfeat.api.diff import diff
     from fastfeat.api.learning import Learning
     from fastfeat.api.online import online, replay
@@ -118,9 +119,9 @@ __all__ = [
     "min_horizontal",
     "num_threads",
     "online",
-    "param",
     "plan_schema",
     "polynomial_features",
+    "quality",
     "replay",
     "session_id",
     "set_num_threads",
@@ -169,6 +170,9 @@ _LAZY = {
 }
 """Names whose modules `import fastfeat` does without; most import NumPy and PyArrow."""
 
+_MODULES = {"quality": "fastfeat.api.quality"}
+"""Modules with public functions."""
+
 _INSTEAD = {
     **{
         name: f"Write fastfeat.{name}_horizontal(x, y) across columns, x.{name}() over all rows"
@@ -186,6 +190,8 @@ _INSTEAD = {
 
 def __getattr__(name: str) -> Any:
     """Return a name of `_LAZY`, imported on first use."""
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _LAZY:
         hint = f". {_INSTEAD[name]}" if name in _INSTEAD else ""
         raise AttributeError(f"module 'fastfeat' has no attribute {name!r}{hint}")
@@ -212,7 +218,6 @@ def _row_of_aggregate(function: str) -> PrintedFunction | None:
 
 
 ROWS.update({Call: _row_of_call, Aggregate: _row_of_aggregate})
-recording.WHOLE.append(operators.record_all)
 
 
 def __dir__() -> list[str]:

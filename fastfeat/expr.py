@@ -10,7 +10,7 @@ same names at run time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastfeat_kernels.records import dataclass
@@ -22,7 +22,6 @@ from fastfeat.calls.arguments import (
     with_method_errors,
 )
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe, records_calls, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import (
@@ -76,7 +75,6 @@ _SIGNS = (
 """The methods of an expression that Python calls for operators and for built-in functions."""
 
 
-@records_method_calls("Expr", _SIGNS)
 @with_method_errors(lambda x: f"{x!r}.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
@@ -90,13 +88,11 @@ class Expr:
             such as `cyclical`.
         suffixes: With several nodes, the suffix of each feature's name, such as "_sin".
         name: Name given by `alias`, to this expression or to its first operand.
-        recipe: The calls that made the expression, if it contains a parameter (`ff.param`).
     """
 
     nodes: tuple[Node, ...]
     suffixes: tuple[Text, ...] = ("",)
     name: Text | None = None
-    recipe: Recipe | None = field(default=None, repr=False)
 
     if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
         dt = calendar.dt
@@ -327,7 +323,6 @@ class Expr:
     __hash__ = object.__hash__
 
 
-@records_calls("ff.col")
 @with_argument_errors_as(
     "", {TOO_MANY: "Write one expression per column: [col(name) for name in ('x', 'y')]"}
 )
@@ -347,7 +342,6 @@ def col(name: str) -> Expr:
     return Expr((Column(name),))
 
 
-@records_calls("ff.lit")
 @with_argument_errors
 def lit(value: Scalar) -> Expr:
     """Return a constant; `lit(None)` is a missing value.
@@ -438,7 +432,6 @@ def several_columns(parts: dict[str, Expr]) -> Expr:
 
 
 @with_completion()
-@records_method_calls("When", always=("then",))
 @with_method_errors(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
@@ -446,7 +439,6 @@ class When:
 
     branches: tuple[tuple[Expr, Expr], ...]
     condition: Expr
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def then(self, value: Expr | Scalar) -> Then:
         """Return the conditional with the value for rows that meet the last condition.
@@ -458,14 +450,12 @@ class When:
 
 
 @with_completion()
-@records_method_calls("Then", always=("when",))
 @with_method_errors(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
     """A conditional expression in progress, after `then`; `when` or `otherwise` must follow."""
 
     branches: tuple[tuple[Expr, Expr], ...]
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def when(self, condition: Expr | bool) -> When:
         """Return the conditional with one more condition, tried on rows that met no earlier one.
@@ -488,7 +478,6 @@ class Then:
         return replace(result, name=_name_of([*values, last]))
 
 
-@records_calls("ff.when", always=True)
 @with_argument_errors
 def when(condition: Expr | bool) -> When:
     """Return the start of a conditional expression, `when(c).then(x).otherwise(y)`.

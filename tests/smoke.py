@@ -56,6 +56,6 @@ SMOKE = (
 """Files, from the folder of tests."""
 NOT_IN_SMOKE = {
     "integrations/engines": "needs Ray, Spark or Dask",
-    "live/row": "compiles for 50 seconds; `live/ask` asks for rows, too",
+    "execute/row": "compiles for 50 seconds; `live/ask` asks for rows, too",
 }
 """Folders without a file there, and why."""

@@ -101,7 +101,7 @@ def ready_for_lightgbm(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any
         lightgbm: Any = import_module("lightgbm")
         fitted, label = fitted_on(table), label_of(table)
         features: Any = fitted.transform(table, to="numpy" if as_matrix else "arrow")
-        params, coded = _lightgbm_params(), list(fitted.n_codes)
+        params, coded = _lightgbm_params(), list(fitted.record.n_codes)
         names = fitted.feature_names
         return lambda: lightgbm.Dataset(
             features, label, feature_name=names, categorical_feature=coded, params=params
@@ -140,7 +140,7 @@ def ready_for_catboost(as_categories: bool) -> Callable[[pa.Table], Callable[[],
         catboost: Any = import_module("catboost")
         fitted, label = fitted_on(table), label_of(table)
         frame: Any = fitted.transform(table).to_pandas()
-        coded = list(fitted.n_codes)
+        coded = list(fitted.record.n_codes)
         if as_categories:
             frame = frame.astype(dict.fromkeys(coded, "category"))
         return lambda: catboost.Pool(frame, label, cat_features=coded, thread_count=THREADS)

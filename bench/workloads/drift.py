@@ -44,7 +44,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     fitted = plan.fit(then, profile=True)
     before, after = (
         type(profile)({}, profile.features, profile.n_rows)
-        for profile in (fitted.profile_of(then), fitted.profile_of(now))
+        for profile in (ff.quality.profile(fitted, then), ff.quality.profile(fitted, now))
     )
     return lambda: [
         sum(of.ks) / 2

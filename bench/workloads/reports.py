@@ -29,7 +29,7 @@ def of_training(table: pa.Table) -> tuple[Any, pa.Table]:
 
     plan = ff.Plan({f"scaled {name}": col(name).standard_scale() for name in table.column_names})
     fitted = plan.fit(table, profile=True)
-    assert fitted.profile is not None
+    assert fitted.record.profile is not None
     later = {
         name: table[name].to_numpy()[::-1] + (k % MOVED == 0)
         for k, name in enumerate(table.column_names)

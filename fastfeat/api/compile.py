@@ -34,6 +34,7 @@ from fastfeat.execute.guard import guard_of, row_inputs
 from fastfeat.execute.history import BATCH, id_column_names
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
 from fastfeat.execute.prepared import prepare
+from fastfeat.execute.row.one_row import transform_row
 from fastfeat.execute.transform import transform
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.sources.schema import read_schema
@@ -43,7 +44,6 @@ from fastfeat.ir.scope import is_over, order_of
 from fastfeat.learn.fit import fit, fit_transform
 from fastfeat.learn.labels import label_of
 from fastfeat.learn.training_data import check_clocks
-from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.source_columns import columns_of

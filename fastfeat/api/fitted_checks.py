@@ -17,59 +17,9 @@ from fastfeat.execute.lookup_tables import Tables
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.drift import Drift
-    from fastfeat.trust.quality.profile import Profile
     from fastfeat.trust.quality.report import CheckReport
-    from fastfeat.trust.quality.rounding import Rounding
     from fastfeat.trust.report.report import FeatureReport
     from fastfeat.trust.verify.comparison import VerifyReport
-
-
-def profile_of(
-    self: OfRecord,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
-) -> Profile:
-    """Return the profile of other rows, with the bin edges and categories of `profile`.
-
-    Profiles of parts of the rows merge into the profile of all rows, byte for byte.
-
-    Args:
-        data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
-            pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
-            function that opens a reader. Late columns (label and outcomes) are not needed and
-            further columns are ignored. If `data` lacks the late columns, windows use late
-            values from `history` only, so features differ from those computed with labels
-            present.
-        history: Earlier rows of the same entities, which windows see, with late columns if
-            windows read them. "batch" declares that `data` contains its own past. Without
-            either, a plan with windows warns; a plan without windows ignores it. If the plan
-            has a `row_id`, a row with the same id in both counts once; otherwise it counts
-            twice.
-        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-            the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-            as long as that Table lives.
-        backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-            compiled by g++). All give the same bits.
-        memory: The most memory that this process may use, such as "600MiB", or a number of
-            bytes: files are then read in passes. None reads the data whole.
-
-    Raises:
-        InvalidPlan: The plan has no profile.
-        FastfeatError: Any error of `transform`, and with `memory=` of `transform_to`.
-
-    Example:
-        >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
-        >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
-        >>> later.n_missing, later.greatest, later.counts.tolist()
-        (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
-    """
-    from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
-
-    return profile_of(self.record, checked_call_rows(data, None, history, tables, backend, memory))
 
 
 def check(
@@ -262,56 +212,6 @@ def report(
     return report(self.record, given, path, title=title, clock=clock, thresholds=thresholds)
 
 
-def rounding(
-    self: OfRecord,
-    data: Any,
-    *,
-    dtypes: Sequence[str] = ("float32", "float16", "bfloat16"),
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-) -> dict[str, dict[str, Rounding]]:
-    """Return the rounding error of float features in smaller float types, by feature and type.
-
-    Each feature is computed in float64, whatever the `dtype` of the plan, and rounded once to
-    each type.
-
-    Args:
-        data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
-            pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
-            function that opens a reader. Late columns (label and outcomes) are not needed and
-            further columns are ignored. If `data` lacks the late columns, windows use late
-            values from `history` only, so features differ from those computed with labels
-            present.
-        dtypes: The float types to compare.
-        history: Earlier rows of the same entities, which windows see, with late columns if
-            windows read them. "batch" declares that `data` contains its own past. Without
-            either, a plan with windows warns; a plan without windows ignores it. If the plan
-            has a `row_id`, a row with the same id in both counts once; otherwise it counts
-            twice.
-        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-            the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-            as long as that Table lives.
-        backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-            compiled by g++). All give the same bits.
-
-    Raises:
-        InvalidPlan: A type other than "float16", "bfloat16", "float32" and "float64".
-
-    Example:
-        >>> fitted = ff.Plan({"x": col("x")}).fit({"x": [0.1, 1e-9, 70_000.0]})
-        >>> found = fitted.rounding({"x": [0.1, 1e-9, 70_000.0]})["x"]
-        >>> found["float16"].n_beyond, found["float16"].n_vanished
-        (1, 1)
-        >>> found["bfloat16"].fits, round(found["bfloat16"].largest_relative, 4)
-        (True, 0.0032)
-    """
-    from fastfeat.trust.quality.rounding import roundings  # seldom needed
-
-    given = checked_call_rows(data, None, history, tables, backend)
-    return roundings(self.record, given, dtypes=dtypes)
-
-
 def verify(
     self: OfRecord,
     data: Any,
@@ -364,28 +264,3 @@ def verify(
     bare = replace(self.record, contract=None)  # also verifies rows that break a rule
     given = CallRows(data, None, history, tables, memory=memory)
     return verify(bare, given, n_rows, backends, begin_alone)
-
-
-def check_golden(self: OfRecord, *, backend: str = "cpu") -> int:
-    """Compute the golden rows again, compare all bits, and return the number of rows.
-
-    Args:
-        backend: "cpu", "gpu" or "reference".
-
-    Raises:
-        ArtifactError: A feature differs on this machine; the message names the feature, the row
-            and both values. Or there are no golden rows: the plan was not loaded from a file,
-            or was saved without them.
-        BackendUnavailable: The backend cannot run here.
-
-    Example:
-        >>> import tempfile, os
-        >>> fitted = ff.Plan({"y": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 4.0]})
-        >>> path = os.path.join(tempfile.mkdtemp(), "y.fastfeat")
-        >>> fitted.save(path)
-        >>> ff.load(path, check="golden").check_golden()
-        64
-    """
-    from fastfeat.trust.quality.golden.golden_rows import check_golden
-
-    return check_golden(self.record, backend)

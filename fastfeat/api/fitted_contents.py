@@ -18,6 +18,7 @@ from fastfeat.tell import fitted_tables
 
 if TYPE_CHECKING:
     from fastfeat.api.compile import Compiled
+    from fastfeat.tell.fitted_tables import Encoding
 
 
 def learnt(self: OfRecord) -> dict[str, Any]:
@@ -56,23 +57,25 @@ def vocabulary(self: OfRecord, feature: str) -> Table:
     return fitted_tables.vocabulary(self.record, feature)
 
 
-def inverse(self: OfRecord, feature: str, codes: Any) -> Any:
-    """Return the category that each code of an encoder stands for.
+def encoding(self: OfRecord, feature: str) -> Encoding:
+    """Return the encoding of a feature: its number of codes, and what each code stands for.
 
     Args:
         feature: A feature that contains an encoder with categories, or one of its output
             columns. If it contains several encoders, the first counts.
-        codes: Integer codes, in any form that pyarrow takes.
-
-    Returns:
-        An array of the type of the column; for a `cross` a struct array. The codes of missing,
-        unseen and rare categories give missing values, because the original value is not known.
 
     Raises:
-        InvalidData: A code that the encoder does not produce.
-        TypeMismatch: The codes are not integers.
+        InvalidPlan: There is no such feature, or it has no categories.
+
+    Example:
+        >>> fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": ["a", "b", "b"]})
+        >>> encoding = fitted.encoding("k")
+        >>> encoding.n_codes, encoding.categories.to_pylist()
+        (4, ['__other', 'b', 'a'])
+        >>> encoding.inverse([2, 3]).to_pylist()
+        ['b', 'a']
     """
-    return fitted_tables.inverse(self.record, feature, codes)
+    return fitted_tables.encoding_of(self.record, feature)
 
 
 def label(
@@ -105,25 +108,6 @@ def label(
         InvalidData: The label looks ahead, and the data is in device memory.
     """
     return labels.label_of(self.record, checked_call_rows(data, rows, history, tables, backend))
-
-
-def feature_map(self: OfRecord) -> Table:
-    """Return the feature and the sources of each output column, to group importances by.
-
-    Returns:
-        A table with the columns "column", "feature" and "sources". Sources are the data columns
-        that the feature is computed from; columns of tables are named "table.column". The
-        columns that an encoder learns from, such as the label, are not included.
-
-    Example:
-        >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
-        >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
-        [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
-{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
-    """
-    from fastfeat.tell.fitted_tables import feature_map  # seldom needed
-
-    return feature_map(self.record)
 
 
 def compile(self: OfRecord, *, backend: str = "cpu") -> Compiled:

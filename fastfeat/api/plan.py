@@ -21,18 +21,16 @@ from fastfeat import pickles
 from fastfeat.api.fit_arguments import check_contract, stable_record
 from fastfeat.calls.arguments import TOO_MANY, Hints, with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe
 from fastfeat.errors import NotFitted, TypeMismatch
 from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.fitted import Fitted, InputSchema
 from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.row import one_row
 from fastfeat.execute.transform import transform
 from fastfeat.expr import Expr
-from fastfeat.io.arrow import Array
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.sources.read import may_be_large
-from fastfeat.live.row import one_row
 from fastfeat.plan.declare import window_reach
 from fastfeat.plan.declare.arguments import UserFeatures
 from fastfeat.plan.declare.declaration import Declaration, UserDelay, UserLabel, declare
@@ -41,10 +39,8 @@ from fastfeat.tell import summary
 
 if TYPE_CHECKING:
     from fastfeat.api import fitted_checks, fitted_contents, fitted_output, plan_contents, plan_fits
-    from fastfeat.plan.declare.window_reach import Reach
     from fastfeat.plan.lower.code_types import CodeTypes
     from fastfeat.trust.quality.contract import Contract
-    from fastfeat.trust.quality.profile import Profile
     from fastfeat.trust.quality.profiling import ProfileChoice
 
 _READ_OF_PLAN = (
@@ -91,10 +87,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
         "fitted.transform([row], history=...)"
     },
 }
-_READ_OF_FITTED = (
-    *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
-)
+_READ_OF_FITTED = (*("plan", "schema", "feature_names", "inputs", "n_rows", "contract"),)
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(
     ("fit", "fit_transform"), "A fitted plan does not change. To fit again: fitted.plan.{}(data)"
@@ -289,47 +282,6 @@ class Plan:
         """The columns that are known only after the moment of prediction."""
         return self.declaration.late
 
-    def params(self) -> dict[str, Any]:
-        """Return the current values of the plan's parameters, by name; see `ff.param`.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.params()
-            {'n_bins': 4}
-        """
-        return self.declaration.params
-
-    def with_params(self, /, **values: Any) -> Plan:
-        """Return a plan with other parameter values, as if it had been written with them.
-
-        Args:
-            values: New values by parameter name. Other parameters keep their values.
-
-        Raises:
-            TypeMismatch: An unknown parameter name, or a value of the wrong type.
-            FastfeatError: Any error that an operator or `Plan` raises for such a value.
-            ArtifactError: The plan was read from a JSON text that was altered, or that another
-                version with other operators wrote.
-
-        Example:
-            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
-            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
-            [0, 1, 1]
-        """
-        from fastfeat.keep.with_parameters import check_known, with_params  # seldom needed
-
-        check_known(self.declaration, values)
-        if self._checked_recipe is None:
-            return self
-        return plan_of(with_params(self.declaration, self._checked_recipe, values))
-
-    @cached_property
-    def _checked_recipe(self) -> Recipe | None:
-        """The calls that built the plan, verified to rebuild it; None without parameters."""
-        from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
-
-        return checked_recipe(self.declaration)
-
     def history_needed(self) -> dict[str, str]:
         """Return how much history windows need, by entity: "7d", "28 rows" or "everything".
 
@@ -345,16 +297,6 @@ class Plan:
             {'card': '2 rows'}
         """
         return window_reach.history_needed(self.declaration.nodes.values())
-
-    def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity, as `Reach` records of numbers.
-
-        Example:
-            >>> week = ff.window("7d", by="card", time="t")
-            >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
-            {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
-        """
-        return window_reach.history_reach(self.declaration.nodes.values())
 
     @naming_files
     def fit(
@@ -656,9 +598,8 @@ def plan_of(declared: Declaration) -> Plan:
     lambda fitted: "fitted.",
     _HINTS_OF_FITTED,
     elsewhere={
-        "fastfeat.api.fitted_checks": "profile_of check drift report rounding verify check_golden",
-        "fastfeat.api.fitted_contents": "learnt vocabulary inverse label feature_map compile "
-        "explain",
+        "fastfeat.api.fitted_checks": "check drift report verify",
+        "fastfeat.api.fitted_contents": "learnt vocabulary encoding label compile explain",
         "fastfeat.api.fitted_output": "transform_batches transform_to save online",
     },
 )
@@ -675,18 +616,14 @@ class FittedPlan:
     record: Fitted = field(repr=False)
 
     if TYPE_CHECKING:  # set at run time by the decorator
-        profile_of = fitted_checks.profile_of
         check = fitted_checks.check
         drift = fitted_checks.drift
         report = fitted_checks.report
-        rounding = fitted_checks.rounding
         verify = fitted_checks.verify
-        check_golden = fitted_checks.check_golden
         learnt = fitted_contents.learnt
         vocabulary = fitted_contents.vocabulary
-        inverse = fitted_contents.inverse
+        encoding = fitted_contents.encoding
         label = fitted_contents.label
-        feature_map = fitted_contents.feature_map
         compile = fitted_contents.compile
         explain = fitted_contents.explain
         transform_batches = fitted_output.transform_batches
@@ -705,37 +642,12 @@ class FittedPlan:
         return self.record.n_rows
 
     @property
-    def n_rows_without_label(self) -> int:
-        """The number of training rows that were not learned from, because their label is missing.
-
-        Such a label looks ahead in time, and the later rows that it needs are not recorded or do
-        not exist.
-        """
-        return self.record.n_rows_without_label
-
-    @property
     def schema(self) -> ArrowSchema:
         """The Arrow schema of the features, without kept columns.
 
-        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        The field of an ordinal encoding has the metadata "n_codes"; see `encoding`.
         """
         return self.record.schema
-
-    @property
-    def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the size that an embedding table needs."""
-        return self.record.n_codes
-
-    @property
-    def categories(self) -> dict[str, Array]:
-        """The categories of each ordinal encoding as text, in the order of codes, from code 1.
-
-        First comes "__other", for unseen and rare values ("__other_1" to "__other_k" with
-        `n_unseen_buckets=k`), then the vocabulary. A value is written as in the names of one-hot
-        columns. The parts of a `cross` are separated by a space, and a missing part is "missing".
-        If two texts are equal, the later one gets a "_" appended.
-        """
-        return self.record.categories
 
     @property
     def feature_names(self) -> list[str]:
@@ -860,7 +772,7 @@ class FittedPlan:
             RowsBreakRule: The row breaks a rule that only warns.
         """
         if self.record.contract is not None:
-            from fastfeat.live.row.row_contract import judge_one_row  # seldom needed
+            from fastfeat.execute.row.row_contract import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
@@ -895,16 +807,6 @@ class FittedPlan:
         return self.plan.fit(data, **given)
 
     @property
-    def profile(self) -> Profile | None:
-        """The profile of the training rows: counts of the values of inputs and features.
-
-        None unless `fit` was called with `profile=`. A selection of features keeps their profiles.
-        """
-        from fastfeat.trust.quality.profiling import profile_face  # seldom needed
-
-        return profile_face(self.record)
-
-    @property
     def contract(self) -> Contract | None:
         """The contract that was passed to `fit`; None if there was none."""
         from fastfeat.trust.quality.contract import contract_face  # seldom needed
@@ -920,10 +822,6 @@ class FittedPlan:
         rows at the exact time of that first row. "7d and 28 rows" means the union of both.
         """
         return self.plan.history_needed()
-
-    def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity, as `Reach` records of numbers."""
-        return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with only the named features, in this order; no kept columns.

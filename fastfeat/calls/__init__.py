@@ -1,1 +1,1 @@
-"""Help with user calls: argument checks, tab completion, and recorded calls for `with_params`."""
+"""Help with user calls: checks of arguments, rows of options, and tab completion."""

@@ -29,6 +29,20 @@ class RowFailed(Exception):
     """Rows failed with an error; `args` has their numbers in ascending order, or only the first."""
 
 
+class HistoryRow(int):
+    """A row number in the history, printed with "of history=" in messages."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return the number followed by "of history="."""
+        return f"{int(self)} of history="
+
+    def __format__(self, form: str) -> str:
+        """Return the number followed by "of history="."""
+        return str(self)
+
+
 Leaf = tuple[str, Any]
 """A value that is read: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 

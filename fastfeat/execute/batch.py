@@ -20,7 +20,7 @@ from fastfeat.aggregates import is_vocabulary
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.engine import learner
-from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.engine.program import Constants, HistoryRow, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.execute import failures
 from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
@@ -194,20 +194,6 @@ class Batch:
         """Return the row numbers in the user's data for `rows`, leaving out rows of the history."""
         numbers = map(self.number_of, rows)
         return tuple(number for number in numbers if not isinstance(number, HistoryRow))
-
-
-class HistoryRow(int):
-    """A row number in the history, printed with "of history=" in messages."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        """Return the number followed by "of history="."""
-        return f"{int(self)} of history="
-
-    def __format__(self, form: str) -> str:
-        """Return the number followed by "of history="."""
-        return str(self)
 
 
 class HistoryPlaces(NamedTuple):

@@ -1,16 +1,19 @@
 """Errors about single rows, written for users: the feature, the row, its value, the remedy.
 
-A slot is an input of a compiled program: one column in a given type.
+Here, and nowhere else, a failure inside a backend becomes an error for the user. A kernel or a step
+knows the first row that failed; the reference then computes that row alone, once, to tell which
+feature failed and why. It is imported after a failure, not before. A slot is an input of a compiled
+program: one column in a given type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.engine import failure
-from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.program import Constants, HistoryRow, Program
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.execute.inputs import (
@@ -81,9 +84,35 @@ def _failure_in_row(
         of_data = isinstance(slot.sources[0], Column)
         return shown_value(slot, given, at) if of_data else inputs[slot]
 
-    return failure.failure_of(
-        program, number, reference.leaf_reader(program, inputs, constants), shown
-    )
+    return failed_values(program, inputs, constants, shown, number)
+
+
+def failed_values(
+    program: Program,
+    inputs: Mapping[InputSlot, Any],
+    constants: Constants,
+    shown: Callable[[InputSlot], object],
+    number: int = 0,
+) -> FastfeatError:
+    """Return the error for the input values of one row, in which a program has failed.
+
+    `shown` returns the value of a slot as the message shows it; `number` is the row in the message.
+    """
+    leaf = reference.leaf_reader(program, inputs, constants)
+    return failure.failure_of(program, number, leaf, shown)
+
+
+def failed_step(
+    step: Node, number: int | None, text: str, kind: type[FastfeatError]
+) -> FastfeatError:
+    """Return the error of a step or window function that failed in a row.
+
+    `number` is the row in the message; None if the call has one row, or all rows failed together.
+    """
+    where = "" if number is None else f", row {number}"
+    error = kind(f"{show(step)}{where}: {text}")
+    error.rows = () if number is None or isinstance(number, HistoryRow) else (int(number),)
+    return error
 
 
 def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:

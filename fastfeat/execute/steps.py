@@ -19,7 +19,7 @@ from fastfeat_kernels.records import dataclass
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import run_task
 from fastfeat.errors import InvalidData, counted
-from fastfeat.execute import step_costs, windows
+from fastfeat.execute import failures, step_costs, windows
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import (
     Batch,
@@ -330,11 +330,9 @@ def _run(batch: Batch, step: Node) -> Any:
         task = step_records.StepTask(step, args, types[step], batch.n_rows)
         array = run_task(batch.backend, task)
     except step_records.StepFailed as failure:
-        row, text, kind = failure.args
-        where = "" if row is None else f", row {batch.number_of(row)}"
-        error = kind(f"{show(step)}{where}: {text}")
-        error.rows = () if row is None else batch.numbers_in_data([row])
-        raise error from None
+        row, *why = failure.args
+        number = None if row is None else batch.number_of(row)
+        raise failures.failed_step(step, number, *why) from None
     return _as_column(array)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastfeat.backends import Backend, run_task
-from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
-from fastfeat.execute.batch import Batch, HistoryRow, rows_at
+from fastfeat.errors import InvalidData, Overflow, TypeMismatch
+from fastfeat.execute import failures
+from fastfeat.execute.batch import Batch, rows_at
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.values import key_values, values_of
 from fastfeat.io.arrow import call as arrow_call
@@ -208,10 +209,8 @@ def naming_functions(calls: Sequence[Node]) -> Generator[None]:
     try:
         yield
     except OverFailed as failure:
-        which, row, text, kind = failure.args
-        error: FastfeatError = kind(f"{show(calls[int(which)])}, row {row}: {text}")
-        error.rows = () if isinstance(row, HistoryRow) else (int(row),)
-        raise error from None
+        which, *where_and_why = failure.args
+        raise failures.failed_step(calls[int(which)], *where_and_why) from None
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def pool(
     """
     given = CallRows(data, rows, history, tables)
     hand = hand_over(fitted, given, features, label, categories, text_label=True)
-    frame = _frame(hand.features, {name: fitted.n_codes[name] for name in hand.categorical})
+    frame = _frame(hand.features, {name: fitted.record.n_codes[name] for name in hand.categorical})
     return _catboost.Pool(frame, hand.label, cat_features=list(hand.categorical), **options)
 
 

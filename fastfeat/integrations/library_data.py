@@ -166,16 +166,16 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
         InvalidPlan: One of `categories` is not a feature, or has no codes.
     """
     if categories is None:
-        return tuple(fitted.n_codes)
+        return tuple(fitted.record.n_codes)
     categories = resolve_names(categories, "categories")
     for name in categories:
-        if name not in fitted.n_codes:
+        if name not in fitted.record.n_codes:
             raise InvalidPlan(
                 f"categories={list(categories)}: {name!r} is not a feature with codes."
-                f"{did_you_mean(name, fitted.n_codes)} Features of ordinal_encode() have codes: "
-                f"{shortened(fitted.n_codes) or 'none in this plan'}"
+                f"{did_you_mean(name, fitted.record.n_codes)} Features of ordinal_encode() have "
+                f"codes: {shortened(fitted.record.n_codes) or 'none in this plan'}"
             )
-    return tuple(name for name in fitted.n_codes if name in set(categories))
+    return tuple(name for name in fitted.record.n_codes if name in set(categories))
 
 
 def check_names(names: Iterable[str], refused: str, library: str) -> None:

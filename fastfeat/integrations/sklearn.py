@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Self, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
+from fastfeat.api import quality
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import (
@@ -32,6 +34,7 @@ from fastfeat.integrations.estimator_data import (
 from fastfeat.integrations.estimator_history import check_whole, resolve_history
 from fastfeat.integrations.first_time_warning import beginnings, warn_after_fit
 from fastfeat.integrations.held import Held, unwrap_held, wrap_in_held
+from fastfeat.integrations.plan_function import made_by, takes_names, values_of
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.read import column_names
@@ -61,9 +64,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     from a row's own label. `fit` followed by `transform` gives other values for the same rows.
 
     Args:
-        plan: A `Plan`; or a function that takes the column names and returns one; or None to pass
-            through all columns of numbers and bools. The columns of a matrix are named `x0`, `x1`
-            and so on.
+        plan: A `Plan`; or a function of `parameters` that returns one; or None to pass through all
+            columns of numbers and bools. A function with a parameter `names` is called with the
+            column names. The columns of a matrix are named `x0`, `x1` and so on.
         history: For plans with windows: a table of all rows, so that windows also see the rows that
             a split leaves out. The plan's `row_id` identifies rows in both. Rows of X that are not
             in the table, such as new rows in `transform`, count as later rows. Or "batch", without
@@ -77,10 +80,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             or Polars Enum. Not for "numpy".
         profile: Whether `fitted_` keeps a profile of its training rows, with which `fitted_.drift`
             compares later rows: True for inputs and features, "inputs" for inputs only.
+        parameters: Values of the function's parameters, by name; others keep their defaults. A
+            search gives them other values, and each fit calls the function anew.
 
     `history` and `tables` are wrapped in `Held`: copies of the transformer share them, and
-    `get_params` returns the wrapper. The plan's own parameters, `ff.param`, are parameters of the
-    transformer too.
+    `get_params` returns the wrapper.
 
     Attributes:
         fitted_: The `FittedPlan`; its `plan` attribute is the plan that was fitted.
@@ -91,6 +95,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         >>> plan = ff.Plan({"size": col("size").standard_scale()}, dtype="float32")
         >>> Features(plan).fit_transform({"size": [1.0, 3.0]}).tolist()
         [[-1.0], [1.0]]
+        >>> def make_plan(bins):
+        ...     return ff.Plan({"bin": col("size").qcut(bins)})
+        >>> features = Features(make_plan, bins=4).set_params(bins=2)
+        >>> features.fit_transform({"size": [1.0, 2.0, 3.0]}).tolist()
+        [[0.0], [1.0], [1.0]]
     """
 
     def __init__(
@@ -102,14 +111,25 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         output: str = "numpy",
         categories: bool = False,
         profile: Any = False,
+        **parameters: Any,
     ) -> None:
-        """Store the parameters; `fit` checks them."""
+        """Store the parameters; `fit` checks them.
+
+        Raises:
+            TypeMismatch: An unknown parameter, if `plan` is not a function that may have it.
+        """
+        if parameters and not callable(plan):
+            unknown = next(iter(parameters))
+            hint = did_you_mean(unknown, _PARAMETERS)
+            hint = hint or " Only a function that makes the plan has further ones"
+            raise TypeMismatch(f"Features({unknown}=...): has no parameter {unknown!r}.{hint}")
         self.plan = plan
         self.history = history
         self.tables = tables
         self.output = output
         self.categories = categories
         self.profile = profile
+        self._parameters = parameters
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; wrap `history` and `tables` in `Held`, so that copies share them."""
@@ -121,38 +141,38 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the parameters by name.
 
         Args:
-            deep: Whether to include the plan's own parameters, `ff.param`.
+            deep: No effect; for scikit-learn.
 
         Raises:
-            InvalidPlan: A parameter of the plan has the same name as one of the transformer.
+            InvalidPlan: A parameter of the function that makes the plan has the same name as one of
+                the transformer, or the function has no parameter of a name.
         """
         own = {name: getattr(self, name) for name in _PARAMETERS}
-        return own | _params_of(self.plan) if deep else own
+        return own | values_of(self.plan, self._parameters, _PARAMETERS)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters of the transformer or of its plan, and return the transformer.
+        """Set parameters of the transformer or of its plan's function; return the transformer.
+
+        The function is called with the new values, so that a wrong value is an error here; nothing
+        is set then. A function that needs the column names is called in `fit`.
 
         Args:
-            params: New values by name. A parameter of the plan, `ff.param`, replaces the plan by a
-                new one.
+            params: New values by name. A new `plan` drops the values for the function before it.
 
         Raises:
-            InvalidPlan: Neither the transformer nor its plan has a parameter of this name.
-            FastfeatError: Any error of `Plan.with_params`, such as a value of the wrong type.
+            InvalidPlan: Neither the transformer nor the function has a parameter of this name.
+            FastfeatError: Any error of the function, such as a value of the wrong type.
         """
         own = {name: value for name, value in params.items() if name in _PARAMETERS}
         others = {name: value for name, value in params.items() if name not in own}
         plan = own.get("plan", self.plan)
-        known = _params_of(plan)
-        for name in others:
-            if name not in known:
-                there = [*_PARAMETERS, *known]
-                hint = did_you_mean(name, there) or f" Parameters: {', '.join(there)}"
-                raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
-        if others:
-            own["plan"] = plan.with_params(**others)
+        parameters = ({} if "plan" in own else self._parameters) | others
+        values = values_of(plan, parameters, _PARAMETERS)
+        if others and not takes_names(plan):
+            made_by(plan, values, [])
         for name, value in own.items():
             setattr(self, name, value)
+        self._parameters = parameters
         return self
 
     def fit(self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None) -> Self:
@@ -282,12 +302,12 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: `fit` was not called.
         """
         validation.check_is_fitted(self)
-        return self.fitted_.feature_map()
+        return quality.feature_map(self.fitted_)
 
     def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, HistoryAndTables]:
         """Return the plan, the training rows with their label, and the history and tables."""
         self._form()
-        _params_of(self.plan)
+        values_of(self.plan, self._parameters, _PARAMETERS)
         data, names = rows_of(self, rows.data, reset=True)
         plan = self._plan_for(data, names)
         beside = self._beside(plan, rows)
@@ -302,7 +322,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             InvalidPlan: There is no plan, and the input has no column of numbers.
             TypeMismatch: `plan` is neither a plan nor a function that returns one.
         """
-        plan = self.plan(names) if callable(self.plan) else self.plan
+        plan = self.plan
+        if callable(plan):
+            plan = made_by(plan, values_of(plan, self._parameters, _PARAMETERS), names)
         if plan is None and self.plan is None:
             numbers = numbers_of(data)
             if not numbers:
@@ -316,8 +338,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
                 f"{told} a fitted plan, but a pipeline fits it again: pass Features(fitted.plan)"
             )
         raise TypeMismatch(
-            f"{told} a {type(plan).__name__}. Pass a Plan, or a function that takes the column "
-            "names and returns one: Features(lambda names: ff.Plan({...}))"
+            f"{told} a {type(plan).__name__}. Pass a Plan, or a function of parameters that "
+            "returns one: Features(lambda bins: ff.Plan({...}), bins=4)"
         )
 
     def _beside(self, plan: Plan, rows: CallRows) -> HistoryAndTables:
@@ -366,6 +388,18 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return tags
 
 
+_WHOLE = inspect.signature(Features)
+# scikit-learn's checks pass a value for each name in the signature, but the parameters of a
+# function have no fixed names
+setattr(  # noqa: B010  # type checkers know no such attribute
+    Features,
+    "__signature__",
+    _WHOLE.replace(
+        parameters=[one for one in _WHOLE.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    ),
+)
+
+
 def check_sides(encoded: EncodedRows | None, data: Any) -> None:
     """Raise if X mixes some of the training rows, known by `row_id`, with other rows.
 
@@ -390,19 +424,3 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
             f"groups=X[{name!r}]. To compute their features anyway: "
             "features.fitted_.transform(X)"
         )
-
-
-def _params_of(plan: Any) -> dict[str, Any]:
-    """Return the plan's parameters and their values, by name.
-
-    Raises:
-        InvalidPlan: One has the same name as a parameter of the transformer.
-    """
-    params = plan.params() if isinstance(plan, Plan) else {}
-    for name in _PARAMETERS:
-        if name in params:
-            raise InvalidPlan(
-                f"the plan and Features both have a parameter {name!r}. Rename the plan's: "
-                f"ff.param('{name}_of_plan', ...)"
-            )
-    return params

@@ -1,11 +1,12 @@
-"""Counters and histograms of durations, written in the text format that Prometheus reads."""
+"""Tables of metrics, and their values in the text format that Prometheus reads."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from typing import Any, Generic, Literal, TypeVar
 
 from fastfeat_kernels.records import dataclass
 
@@ -15,6 +16,9 @@ BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 """Upper bounds, in seconds, of the buckets of durations."""
+Source = TypeVar("Source")
+Samples = Sequence[tuple[Sequence[str], Any]]
+"""Pairs of the labels' values and the value of a metric."""
 MetricLabels = tuple[tuple[str, str], ...]
 """Names and values of the labels of one sample."""
 
@@ -40,6 +44,52 @@ class Durations:
         """Add all durations of another histogram."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total_s += other.total_s
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[Source]):
+    """A row of a table of metrics, which the answer to Prometheus and the docs read.
+
+    Args:
+        name: Name of the metric.
+        kind: Type of the metric.
+        about: Description, a sentence.
+        read: Returns pairs of the labels' values and the value (`Durations` for a histogram); None
+            leaves the metric out.
+        labels: Names of the labels.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    about: str
+    read: Callable[[Source], Samples | None]
+    labels: tuple[str, ...] = ()
+
+
+def text_of(metrics: Iterable[Metric[Source]], source: Source, prefix: str = "") -> str:
+    """Return the values of metrics in Prometheus text format; `prefix` begins their names."""
+    found: list[str] = []
+    for one in metrics:
+        read = one.read(source)
+        if read is None:
+            continue
+        name = prefix + one.name
+        samples = [(tuple(zip(one.labels, values, strict=True)), value) for values, value in read]
+        if one.kind == "histogram":
+            found.append(histogram(name, one.about, samples))
+        else:
+            found.append(family(name, one.kind, one.about, samples))
+    return "".join(found)
+
+
+def by_label(counts: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
+    """Return counts by the value of their only label, as `Metric.read` returns them."""
+    return [((name,), n) for name, n in counts.items()]
+
+
+def alone(value: float) -> list[tuple[tuple[str, ...], float]]:
+    """Return a value without labels, as `Metric.read` returns it."""
+    return [((), value)]
 
 
 def family(name: str, kind: str, told: str, samples: Iterable[tuple[MetricLabels, float]]) -> str:

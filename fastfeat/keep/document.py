@@ -6,6 +6,7 @@ this package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -13,16 +14,10 @@ from typing import Any, cast
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, counted
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_exploded
 from fastfeat.keep import canonical
-from fastfeat.keep.parameters import (
-    leaves_of,
-    params_document,
-    recipe_of_document,
-    with_recipes,
-)
-from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.plan.declare.declaration import Declaration, RecordedCalls, declare
 from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.declare.source_columns import tables_of
 
@@ -33,7 +28,7 @@ PARTS = frozenset(
 OPTIONAL_PARTS = frozenset(
     {"codes", "known", "known_clocks", "known_tables", "label_column", "params", "row_id"}
 )
-"""Parts that a document has only if the plan uses them."""
+"""Parts that a document has only if the plan uses them; "params" if an older version wrote it."""
 
 
 @with_ieee_arithmetic
@@ -42,7 +37,9 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.features.values(), *label.values()]
     roots = [node for expression in every for node in expression.nodes]
-    nodes, position = canonical.nodes_to_json([*roots, *leaves_of(plan.recipe)])
+    nodes, position = canonical.nodes_to_json(
+        [*roots, *(plan.recorded.nodes if plan.recorded else ())]
+    )
 
     def shown(expressions: Mapping[str, Expr]) -> list[Any]:
         return [
@@ -66,7 +63,7 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
         "known_clocks": list(plan.known_clocks),
         "row_id": plan.row_id,
         "codes": plan.codes,
-        "params": plan.recipe and params_document(plan.recipe, position),
+        "params": plan.recorded and json.loads(plan.recorded.text),
         "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
     return document | {name: part for name, part in optional.items() if part}
@@ -121,11 +118,6 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
     features = _expressions(parts["features"], nodes)
     label: Any = parts["label"]
     of_label = _expressions(label, nodes) if canonical.is_list(label) else None
-    recipe = recipe_of_document(parts["params"], nodes) if "params" in parts else None
-    if recipe is not None:
-        features = with_recipes(features, recipe.options.get("features"))
-        if of_label is not None:
-            of_label = with_recipes(of_label, recipe.options.get("label"))
     plan = declare(
         features,
         label=cast("str | None", label) if of_label is None else of_label,
@@ -139,9 +131,23 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
         row_id=parts.get("row_id"),
         codes=parts.get("codes"),
     )
-    if recipe is not None:  # recipes also carry the parameters, which `declare` does not take
-        plan = replace(plan, recipe=recipe)
+    if "params" in parts:
+        plan = replace(plan, recorded=_recorded_calls(parts["params"], nodes, plan))
     return with_label_column(plan, _column_name(parts.get("label_column")))
+
+
+def _recorded_calls(part: Any, nodes: Sequence[Node], plan: Declaration) -> RecordedCalls:
+    """Return the record of calls that an earlier version wrote.
+
+    It is not interpreted: the nodes, with the values of that time, are the plan.
+    """
+    match part:
+        case {"values": {}, "steps": [*_], **rest} if not rest:
+            read = {*postorder([*plan.nodes.values(), *plan.label_nodes.values()])}
+            others = tuple(node for node in nodes if node not in read)
+            return RecordedCalls(canonical.dump(part), others)
+        case _:
+            raise ArtifactError("the parameters of the plan are damaged")
 
 
 def _column_name(part: Any) -> str | None:

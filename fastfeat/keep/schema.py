@@ -94,7 +94,7 @@ def plan_schema() -> dict[str, Any]:
                 "codes": {"enum": ["smallest"]},
                 "params": {
                     "type": "object",
-                    "description": "how the plan was written, if it has parameters of its own",
+                    "description": "calls that an earlier version recorded; kept, but not used",
                 },
             },
             required=sorted(PARTS),

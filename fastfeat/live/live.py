@@ -28,6 +28,8 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
 from fastfeat.execute.guard import as_rereadable, guard_of, judge, row_inputs
 from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
+from fastfeat.execute.row.one_row import transform_row
+from fastfeat.execute.row.row_contract import judge_one_row
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column
@@ -62,8 +64,6 @@ from fastfeat.live.lower.row_tables import (
 from fastfeat.live.opening import begin_file, reopen_state, resolve_archive_settings
 from fastfeat.live.parquet import export, read_export
 from fastfeat.live.recent import Recent, seconds_of
-from fastfeat.live.row.one_row import transform_row
-from fastfeat.live.row.row_contract import judge_one_row
 from fastfeat.live.state.arrivals import ArrivalRequest
 from fastfeat.live.state.changes import Base, Durability, LateRule, Settings, StateChange
 from fastfeat.live.state.held_up import HeldUp

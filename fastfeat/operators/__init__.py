@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import record_calls, record_property
 from fastfeat.expr import Expr
 from fastfeat.first_use import LazyRows, OnFirstUse, import_object
 from fastfeat.ir.node import Aggregate, GroupFrame
@@ -144,16 +142,12 @@ def _attribute(name: str) -> Any:
         parts = other_libraries.namespace(name)
         setattr(parts, "__dir__", other_libraries.completion_names)  # noqa: B010  # checkers would take any name
         setattr(parts, "__getattr__", other_libraries.raise_in_namespace(name))  # noqa: B010  # as above
-        return record_property(
-            import_object(f"fastfeat.operators.{NAMESPACES[name]}"), f"Expr.{name}"
-        )
+        return import_object(f"fastfeat.operators.{NAMESPACES[name]}")
     if name in OTHERS:
         method, hints = OTHERS[name], None
     else:
         method, hints = OPERATORS[name].define, OPERATORS[name].foreign
-    return record_calls(
-        with_argument_errors(method, prefix=lambda x: f"{x!r}.", hints=hints), f"Expr.{name}"
-    )
+    return with_argument_errors(method, prefix=lambda x: f"{x!r}.", hints=hints)
 
 
 _OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
@@ -161,11 +155,3 @@ for _name in _OF_EXPRESSIONS:
     setattr(Expr, _name, OnFirstUse(Expr, _name, _attribute))
 for _name, _value in other_libraries.SPECIAL.items():
     setattr(Expr, _name, _value)
-
-
-def record_all() -> None:
-    """Import all families, so that every function that a recipe may name is recorded."""
-    for family in FAMILIES:
-        import_module(f"fastfeat.operators.{family}")
-    for name in _OF_EXPRESSIONS:
-        _attribute(name)

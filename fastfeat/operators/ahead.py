@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir.literals import python_value
@@ -30,7 +29,6 @@ _TIME = re.compile(
 )
 
 
-@records_calls("ff.ahead", always=True)
 @with_argument_errors
 def ahead(
     next: Duration,  # the counterpart of last= of a window

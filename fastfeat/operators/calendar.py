@@ -5,13 +5,11 @@ A part, such as the hour, is read in the time zone of the column, or in `tz=`.
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import Literal
 
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import check_parameters
@@ -24,7 +22,6 @@ Ambiguous = Literal["raise", "earliest", "latest", "null"]
 NonExistent = Literal["raise", "null"]
 
 
-@records_method_calls("dt")
 @with_method_errors(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
@@ -47,7 +44,6 @@ class DatetimeParts:
     """
 
     expr: Expr
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def year(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
         """Return the year of a date or timestamp, int32.

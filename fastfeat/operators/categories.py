@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, literal_table, several_columns
 from fastfeat.ir import node as ir
@@ -56,8 +55,8 @@ def ordinal_encode(
     """Return the code of each category: 0 missing, 1 unseen or rare, then the most frequent first.
 
     Equally frequent categories are ordered by value; text is ordered by its bytes.
-    `fitted.vocabulary(name)` lists the categories, `fitted.inverse(name, codes)` turns codes back
-    into categories.
+    `fitted.vocabulary(name)` lists the categories, `fitted.encoding(name).inverse(codes)` turns
+    codes back into categories.
 
     Args:
         x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`.
@@ -256,7 +255,6 @@ def binary_encode(
     return several_columns({f"_{bit}": (codes // 2**bit % 2).cast("uint8") for bit in bits})
 
 
-@records_calls("ff.cross")
 @with_argument_errors
 def cross(*parts: Expr | str) -> Expr:
     """Return the exact combination of several values, in their order, for an encoder.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.expr import Expr, call, when
 from fastfeat.ir.literals import Scalar
 from fastfeat.operators.cast import as_float
@@ -16,7 +15,6 @@ EARTH_RADIUS_KM = 6371.0088
 """Radius of the sphere in kilometres: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid."""
 
 
-@records_calls("ff.haversine")
 @with_argument_errors
 def haversine(
     lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar

@@ -9,7 +9,6 @@ from functools import reduce
 from typing import Any
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
 from fastfeat.ir.literals import Scalar, in_order
@@ -19,7 +18,6 @@ Operand = Expr | Scalar
 """An expression, the name of a column, or a constant other than text."""
 
 
-@records_calls("ff.coalesce")
 @with_argument_errors
 def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the first present value of the row; missing if all are missing.
@@ -38,7 +36,6 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("coalesce", *operands("coalesce", exprs))
 
 
-@records_calls("ff.min_horizontal")
 @with_argument_errors
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the smallest present value of the row, -0.0 below 0.0; missing if all are missing.
@@ -57,7 +54,6 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("min_horizontal", *operands("min_horizontal", exprs))
 
 
-@records_calls("ff.max_horizontal")
 @with_argument_errors
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the largest present value of the row, 0.0 above -0.0; missing if all are missing.
@@ -76,7 +72,6 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("max_horizontal", *operands("max_horizontal", exprs))
 
 
-@records_calls("ff.sum_horizontal")
 @with_argument_errors
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the sum of the present values of the row; 0 if all are missing.
@@ -97,7 +92,6 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("sum_horizontal", *operands("sum_horizontal", exprs))
 
 
-@records_calls("ff.mean_horizontal")
 @with_argument_errors
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the mean of the present values of the row as float64; missing if all are missing.

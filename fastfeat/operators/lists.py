@@ -6,14 +6,12 @@ Summaries skip missing elements. A missing list gives a missing result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
 from functools import partial
 from typing import Any
 
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several_columns, when
 from fastfeat.ir.literals import Scalar, literal_value
@@ -38,7 +36,6 @@ from fastfeat.scalars.categories import MISSING, MissingOption
 WIDTH = Parameter("width", Whole(1, 10_000), "Number of columns")
 
 
-@records_method_calls("list")
 @with_method_errors(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
@@ -54,7 +51,6 @@ class ListElements:
     """
 
     expr: Expr
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len(self) -> Expr:
         """Return the number of elements, including missing ones, as int64.

@@ -8,14 +8,13 @@ columns, and the time and key of the data that select rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe, records_calls, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import (
@@ -37,7 +36,6 @@ LookupKeys = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapp
 
 
 @with_completion()
-@records_method_calls("Lookup")
 @with_method_errors(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -46,12 +44,10 @@ class Lookup:
     Args:
         table: The name of the table.
         row: The plan node that finds the row.
-        recipe: The call that made the lookup, for printing.
     """
 
     table: str
     row: Node
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         """Return the lookup as Python source.
@@ -77,7 +73,6 @@ class Lookup:
         return Expr((Call("lookup_value", (self.row, TableColumn(self.table, name)), ()),))
 
 
-@records_calls("ff.lookup", always=True)
 @with_argument_errors
 def lookup(table: str, *, by: LookupKeys) -> Lookup:
     """Return the row of a table that has the row's key; take its columns with `.col(name)`.
@@ -135,7 +130,6 @@ def resolve_key_pairs(told: str, by: Any) -> list[tuple[str | Expr, str]]:
     return pairs
 
 
-@records_calls("ff.asof", always=True)
 @with_argument_errors
 def asof(
     table: str,

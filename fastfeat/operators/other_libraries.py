@@ -83,7 +83,7 @@ def completion_names(self: object) -> list[str]:
 
 def _public(kind: type) -> frozenset[str]:
     """Return the names of a class's methods that users may call, without those that only raise."""
-    fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *missing.REFUSED}
+    fields = {"node", "nodes", "suffixes", "name", "expr", *missing.REFUSED}
     return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 

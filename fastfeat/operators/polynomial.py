@@ -9,7 +9,6 @@ from itertools import combinations, combinations_with_replacement
 from typing import Any
 
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, shortened
 from fastfeat.expr import Expr, lit, several_columns
 from fastfeat.ir.node import Column
@@ -35,7 +34,6 @@ FactorNumbers = tuple[int, ...]
 """The factors of a product as positions in rising order; empty for the constant 1."""
 
 
-@records_calls("ff.polynomial_features")
 @with_argument_errors
 def polynomial_features(
     *exprs: Operand | Iterable[Operand],

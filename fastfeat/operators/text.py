@@ -12,7 +12,6 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import field
 from functools import wraps
 from typing import Any
 
@@ -20,7 +19,6 @@ from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.node import Call, Literal, Node
@@ -43,7 +41,6 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 
 
-@records_method_calls("str")
 @with_method_errors(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
@@ -62,7 +59,6 @@ class TextFunctions:
     """
 
     expr: Expr
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len_bytes(self) -> Expr:
         """Return the number of bytes, int64.

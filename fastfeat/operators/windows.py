@@ -7,14 +7,12 @@ training and in later calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.calls.recording import Recipe, records_calls, register_recipe_class
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
@@ -33,25 +31,21 @@ if TYPE_CHECKING:
 
 
 @with_completion()
-@register_recipe_class
 @dataclass(frozen=True, slots=True)
 class Window:
     """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
 
     Args:
         node: The plan node of the window.
-        recipe: The call that made the window, for printing; not compared by `==`.
     """
 
     node: Call
-    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         """Return the window as Python source."""
         return show(self.node)
 
 
-@records_calls("ff.window", always=True)
 @with_argument_errors
 def window(
     last: Duration | None = None,
@@ -364,7 +358,6 @@ def all(x: Expr, *, over: Window) -> Expr:  # named as in Polars
     return over_window("min", x.cast("bool"), over)
 
 
-@records_calls("ff.count")
 @with_argument_errors
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
@@ -387,7 +380,6 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
-@records_calls("ff.time_since_last")
 @with_argument_errors
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row in a window; missing if it has no rows.
@@ -405,7 +397,6 @@ def time_since_last(*, over: Window) -> Expr:
     return over_window("time_since", _time_of(chosen), chosen)
 
 
-@records_calls("ff.time_since")
 @with_argument_errors
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row in a window that met a condition; missing if none did.
@@ -425,7 +416,6 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     return over_window("time_since", moments, chosen)
 
 
-@records_calls("ff.session_id")
 @with_argument_errors
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of a row's session within its entity, from 0; long pauses separate them.

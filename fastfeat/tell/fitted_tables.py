@@ -7,9 +7,11 @@ by it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Groups, Vocabulary
@@ -193,7 +195,7 @@ _SCHEMA = pa.schema(
 
 
 def feature_map(fitted: Fitted) -> Table:
-    """Return a table of the output columns; see `FittedPlan.feature_map`."""
+    """Return a table of the output columns; see `ff.quality.feature_map`."""
     sources = sources_of(list(fitted.nodes.values()))
     rows = [(name, of, sources[fitted.nodes[name]]) for name, of in features_of_columns(fitted)]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
@@ -252,10 +254,54 @@ def vocabulary(fitted: Fitted, feature: str) -> Table:
     return vocabulary_table(_encoder(fitted, feature), fitted.learnt, fitted.types)
 
 
-def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
-    """Return the category of each code of an encoder; see `FittedPlan.inverse`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """The encoding of a feature; `FittedPlan.encoding` returns it.
+
+    Args:
+        feature: The feature.
+        n_codes: The number of codes: the size that an embedding table needs.
+        record: The internal record of the fitted plan.
+        encoder: The internal record of the encoder.
+    """
+
+    feature: str
+    n_codes: int
+    record: Fitted = field(repr=False)
+    encoder: Call = field(repr=False)
+
+    @property
+    def categories(self) -> Array:
+        """The categories as text, in the order of codes, from code 1.
+
+        First comes "__other", for unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary. A value is written as in the names of one-hot
+        columns. The parts of a `cross` are separated by a space, and a missing part is "missing".
+        If two texts are equal, the later one gets a "_" appended.
+        """
+        return code_plans.category_names(self.encoder, self.record.constants, self.record.types)
+
+    def inverse(self, codes: Any) -> Any:
+        """Return the category that each code stands for.
+
+        Args:
+            codes: Integer codes, in any form that pyarrow takes.
+
+        Returns:
+            An array of the type of the column; for a `cross` a struct array. The codes of missing,
+            unseen and rare categories give missing values, because the original value is not known.
+
+        Raises:
+            InvalidData: A code that the encoder does not produce.
+            TypeMismatch: The codes are not integers.
+        """
+        return categories_of_codes(self.encoder, codes, self.record.learnt, self.record.types)
+
+
+def encoding_of(fitted: Fitted, feature: str) -> Encoding:
+    """Return the encoding of a feature; see `FittedPlan.encoding`."""
     encoder = _encoder(fitted, feature)
-    return categories_of_codes(encoder, codes, fitted.learnt, fitted.types)
+    return Encoding(feature, code_plans.n_codes(encoder, fitted.constants), fitted, encoder)
 
 
 def _encoder(fitted: Fitted, feature: str) -> Call:

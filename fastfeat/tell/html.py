@@ -38,7 +38,7 @@ MOST_FEATURES = 50
 _MOST_LISTED = 12
 _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
-FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
+FORMULAS = frozenset({"formula", "label", "learnt", "windows"})
 """Titles of details that are code, not names."""
 
 
@@ -86,7 +86,6 @@ def _options(plan: Declaration) -> str:
         "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
         "keep": plan.keep,
         "row_id": plan.row_ids,
-        "parameters": [f"{name} = {value!r}" for name, value in plan.params.items()],
         "reads": plan.columns,
     }
     if not any(given.values()):

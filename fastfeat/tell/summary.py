@@ -112,14 +112,11 @@ def type_of(fitted: Fitted, feature: str) -> str:
 
 def _options(plan: Declaration) -> str:
     """Return the options of a plan that were set, as text."""
-    params = [f"{name!r}: {shorten_middle(repr(value), 20)}" for name, value in plan.params.items()]
-    more = ", ..." if len(params) > _MOST_NAMES else ""
     options = {
         "label": shortened(map(short, plan.label_nodes)),
         "dtype": plan.dtype and repr(plan.dtype),
         "codes": plan.codes and repr(plan.codes),
         "keep": plan.keep and f"[{shortened(map(short, plan.keep), _MOST_NAMES)}]",
-        "params": params and f"{{{', '.join(params[:_MOST_NAMES])}{more}}}",
     }
     return "".join(f", {name}={value}" for name, value in options.items() if value)
 

@@ -34,10 +34,7 @@ ATTRIBUTES = {
         *("known_tables", "known_clocks", "row_id", "codes", "columns", "late"),
     },
     "fitted": {
-        *("plan", "schema", "feature_names", "n_codes", "categories", "inputs", "n_rows"),
-        "n_rows_without_label",
-        "contract",
-        "profile",
+        *("plan", "schema", "feature_names", "inputs", "n_rows", "contract"),
     },
     "expression": {"dt", "str", "list"},
 }
@@ -66,7 +63,7 @@ def test_every_method_is_offered_and_of_attributes_those_that_users_read(name: s
 def test_the_rest_is_as_it_was() -> None:
     assert "__init__" in dir(PLAN)
     assert PLAN.declaration.nodes  # an internal that is not offered is there
-    assert "_checked_recipe" in dir(ff.Plan)
+    assert "_digest" in dir(ff.Plan)
     assert pickle.loads(pickle.dumps(FITTED)) == FITTED
 
 

@@ -66,14 +66,12 @@ _OF = {
     ("cast", "dtype"): "'float32'",
     ("ewm_mean", "over"): "PAST",
     ("session_id", "over"): "PAST",
-    ("param", "value"): "3",
-    ("param", "name"): "'p'",
 }
 RECEIVERS = ("col('x')", "col('s')", "col('t')", "col('tags')")
 NAMESPACES = {"str": "col('s').str", "dt": "col('t').dt", "list": "col('prices').list"}
 FUNCTIONS = (
     *("ahead", "asof", "coalesce", "col", "columns", "count", "cross", "haversine", "lit"),
-    *("lookup", "max_horizontal", "mean_horizontal", "min_horizontal", "param"),
+    *("lookup", "max_horizontal", "mean_horizontal", "min_horizontal"),
     *("polynomial_features", "session_id", "sum_horizontal", "time_since", "time_since_last"),
     *("when", "window"),
 )
@@ -164,8 +162,8 @@ _DATA_CALLS = (
     "fitted.label({})",
     "fitted.select({})",
     "fitted.vocabulary({})",
-    "fitted.inverse({}, [1])",
-    "fitted.inverse('ordinal', {})",
+    "fitted.encoding({}).inverse([1])",
+    "fitted.encoding('ordinal').inverse({})",
     "fitted.explain({})",
     "plan.explain({})",
     "plan.explain('bound', schema={})",
@@ -179,11 +177,6 @@ _DATA_CALLS = (
     "list(plan.cross_fit(train, 3, groups={}))",
     "list(plan.cross_fit(train, 3, purge={}))",
     "list(plan.cross_fit(train, 3, embargo={}))",
-    "plan.with_params(a={})",
-    "parameters.with_params(smooth={})",
-    "parameters.with_params(folds={})",
-    "parameters.with_params(last={})",
-    "parameters.with_params(bins={})",
     "ff.Plan.from_json({})",
     "ff.load({})",
     "ff.online({})",
@@ -247,7 +240,6 @@ WRITTEN = (
     "ff.Plan({'a': col('x'), 'b': col('x').cyclical(7), 'b_sin': col('y')})",
     "ff.Plan({'a': col('x')}, label='delay', dtype='float8')",
     "ff.Plan({'a': col('x')}, keep=['delay'], label='delay')",
-    "ff.Plan({'a': ff.param('p', 1) + col('x'), 'b': ff.param('p', 2) + col('x')})",
     *(f"col('x').{name}(over=AHEAD)" for name in ("diff", "lag", "pct_change", "rank", "slope")),
     *(f"col('x').{name}(over=ROWS_OF_TABLE)" for name in ("diff", "rank", "pct_change")),
     "col('x').ewm_mean(over=WEEK, alpha=0.5)",

@@ -48,7 +48,6 @@ def names() -> dict[str, Any]:
         "tables": tables(),
         "plan": ff.Plan({"a": col("x").standard_scale()}, label={"late": col("delay") > 1}),
         "windows": ff.Plan({"w": col("x").mean(over=ff.window("7d", time="t", by="card"))}),
-        "parameters": compatible_plans.parameters(),
         "encoders": encoders,
         "fitted": fitted,
         "served": plans["first"],

@@ -379,16 +379,15 @@ def nested() -> ff.Plan:
 
 
 def parameters() -> ff.Plan:
-    """Return a plan with values that a search turns."""
-    smooth, last = ff.param("smooth", 3.0), ff.param("last", "5d")
+    """Return the plan that an earlier version wrote with a record of its calls."""
     return ff.Plan(
         {
-            "target": SHOP.target_encode("late", smooth=smooth, folds=ff.param("folds", 3)),
-            "mean": X.mean(over=ff.window(last, **OF_CARD)),
-            "bins": X.qcut(ff.param("bins", 4)),
+            "target": SHOP.target_encode("late", smooth=3.0, folds=3),
+            "mean": X.mean(over=ff.window("5d", **OF_CARD)),
+            "bins": X.qcut(4),
         },
-        label={"late": col("delay") > ff.param("bound", 1.0)},
-        label_delay=ff.param("delay", "1d"),
+        label={"late": col("delay") > 1.0},
+        label_delay="1d",
     )
 
 

@@ -85,9 +85,8 @@ def told(fitted: ff.FittedPlan) -> dict[str, Any]:
         "feature_names": list(fitted.feature_names),
         "schema": [f"{field.name}: {field.type}" for field in fitted.schema],
         "learnt": {name: _plain(value) for name, value in fitted.learnt().items()},
-        "feature_map": _plain(fitted.feature_map()),
+        "feature_map": _plain(ff.quality.feature_map(fitted)),
         "history_needed": fitted.history_needed(),
-        "params": {name: repr(value) for name, value in plan.params().items()},
         "columns": list(plan.columns),
     }
 

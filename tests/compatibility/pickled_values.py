@@ -74,7 +74,6 @@ VALUES: dict[str, Callable[[], Any]] = {
     "of times": lambda: col("t").dt.hour(),
     "lists": lambda: col("tags").list,
     "of lists": lambda: col("tags").list.len(),
-    "parameter": lambda: ff.param("least", 3.0),
     "types": lambda: _fitted().inputs,
     "report of a leak test": lambda: _report(),
     "replay": lambda: Replay(3, 5, bytes(8), None),

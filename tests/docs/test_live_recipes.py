@@ -24,9 +24,10 @@ def test_the_deployed_configuration_is_one() -> None:
     config = read_config(ROOT / "docs" / "deploy" / "stream.toml")
     assert config.events.topic == "flights"
     compose = (ROOT / "docs" / "deploy" / "compose.yaml").read_text("utf-8")
-    topics = [config.events.topic, config.dead_letters]
+    topics = [config.events.topic]
+    topics += [config.dead_letters.topic] if config.dead_letters else []
     topics += [config.outcomes.topic] if config.outcomes else []
-    topics += [config.kafka_out.topic] if config.kafka_out else []
+    topics += [config.out.kafka.topic] if config.out.kafka else []
     topics += [table.source.topic for table in config.tables.values() if table.source]
     created = re.findall(r"for topic in ([a-z -]+); do", compose)[0].split()
     assert sorted(created) == sorted(filter(None, topics))

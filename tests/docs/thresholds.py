@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import assert_never
 
-from fastfeat.trust.quality.thresholds import SECTIONS, FlagKey, GateKey, NumberKey, TextListKey
+from fastfeat.calls.options import Option, type_of, words_of
+from fastfeat.trust.quality.thresholds import SECTIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
 BEGIN, END = "<!-- written by: python tests/docs/thresholds.py -->\n\n", "\n<!-- end -->\n"
@@ -33,23 +32,21 @@ def rows() -> Iterator[str]:
         for word, kind in section.words.items():
             own = word in section.named
             place = f"`[{name}]`" + (f", `[{name}.{section.of_names}.NAME]`" if own else "")
-            told = f"{kind.told[0].lower()}{kind.told[1:]}".rstrip(".")
-            yield f"| {place} | `{word}` | {told} | {' | '.join(takes(kind))} |"
+            told = f"{kind.about[0].lower()}{kind.about[1:]}".rstrip(".")
+            yield f"| {place} | `{word}` | {told} | {words_of(type_of(kind))} | {default(kind)} |"
 
 
-def takes(kind: GateKey) -> tuple[str, str]:
-    """Return what a word takes, and its default."""
-    match kind:
-        case NumberKey(_, low, high, default):
-            bounds = f"from {low:g} on" if math.isinf(high) else f"{low:g} to {high:g}"
-            return f"a number, {bounds}", "no limit" if default is None else f"{default:g}"
-        case FlagKey(_, default):
-            return "true or false", str(default).lower()
-        case TextListKey(_, known, default):
-            names = ", ".join(f"`{one}`" for one in known) or "names"
-            return f"a list of {names}", ", ".join(f"`{one}`" for one in default) or "none"
-        case _:
-            assert_never(kind)
+def default(row: Option) -> str:
+    """Return the default of a word."""
+    match row.default:
+        case None:
+            return "no limit"
+        case bool() as flag:
+            return str(flag).lower()
+        case float() as number:
+            return f"{number:g}"
+        case names:
+            return ", ".join(f"`{one}`" for one in names) or "none"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.engine import failure
 from fastfeat.engine.failure import first_failing_row
+from fastfeat.engine.reference import run as reference
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.execute.failures import failed_row
 from fastfeat.ir.show import names_of
@@ -192,6 +193,44 @@ FAILING: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: ff.Plan({"mean": (col("n") * 2).mean() + col("n"), "m": col("m")}).fit(LATE),
     ),
 }
+
+
+LONG = {"n": np.r_[np.zeros(200_000, np.int64), LARGE, LARGE], "m": np.zeros(200_002, np.int64)}
+ONCE: dict[str, Callable[[], object]] = {
+    "many rows": lambda: FITTED.transform(LONG),
+    "a matrix": lambda: FITTED.transform(LONG, to="numpy"),
+    "chosen rows": lambda: FITTED.transform(LONG, rows=np.arange(199_990, 200_002)),
+    "a part of the features": lambda: FITTED.select(["double"]).transform(LATE),
+    "twice the same schema": lambda: [FITTED.transform(GOOD), FITTED.transform(pa.table(LATE))],
+    "a row": FAILING["row"][1],
+    "a row after a step": lambda: STEPPED.transform_row({"n": LARGE, "k": "a"}),
+    "a step of an expression": lambda: STEPPED.transform({"n": [1, LARGE], "k": ["a", "b"]}),
+    "fit": FAILING["fit"][1],
+}
+GOOD = rows_with(5, [])
+STEPPED = ff.Plan({"code": (col("n") * 2).ordinal_encode(), "k": col("k").ordinal_encode()}).fit(
+    {"n": [1, 2], "k": ["a", "b"]}
+)
+
+
+@pytest.mark.parametrize("path", ONCE)
+def test_a_call_that_fails_computes_one_row_by_the_reference_once(path, monkeypatch):
+    calls: list[object] = []
+    reader = reference.leaf_reader
+
+    def read(program: object, inputs: dict[object, object], constants: object) -> object:
+        calls.append(inputs)
+        assert not any(isinstance(value, (list, pa.Array)) for value in inputs.values())
+        return reader(program, inputs, constants)
+
+    def never(*_: object) -> None:
+        raise AssertionError("the reference computes all rows")
+
+    monkeypatch.setattr(reference, "run", never)
+    monkeypatch.setattr(reference, "leaf_reader", read)
+    with pytest.raises(Overflow):
+        ONCE[path]()
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("path", FAILING)

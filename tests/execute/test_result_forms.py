@@ -342,9 +342,9 @@ def test_categories_stand_for_codes_in_their_order(to, kind):
     data = INPUTS[kind]
     later = fitted.transform(data, to=to, categories=True)
     codes = fitted.transform(data)
-    for name, n_codes in fitted.n_codes.items():
+    for name, n_codes in fitted.record.n_codes.items():
         assert [code + 1 for code in codes_of(later, name)] == codes[name].to_pylist()
-        texts = fitted.categories[name].to_pylist()
+        texts = fitted.encoding(name).categories.to_pylist()
         assert texts_of(later, name) == texts_of(train, name) == texts
         assert len(texts) == n_codes - 1
         shown = [None if code == 0 else texts[code - 1] for code in codes[name].to_pylist()]
@@ -357,11 +357,11 @@ def test_categories_are_the_values_of_the_vocabulary_as_text():
     words = fitted.vocabulary("word")["word"].to_pylist()[2:]
     assert "__other" in words  # is a value here, too
     expected = ["__other_" if word == "__other" else word for word in words]
-    assert fitted.categories["word"].to_pylist() == ["__other", *expected]
+    assert fitted.encoding("word").categories.to_pylist() == ["__other", *expected]
     numbers = [str(k) for k in fitted.vocabulary("number")["k"].to_pylist()[2:]]
-    assert fitted.categories["number"].to_pylist() == ["__other", *numbers]
-    assert fitted.categories["given"].to_pylist() == ["__other", "ccc", "a"]
-    pairs = fitted.categories["pair"].to_pylist()
+    assert fitted.encoding("number").categories.to_pylist() == ["__other", *numbers]
+    assert fitted.encoding("given").categories.to_pylist() == ["__other", "ccc", "a"]
+    pairs = fitted.encoding("pair").categories.to_pylist()
     assert pairs[:3] == ["__other_1", "__other_2", "__other_3"]
     assert {"missing 0", "ccc 1"} < set(pairs)
 
@@ -400,7 +400,7 @@ def test_categories_of_a_plan_without_codes_change_nothing():
     expected = FLOATS.transform(ROWS, to="pandas")
     found = FLOATS.transform(ROWS, to="pandas", categories=True)
     pd.testing.assert_frame_equal(found, expected)
-    assert FLOATS.categories == {}
+    assert FLOATS.record.categories == {}
 
 
 def test_what_a_form_does_not_have_is_refused(monkeypatch):

@@ -95,7 +95,7 @@ def by_hand(data: pa.Table, history: Any = "batch", **options: Any) -> tuple[ff.
     past = data if isinstance(history, str) else history
     texts = quietly(ff.Plan({"w": OVER["text"].ordinal_encode()}).fit, pa.concat_tables([past]))
     codes = quietly(texts.transform, data, history=history)["w"].combine_chunks()
-    words = quietly(texts.inverse, "w", codes)
+    words = quietly(texts.encoding("w").inverse, codes)
     for name in found.column_names:
         data = data.append_column(name, found[name])
     data = data.append_column("w_text", words.cast(pa.string()))
@@ -377,7 +377,7 @@ def test_rows_without_a_label_ahead_learn_nothing_and_have_later_features() -> N
         ff.Plan(encoded, label="later", label_delay=5, keep=["id"]).fit_transform,
         taken.filter(known),
     )
-    assert (fitted.n_rows, fitted.n_rows_without_label) == (alone.n_rows, 45 - alone.n_rows)
+    assert (fitted.n_rows, fitted.record.n_rows_without_label) == (alone.n_rows, 45 - alone.n_rows)
     assert found.filter(known).equals(expected)
     others = taken.filter(call("invert", known))
     rest = found.filter(call("invert", known))

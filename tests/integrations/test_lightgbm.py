@@ -93,7 +93,7 @@ def test_missing_and_rare_categories_arrive_as_categories() -> None:
     assert {node["decision_type"] for node in of_city} == {"=="}
     named = {int(code) for node in of_city for code in node["threshold"].split("||")}
     assert 0 in named
-    assert named <= set(range(FITTED.n_codes["city"]))
+    assert named <= set(range(FITTED.encoding("city").n_codes))
     cities: list[Any] = [None, "Rome", "Paris", "Bern"]
     alike = {name: [TEST.column(name)[3].as_py()] * 4 for name in TEST.column_names}
     data = {**alike, "city": cities}

@@ -156,7 +156,7 @@ def test_missing_and_rare_categories_arrive_as_categories() -> None:
     split_on = categories_split_on(model)
     assert set(split_on) <= set(CODED)
     assert 0 in split_on["city"]
-    assert split_on["city"] <= set(range(FITTED.n_codes["city"]))
+    assert split_on["city"] <= set(range(FITTED.encoding("city").n_codes))
     cities: list[Any] = [None, "Rome", "Paris", "Bern"]
     alike = {name: [TEST.column(name)[3].as_py()] * 4 for name in TEST.column_names}
     missing, rare, unseen, bern = model.predict(

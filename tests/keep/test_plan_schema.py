@@ -117,7 +117,6 @@ def are_read(nodes: list[Any]) -> bool:
 def more_plans() -> dict[str, ff.Plan]:
     x, week = col("x"), ff.window("7d", time="t", by="k")
     gone = ff.count(over=ff.ahead(10, time="n", by="k", end=60)) == 0
-    smooth = ff.param("smooth", 2.0)
     return {
         "a demo": flights_plan.plan,
         "a demo of a stream": live_plan.plan,
@@ -127,7 +126,6 @@ def more_plans() -> dict[str, ff.Plan]:
         "a label ahead": ff.Plan({"a": x.log1p()}, label={"gone": gone}, keep=["id"]),
         "a table": ff.Plan({"a": ff.lookup("b", by="k").col("v")}),
         "one number": ff.Plan({"a": x, "b": col("d").cyclical(7)}, dtype="float32", row_id="id"),
-        "parameters": ff.Plan({"a": col("k").target_encode("y", smooth=smooth)}, label="y"),
         "constants": ff.Plan(
             {
                 "a": x.fill_null(math.nan),

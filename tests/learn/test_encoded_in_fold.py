@@ -301,4 +301,4 @@ def test_memory_of_training_rows_is_not_held(n: int, profile: Any) -> None:
     assert fitted.record.encoded is not None
     held = pa.total_allocated_bytes() - before + n_bytes
     assert held < n_bytes // 10
-    assert (fitted.profile is None) == (profile is False)
+    assert (fitted.record.profile is None) == (profile is False)

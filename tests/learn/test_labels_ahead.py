@@ -98,7 +98,7 @@ def test_fit_learns_what_the_rows_with_a_label_say(rows: list[Any]) -> None:
     expected, out_of_fold = quietly(
         ff.Plan(LEARNING, label="churned", label_delay=10).fit_transform, alone
     )
-    assert (fitted.n_rows, fitted.n_rows_without_label) == (
+    assert (fitted.n_rows, fitted.record.n_rows_without_label) == (
         alone.num_rows,
         data.num_rows - alone.num_rows,
     )
@@ -121,7 +121,7 @@ def test_windows_see_the_rows_that_nothing_is_learnt_from() -> None:
         "encoded": col("c").target_encode("churned", folds=2, fold_by="k"),
     }
     fitted, found = quietly(ff.Plan(features, label=CHURNED).fit_transform, TRAIN)
-    assert 0 < fitted.n_rows_without_label < 20
+    assert 0 < fitted.record.n_rows_without_label < 20
     later = fitted.transform(TRAIN, history="batch")
     assert found["n"].to_pylist() == later["n"].to_pylist()
     assert found["sum"].to_pylist() == later["sum"].to_pylist()
@@ -184,7 +184,7 @@ def test_fit_says_how_many_rows_have_no_label() -> None:
     early = {**data, "ts": [days[0], datetime.datetime(2024, 4, 3), days[2], None]}
     with pytest.warns(RowsWithoutLabel, match=told):
         quiet = plan.fit(early)
-    assert (quiet.n_rows, quiet.n_rows_without_label) == (1, 3)
+    assert (quiet.n_rows, quiet.record.n_rows_without_label) == (1, 3)
     with pytest.raises(InvalidData, match=r"none of 4 training rows has a label: .*end="):
         plan.fit(data)
     every = ff.Plan(
@@ -192,7 +192,9 @@ def test_fit_says_how_many_rows_have_no_label() -> None:
         label={"y": ff.count(over=ff.ahead("5d", by="user", time="ts", end="2025-01-01"))},
     )
     whole = {name: values[:3] for name, values in data.items()}
-    assert every.fit(whole).n_rows_without_label == 0  # and no warning, which would be an error
+    assert (
+        every.fit(whole).record.n_rows_without_label == 0
+    )  # and no warning, which would be an error
 
 
 def test_end_is_a_moment_in_many_forms() -> None:
@@ -281,7 +283,7 @@ def test_the_label_is_in_the_artifact(of_table: ff.FittedPlan, way: str, tmp_pat
         assert again.label(TRAIN, tables=tables).equals(fitted.label(TRAIN, tables=tables))
         assert again.record.label_inputs == fitted.record.label_inputs is not None
         assert again.record.label_tables == fitted.record.label_tables
-        assert again.n_rows_without_label == fitted.n_rows_without_label
+        assert again.record.n_rows_without_label == fitted.record.n_rows_without_label
         assert again.transform(TRAIN).equals(fitted.transform(TRAIN))
 
 
@@ -297,7 +299,7 @@ def test_history_is_seen_and_says_until_when_is_recorded() -> None:
     plan = ff.Plan({"x": col("x").standard_scale()}, label=CHURNED)
     early, late = TRAIN.slice(0, 10), TRAIN.slice(10)
     fitted = quietly(plan.fit, late, history=early)
-    assert fitted.n_rows_without_label == 4
+    assert fitted.record.n_rows_without_label == 4
     everything = fitted.label(early, history=late).to_pylist()  # later rows are welcome here
     assert everything == fitted.label(TRAIN).to_pylist()[:10]
     assert None not in everything
@@ -315,20 +317,20 @@ def test_rows_of_one_id_are_seen_ahead_once() -> None:
     expected = quietly(plan.fit, data)
     part = data.slice(5, 9)
     fitted, found = quietly(plan.fit_transform, part, history=data)  # which goes on after it
-    assert (fitted.n_rows, fitted.n_rows_without_label) == (9, 0)
+    assert (fitted.n_rows, fitted.record.n_rows_without_label) == (9, 0)
     assert fitted.label(part, history=data).equals(expected.label(data).slice(5, 9))
     assert (
         found["s"].to_pylist() == expected.transform(data, history="batch")["s"].to_pylist()[5:14]
     )
     some, found = quietly(plan.fit_transform, data.slice(8), history=data.slice(0, 12))
-    assert (some.n_rows, some.n_rows_without_label) == (8, 4)
+    assert (some.n_rows, some.record.n_rows_without_label) == (8, 4)
     assert found["s"].to_pylist() == expected.transform(data, history="batch")["s"].to_pylist()[8:]
 
 
 def test_history_that_is_later_than_the_data_is_still_an_error() -> None:
     plan = ff.Plan({"s": col("x").sum(over=WEEK).standard_scale()}, label=CHURNED)
     data = pa.concat_tables([TRAIN.slice(0, 15), table_of([(3, None, 1, "u")])])  # has no label
-    assert quietly(plan.fit, data).n_rows_without_label > 0
+    assert quietly(plan.fit, data).record.n_rows_without_label > 0
     with pytest.raises(InvalidData, match="is later than a data row"):
         quietly(plan.fit, data, history=TRAIN.slice(15))
 

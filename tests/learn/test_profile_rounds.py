@@ -87,7 +87,7 @@ def learnt(
 @pytest.mark.parametrize("split", SPLITS)
 def test_of_rows_with_numbers_the_artifact_is_that_of_fit(split: str) -> None:
     found, expected = learnt(PLAN, SPLITS[split], True), PLAN.fit(ROWS, profile=True)
-    profiles = [one.profile for one in (found, expected)]
+    profiles = [ff.quality.profile(one) for one in (found, expected)]
     assert None not in profiles
     assert profiles[0] == profiles[1]
     assert artifact_bytes(found.record) == artifact_bytes(expected.record)
@@ -96,8 +96,8 @@ def test_of_rows_with_numbers_the_artifact_is_that_of_fit(split: str) -> None:
 
 def test_of_rows_without_numbers_it_is_the_same_for_any_split() -> None:
     plan = ff.Plan({k: v for k, v in PLAN.features.items() if k != "encoded"})
-    first, *others = (learnt(plan, parts, False).profile for parts in SPLITS.values())
-    expected = plan.fit(ROWS, profile=True).profile
+    first, *others = (ff.quality.profile(learnt(plan, parts, False)) for parts in SPLITS.values())
+    expected = ff.quality.profile(plan.fit(ROWS, profile=True))
     assert first is not None
     assert expected is not None
     assert others == [first, first]
@@ -106,7 +106,7 @@ def test_of_rows_without_numbers_it_is_the_same_for_any_split() -> None:
         assert (found.sum, found.squares, found.n_missing) == (own.sum, own.squares, own.n_missing)
         assert found.counts.max() <= own.counts.max() * 1.2  # bins of about as many rows
     few = ff.Plan({"code": col("shop").ordinal_encode()})
-    found = learnt(few, SPLITS["strewn"], False).profile
+    found = ff.quality.profile(learnt(few, SPLITS["strewn"], False))
     assert found is not None
     values = ROWS.column("shop").value_counts().to_pylist()
     of_all = {one["values"]: one["counts"] for one in values if one["values"] is not None}
@@ -119,26 +119,29 @@ def test_windows_are_profiled_of_whole_entities() -> None:
     shares = ROWS.column("card").to_numpy() % 3
     parts = [np.flatnonzero(shares == k) for k in range(3)]
     found = learnt(WITH_WINDOWS, parts, True, whole_entities=True)
-    assert found.profile == WITH_WINDOWS.fit(ROWS, history="batch", profile=True).profile
+    assert ff.quality.profile(found) == ff.quality.profile(
+        WITH_WINDOWS.fit(ROWS, history="batch", profile=True)
+    )
     unnumbered, other = (
-        learnt(WITH_WINDOWS, p, False, whole_entities=True).profile for p in (parts, parts[::-1])
+        ff.quality.profile(learnt(WITH_WINDOWS, p, False, whole_entities=True))
+        for p in (parts, parts[::-1])
     )
     assert unnumbered is not None
     assert unnumbered == other
     assert list(unnumbered.features) == ["mean", "z"]
-    alone = learnt(WITH_WINDOWS, SPLITS["runs"], True).profile
+    alone = ff.quality.profile(learnt(WITH_WINDOWS, SPLITS["runs"], True))
     assert alone is not None
     assert "whole_entities=True" in alone.no_features
-    of_inputs = WITH_WINDOWS.fit(ROWS, profile="inputs").profile
+    of_inputs = ff.quality.profile(WITH_WINDOWS.fit(ROWS, profile="inputs"))
     assert of_inputs is not None
     assert replace(alone, no_features=of_inputs.no_features) == of_inputs
 
 
 def test_what_is_asked_for_is_profiled() -> None:
     plan = ff.Plan({"x": col("x").standard_scale()})
-    assert learnt(plan, SPLITS["runs"], True, profile=False).profile is None
+    assert learnt(plan, SPLITS["runs"], True, profile=False).record.profile is None
     inputs = learnt(plan, SPLITS["runs"], True, profile="inputs")
-    assert inputs.profile == plan.fit(ROWS, profile="inputs").profile
+    assert ff.quality.profile(inputs) == ff.quality.profile(plan.fit(ROWS, profile="inputs"))
     learning = plan.learning(ROWS.schema, profile=True)
     assert learning.most_rounds == plan.learning(ROWS.schema).most_rounds + 2
 
@@ -147,11 +150,11 @@ def test_features_that_fail_leave_a_reason() -> None:
     table = pa.table({"i": [1, 2, 2**62, 4], "x": [1.0, 2.0, 3.0, 4.0]})
     plan = ff.Plan({"i": col("i") * 4, "x": col("x").standard_scale()})
     parts = [np.arange(4)], [np.arange(2), np.arange(2, 4)], [np.arange(2, 4), np.arange(2)]
-    found = [learnt(plan, one, True, table=table).profile for one in parts]
+    found = [ff.quality.profile(learnt(plan, one, True, table=table)) for one in parts]
     assert found[0] == found[1] == found[2]
     assert found[0] is not None
     assert "computing them for training rows fails" in found[0].no_features
-    expected = plan.fit(table, profile=True).profile
+    expected = ff.quality.profile(plan.fit(table, profile=True))
     assert expected is not None
     assert replace(found[0], no_features=expected.no_features) == expected
 
@@ -165,7 +168,7 @@ def test_a_plan_of_literals_is_profiled() -> None:
             parts = [(table[:2], range(2)), (table[2:], range(2, 3))]
             a, b = (learning.partial(t, rows if numbered else None) for t, rows in parts)
             learning = learning.next(b.merge(a))
-        profile = learning.finish().profile
+        profile = ff.quality.profile(learning.finish())
         assert profile is not None
         one = profile.features["one"]
         assert (one.n_rows, one.least, one.greatest) == (3, 1.0, 1.0)

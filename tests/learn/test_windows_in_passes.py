@@ -152,9 +152,9 @@ def test_some_rows_are_learnt_from(
         fitted, _ = plan.fit_transform_to(data, out, part_rows=70, **options)
         numbers = None if given is None else np.flatnonzero(given)
         alone = plan.fit(data, rows=numbers, history=past, memory="64GiB")
-    assert (fitted.n_rows, fitted.n_rows_without_label) == (
+    assert (fitted.n_rows, fitted.record.n_rows_without_label) == (
         expected.n_rows,
-        expected.n_rows_without_label,
+        expected.record.n_rows_without_label,
     )
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert artifact_bytes(alone.record) == artifact_bytes(expected.record)

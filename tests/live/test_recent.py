@@ -63,7 +63,7 @@ def without_late(profile: Profile) -> Profile:
 
 
 def test_rows_by_one_or_many_are_counted_as_those_of_a_table(fitted: ff.FittedPlan) -> None:
-    wanted = without_late(fitted.profile_of(LATER, history=TRAIN))
+    wanted = without_late(ff.quality.profile(fitted, LATER, history=TRAIN))
     given = LATER.to_pylist()
     for of_rows in (True, False):
         live = fitted.online(TRAIN)

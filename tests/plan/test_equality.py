@@ -16,12 +16,12 @@ import fastfeat as ff
 from fastfeat import col
 
 
-def plan(**options: Any) -> ff.Plan:
+def plan(smooth: float = 2, **options: Any) -> ff.Plan:
     """Return a plan that learns numbers and categories."""
     features = {
         "x": col("x").standard_scale(),
         "k": col("k").ordinal_encode(),
-        "share": col("k").target_encode("y", folds=2, smooth=ff.param("smooth", 2)),
+        "share": col("k").target_encode("y", folds=2, smooth=smooth),
     }
     return ff.Plan(features, label="y", **options)
 
@@ -31,8 +31,7 @@ PLAN, FITTED = plan(), plan().fit(ROWS)
 OTHERS = {
     "dtype": plan(dtype="float32"),
     "keep": plan(keep=["id"]),
-    "a parameter": plan().with_params(smooth=3),
-    "a type": plan().with_params(smooth=2.0),
+    "a parameter": plan(smooth=3),
     "no parameter": ff.Plan({"x": col("x") + 1}),
     "a name": ff.Plan({"y": col("x") + 1}),
     "an order": ff.Plan({"a": col("x"), "b": col("y")}),
@@ -46,8 +45,7 @@ def test_plans_that_are_written_alike_are_equal() -> None:
     assert plan() == PLAN
     assert hash(plan()) == hash(PLAN)
     assert len({PLAN, plan(), *OTHERS.values()}) == 1 + len(OTHERS)
-    assert plan().with_params(smooth=3) == OTHERS["a parameter"]
-    assert OTHERS["a parameter"].with_params(smooth=2) == PLAN
+    assert plan(smooth=3) == OTHERS["a parameter"]
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -24,7 +24,7 @@ PLAN = ff.Plan(
     {
         "scaled": col("x").log1p().standard_scale(),
         EVIL: col(ATTRIBUTE).ordinal_encode(),
-        "rate": col(EVIL).target_encode("late", smooth=ff.param("smooth", 20)),
+        "rate": col(EVIL).target_encode("late", smooth=20),
         "past": col("y").mean(over=DAY),
         "text": col(EVIL).str.extract("(<b>[a-z]+)") == "<b>bold</b>",
         "&lt;b&gt;": col("x").cyclical(24),
@@ -124,7 +124,7 @@ def test_the_options_are_told_and_closed() -> None:
     assert "Plan of 8 features, label='late', keep=" in told
     assert "fitted on 3 rows" in SHOWN["fitted"]
     assert "label: late = (col('y') > 15)late columns: ykeep: " in told
-    assert "parameters: smooth = 20reads: x, " in told
+    assert "reads: x, " in told
     assert "<details open" not in SHOWN["plan"]
     assert "options" not in ff.Plan({"x": ff.lit(1)})._repr_html_()
 

@@ -97,7 +97,7 @@ def test_a_plan_is_shown_by_a_line_a_feature() -> None:
         {
             "scaled": X.standard_scale(),
             "kind": col("kind").one_hot_encode(),
-            "rate": col("kind").target_encode("late", smooth=ff.param("smooth", 20)),
+            "rate": col("kind").target_encode("late", smooth=20),
             "past": Y.mean(over=DAY),
             "seats": ff.lookup("planes", by="tail").col("seats") + 1,
             "all": ff.sum_horizontal("a", "b", "c", "d", "e"),
@@ -108,7 +108,7 @@ def test_a_plan_is_shown_by_a_line_a_feature() -> None:
         keep=["id"],
     )
     assert repr(plan).splitlines() == [
-        "Plan of 7 features, label='late', dtype='float32', keep=['id'], params={'smooth': 20}",
+        "Plan of 7 features, label='late', dtype='float32', keep=['id']",
         "  scaled: col('x').standard_scale()  (learnt in fit)",
         "  kind: col('kind').one_hot_encode()  (learnt in fit)",
         "  rate: col('kind').target_encode(col('late'), folds=5, smooth=20.0)  "

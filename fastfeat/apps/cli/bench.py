@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from fastfeat_kernels.records import dataclass
 
+from fastfeat.apps.cli.command_options import BenchOptions
 from fastfeat.apps.cli.contestant import STAGES, BenchRequest, StageTimes
-from fastfeat.apps.cli.options import AnyPlanFile, History, JudgedDataFile, LookupTablesOption
+from fastfeat.apps.cli.options import AnyPlanFile, JudgedDataFile, with_options_of
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import show_progress
 
@@ -57,30 +58,15 @@ class BenchPeer:
         return [one for one in self.agreements if not one.ok]
 
 
-def bench(
-    file: AnyPlanFile,
-    data: JudgedDataFile,
-    history: History = None,
-    table: LookupTablesOption = None,
-    against: Annotated[
-        str, typer.Option(help="Libraries to compare with, separated by commas.")
-    ] = "pandas,polars",
-    threads: Annotated[int, typer.Option(min=1, help="Number of threads of each library.")] = 2,
-    runs: Annotated[
-        int, typer.Option(min=1, help="Runs of each stage; the median is reported.")
-    ] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    picture: Annotated[
-        Path | None, typer.Option(metavar="SVG", help="Output file for a bar chart of the ratios.")
-    ] = None,
-) -> None:
+@with_options_of(BenchOptions)
+def bench(file: AnyPlanFile, data: JudgedDataFile, *, options: BenchOptions) -> None:
     """Time a plan and the same features in pandas and Polars, after comparing their outputs.
 
     The exit code is 1 if outputs differ; features that differ are not timed.
     """
     from fastfeat.tell.peers.code import PEERS
 
-    names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in options.against.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PEERS]:
         raise typer.BadParameter(
             f"got {unknown[0]!r}: write {' or '.join(PEERS)}", param_hint="'--against'"
@@ -89,7 +75,7 @@ def bench(
         show_progress("Reading the plan", at_once=True) as step,
         tempfile.TemporaryDirectory() as folder,
     ):
-        work = _prepare(Path(folder), file, data, history, table, threads, runs)
+        work = _prepare(Path(folder), file, data, options)
         step("Computing the features")
         expected = work.features(work.plan_file, "fastfeat", "expected.arrow")
         peers: list[BenchPeer] = []
@@ -99,9 +85,9 @@ def bench(
         for peer in peers:
             step(f"Timing {peer.name}")
             _time(work, peer)
-    if picture is not None:
-        picture.write_text(_picture(peers, work.n_rows, threads), encoding="utf-8")
-    typer.echo(_json(peers, work) if as_json else _table(peers, work))
+    if options.picture is not None:
+        options.picture.write_text(_picture(peers, work.n_rows, options.threads), encoding="utf-8")
+    typer.echo(_json(peers, work) if options.as_json else _table(peers, work))
     if any(peer.differing for peer in peers):
         raise typer.Exit(_DIFFERS)
 
@@ -157,15 +143,7 @@ class BenchSetup:
             return pa.ipc.open_file(file).read_all()
 
 
-def _prepare(
-    folder: Path,
-    file: Path,
-    data: str,
-    history: str | None,
-    table: list[str] | None,
-    threads: int,
-    runs: int,
-) -> BenchSetup:
+def _prepare(folder: Path, file: Path, data: str, options: BenchOptions) -> BenchSetup:
     """Read the rows, fit the plan if needed, and write both to files for the contestants."""
     import time
 
@@ -173,8 +151,8 @@ def _prepare(
     from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
     from fastfeat.io.sources.read import read_table
 
-    plan = read_plan_or_fitted(file)
-    rows, tables = read_table(data), parse_tables(table)
+    plan, history = read_plan_or_fitted(file), options.history
+    rows, tables = read_table(data), parse_tables(options.tables)
     given = {"data": rows} | ({} if history is None else {"history": read_table(history)})
     others = {name: read_table(path) for name, path in (tables or {}).items()}
     fit: StageTimes | None = None
@@ -198,8 +176,8 @@ def _prepare(
         history=paths.get("history"),
         tables=of_tables,
         out=None,
-        threads=threads,
-        runs=runs,
+        threads=options.threads,
+        runs=options.runs,
     )
     fitted.save(folder / "plan.fastfeat")
     return BenchSetup(folder, fitted, folder / "plan.fastfeat", request, rows.num_rows, fit)

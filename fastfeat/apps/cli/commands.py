@@ -21,17 +21,21 @@ from fastfeat.apps.cli import (
     report,
     verify,
 )
+from fastfeat.apps.cli.command_options import (
+    CompileOptions,
+    DemoOptions,
+    ExplainOptions,
+    FitOptions,
+    TransformOptions,
+)
 from fastfeat.apps.cli.gate_result import GateResult
 from fastfeat.apps.cli.gates import gate_command
 from fastfeat.apps.cli.options import (
     AnyPlanFile,
-    BackendOption,
     DataFile,
     FittedFile,
-    History,
-    LookupTablesOption,
-    MemoryOption,
     PlanFile,
+    with_options_of,
 )
 from fastfeat.apps.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
@@ -64,103 +68,70 @@ def options(
 
 
 @app.command()
-def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Output folder.")] = Path("demo"),
-) -> None:
+@with_options_of(DemoOptions)
+def demo(*, options: DemoOptions) -> None:
     """Compute features of 336,776 real flights, and compare the times with pandas."""
     from fastfeat.apps.cli.demo_summary import print_summary
     from fastfeat.demo.run import run
 
     with show_progress("Starting", at_once=True, is_event=True) as step:
-        outcome = run(folder, step)
+        outcome = run(options.folder, step)
     print_summary(outcome)
     if not outcome.report.ok:
         raise typer.Exit(1)
 
 
 @app.command()
-def fit(
-    plan_file: PlanFile,
-    data: DataFile,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output file for the fitted plan.")],
-    history: History = None,
-    table: LookupTablesOption = None,
-    backend: BackendOption = "cpu",
-    memory: MemoryOption = None,
-    contract: Annotated[
-        Path | None,
-        typer.Option(metavar="JSON", help="Contract: rules that DATA and later rows must meet."),
-    ] = None,
-    stable: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FITTED", help="An earlier fitted plan; its categories keep their codes."
-        ),
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OUT",
-            help="Output file or folder for the features of DATA; target encodings are "
-            "out of fold.",
-        ),
-    ] = None,
-    profile: Annotated[
-        bool,
-        typer.Option(
-            "--profile",
-            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`. It "
-            "contains values of single rows.",
-        ),
-    ] = False,
-) -> None:
+@with_options_of(FitOptions)
+def fit(plan_file: PlanFile, data: DataFile, *, options: FitOptions) -> None:
     """Fit a plan to training data."""
     from fastfeat.apps.cli.plans import parse_tables, read_fitted, read_plan
 
     started = time.perf_counter()
-    if features is not None and backend != "cpu":
+    if options.features is not None and options.backend != "cpu":
         raise typer.BadParameter(
-            f"only the CPU writes features, got --backend {backend}. Leave out --features or "
-            "--backend",
+            f"only the CPU writes features, got --backend {options.backend}. Leave out --features "
+            "or --backend",
             param_hint="'--features'",
         )
     with show_progress("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        tables = parse_tables(table)
-        rules = None if contract is None else contracts.read_contract(contract)
-        old = None if stable is None else read_fitted(stable)
-        if features is None:
+        tables = parse_tables(options.tables)
+        rules = None if options.contract is None else contracts.read_contract(options.contract)
+        old = None if options.stable is None else read_fitted(options.stable)
+        if options.features is None:
             fitted = plan.fit(
                 data,
-                history=history,
+                history=options.history,
                 tables=tables,
-                backend=backend,
-                memory=memory,
+                backend=options.backend,
+                memory=options.memory,
                 contract=rules,
-                profile=profile,
+                profile=options.profile,
                 stable=old,
             )
         else:
             fitted, _ = plan.fit_transform_to(
                 data,
-                features,
-                memory=memory,
-                history=history,
+                options.features,
+                memory=options.memory,
+                history=options.history,
                 tables=tables,
                 contract=rules,
-                profile=profile,
+                profile=options.profile,
                 stable=old,
             )
-        fitted.save(out)
+        fitted.save(options.out)
     typer.echo(
-        f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
+        f"{options.out}: {counted(len(plan.declaration.nodes), 'feature')}, "
         f"fitted on {counted(fitted.n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
 
 @app.command()
+@with_options_of(TransformOptions)
 def transform(
     fitted_file: FittedFile,
     data: Annotated[
@@ -170,52 +141,8 @@ def transform(
             help='A file, a folder, a pattern such as "logs/*.parquet", or an address.',
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix. Without a "
-            "suffix, an output folder.",
-        ),
-    ],
-    history: History = None,
-    table: LookupTablesOption = None,
-    backend: BackendOption = "cpu",
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="BYTES", help="Memory limit of the process, such as 600MiB."),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="Format of an output folder: parquet, ipc, csv, tsv, delta or lance."),
-    ] = None,
-    partition_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN", help="Partition an output folder by this column; may be repeated."
-        ),
-    ] = None,
-    part_rows: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Rows per part of an output folder. By default a part has about 256 MiB."
-        ),
-    ] = None,
-    on_violation: Annotated[
-        str | None,
-        typer.Option(
-            help="Treatment of rows that break the plan's contract: reject, quarantine, warn or "
-            "ignore. By default each rule decides."
-        ),
-    ] = None,
-    quarantined: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Output file or folder for the rows that `--on-violation quarantine` removes.",
-        ),
-    ] = None,
+    *,
+    options: TransformOptions,
 ) -> None:
     """Compute the features of data. An interrupted output folder is continued."""
     from fastfeat.api.plan import load
@@ -224,44 +151,45 @@ def transform(
     from fastfeat.execute.layout import names_file
 
     started = time.perf_counter()
-    if on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
+    if options.on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
         raise typer.BadParameter(
-            f"got {on_violation!r}: write reject, quarantine, warn or ignore",
+            f"got {options.on_violation!r}: write reject, quarantine, warn or ignore",
             param_hint="'--on-violation'",
         )
-    if (quarantined is None) != (on_violation != "quarantine"):
+    if (options.quarantined is None) != (options.on_violation != "quarantine"):
         raise typer.BadParameter(
             "write --quarantined FILE and --on-violation quarantine together, or neither",
             param_hint="'--quarantined'",
         )
     with show_progress("Reading the fitted plan", at_once=True) as step:
-        fitted, tables = load(fitted_file), parse_tables(table)
+        fitted, tables = load(fitted_file), parse_tables(options.tables)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
-        is_folder = bool(format or partition_by or part_rows) or not names_file(out)
-        is_whole = not (is_folder or memory or quarantined)
+        of_folder = options.format, options.partition_by, options.part_rows
+        is_folder = any(of_folder) or not names_file(options.out)
+        is_whole = not (is_folder or options.memory or options.quarantined)
         if fitted.plan.declaration.past_columns and is_whole:
-            given = checked_call_rows(data, None, history, tables, backend)
-            n_rows = _transform_whole(fitted, given, out, on_violation, step)
+            given = checked_call_rows(data, None, options.history, tables, options.backend)
+            n_rows = _transform_whole(fitted, given, options.out, options.on_violation, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
             made = fitted.transform_to(
                 data,
-                out,
-                format=format,
-                partition_by=partition_by or (),
-                part_rows=part_rows,
-                history=history,
+                options.out,
+                format=options.format,
+                partition_by=options.partition_by or (),
+                part_rows=options.part_rows,
+                history=options.history,
                 tables=tables,
-                backend=backend,
-                memory=memory,
-                on_violation=on_violation,
-                quarantined=quarantined,
+                backend=options.backend,
+                memory=options.memory,
+                on_violation=options.on_violation,
+                quarantined=options.quarantined,
             )
             n_rows, apart = made.n_rows, made.quarantined
             if apart is not None:
-                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'quarantined row')}")
+                typer.echo(f"{options.quarantined}: {counted(apart.n_rows, 'quarantined row')}")
     typer.echo(
-        f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
+        f"{options.out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
@@ -300,23 +228,8 @@ def _transform_whole(
 
 
 @app.command("compile")
-def compile_kernels(
-    file: AnyPlanFile,
-    schema: Annotated[
-        str | None,
-        typer.Option(
-            "--schema",
-            metavar="DATA",
-            help="Data to take the column types from, if FILE is not fitted; only its head is "
-            "read.",
-        ),
-    ] = None,
-    table: LookupTablesOption = None,
-    backend: BackendOption = "cpu",
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Also compile the kernels of `fit --profile`.")
-    ] = False,
-) -> None:
+@with_options_of(CompileOptions)
+def compile_kernels(file: AnyPlanFile, *, options: CompileOptions) -> None:
     """Compile the kernels of a plan ahead of time, for example in a container build."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
@@ -326,62 +239,46 @@ def compile_kernels(
         plan = read_plan_or_fitted(file)
         step("Compiling")
         if isinstance(plan, Plan):
-            if schema is None:
+            if options.schema is None:
                 raise typer.BadParameter(
                     "an unfitted plan does not know its column types: add --schema DATA",
                     param_hint="'--schema'",
                 )
-            tables = parse_tables(table)
-            made = plan.compile(schema, tables=tables, backend=backend, profile=profile)
-        elif schema is not None or table:
+            tables = parse_tables(options.tables)
+            made = plan.compile(
+                options.schema, tables=tables, backend=options.backend, profile=options.profile
+            )
+        elif options.schema is not None or options.tables:
             raise typer.BadParameter(_HAS_TYPES, param_hint="'--schema'")
         else:
-            made = plan.compile(backend=backend)
+            made = plan.compile(backend=options.backend)
     typer.echo(f"{cache_folder()}: {made}")
 
 
 @app.command()
-def explain(
-    file: AnyPlanFile,
-    stage: Annotated[
-        str | None,
-        typer.Option(
-            help="What to show: plan, leakage, live, bound, optimized, schedule, passes (of fit "
-            "over DATA), physical, cpu or cuda (kernels), pandas or polars (features as code)."
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "--schema",
-            metavar="DATA",
-            help="Data to take the column types from, if FILE is not fitted; only its head is "
-            "read.",
-        ),
-    ] = None,
-    table: LookupTablesOption = None,
-) -> None:
+@with_options_of(ExplainOptions)
+def explain(file: AnyPlanFile, *, options: ExplainOptions) -> None:
     """Show what a plan computes and learns, and which data it sees."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import parse_tables, read_plan_or_fitted
     from fastfeat.tell.explain import OF_DATA, TYPED
 
     plan = read_plan_or_fitted(file)
-    chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
-    if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
+    chosen: dict[str, Any] = {} if options.stage is None else {"stage": options.stage}
+    if options.data is None and options.stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
         raise typer.BadParameter(
-            f"the stage {stage} of an unfitted plan needs the column types: add --data FILE",
+            f"the stage {options.stage} of an unfitted plan needs the column types: add --data "
+            "FILE",
             param_hint="'--stage'",
         )
-    if data is None and not table:
+    if options.data is None and not options.tables:
         typer.echo(plan.explain(**chosen))
         return
     if not isinstance(plan, Plan):
-        of_fit = stage == OF_DATA
+        of_fit = options.stage == OF_DATA
         told = "the stage passes needs an unfitted plan: give PLAN.py" if of_fit else _HAS_TYPES
         raise typer.BadParameter(told, param_hint="'--data'")
-    typer.echo(plan.explain(**chosen, schema=data, tables=parse_tables(table)))
+    typer.echo(plan.explain(**chosen, schema=options.data, tables=parse_tables(options.tables)))
 
 
 @app.command()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastfeat.apps.cli.command_options import CheckOptions, InferContractOptions, QuarantineOptions
 from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
-from fastfeat.apps.cli.options import JudgedDataFile, MemoryOption, RulesFile, Thresholds
+from fastfeat.apps.cli.options import JudgedDataFile, RulesFile, with_options_of
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import show_progress
 
@@ -20,32 +21,9 @@ if TYPE_CHECKING:
     from fastfeat.trust.quality.report import CheckReport, RuleResult
     from fastfeat.trust.quality.thresholds import GateThresholds
 
-RuleTables = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A lookup table that rules read."),
-]
 
-
-def check(
-    rules: RulesFile,
-    data: JudgedDataFile,
-    history: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
-    ] = None,
-    table: RuleTables = None,
-    clock: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
-        ),
-    ] = None,
-    memory: MemoryOption = None,
-    thresholds: Thresholds = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also list the rules that are met.")
-    ] = False,
-) -> GateResult:
+@with_options_of(CheckOptions)
+def check(rules: RulesFile, data: JudgedDataFile, *, options: CheckOptions) -> GateResult:
     """Check data against a contract.
 
     The exit code is 1 if a rule is broken, and 3 if nothing could be judged.
@@ -54,39 +32,22 @@ def check(
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
     with show_progress("Reading the rules", at_once=True) as step:
-        limits = limits_of(thresholds, "check")
+        limits = limits_of(options.thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
         report = judge.check(
             data,
-            history=history,
-            tables=parse_tables(table),
-            clock=parse_clock(clock),
-            memory=memory,
+            history=options.history,
+            tables=parse_tables(options.tables),
+            clock=parse_clock(options.clock),
+            memory=options.memory,
         )
     limits.check_names(report.counts)
-    return check_result(report, limits, verbose=verbose)
+    return check_result(report, limits, verbose=options.verbose)
 
 
-def quarantine(
-    rules: RulesFile,
-    data: JudgedDataFile,
-    accepted: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Output file or folder for the rows that meet the rules."
-        ),
-    ],
-    quarantined: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Output file or folder for the other rows, with the rules that each one breaks.",
-        ),
-    ],
-    table: RuleTables = None,
-    memory: MemoryOption = None,
-) -> None:
+@with_options_of(QuarantineOptions)
+def quarantine(rules: RulesFile, data: JudgedDataFile, *, options: QuarantineOptions) -> None:
     """Split rows into those that meet a contract and those that break one of its rules."""
     from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.trust.quality.contract import Contract
@@ -100,12 +61,17 @@ def quarantine(
             )
         step(f"Judging {data}")
         written = contract.quarantine_to(
-            data, accepted, quarantined, tables=parse_tables(table), memory=memory
+            data,
+            options.accepted,
+            options.quarantined,
+            tables=parse_tables(options.tables),
+            memory=options.memory,
         )
-    for path, rows in zip((accepted, quarantined), written, strict=True):
+    for path, rows in zip((options.accepted, options.quarantined), written, strict=True):
         typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
 
 
+@with_options_of(InferContractOptions)
 def infer_contract(
     data: Annotated[
         str,
@@ -115,34 +81,21 @@ def infer_contract(
             "address.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Output file for the contract, as JSON.")
-    ],
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Key column; may be repeated. No two rows may have the same key.",
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN", help="Column to leave out of the contract; may be repeated."
-        ),
-    ] = None,
-    memory: MemoryOption = None,
+    *,
+    options: InferContractOptions,
 ) -> None:
     """Infer a contract from data: rules that the data meets, with some room for later data."""
     from fastfeat.io.sinks.atomic import write_bytes
     from fastfeat.trust.quality.infer import infer_contract as infer
 
     with show_progress(f"Reading {data}", at_once=True):
-        contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
-        write_bytes(out, contract.to_json().encode(), durable=False)
+        contract = infer(
+            data, key=options.key or None, exclude=options.exclude or (), memory=options.memory
+        )
+        write_bytes(options.out, contract.to_json().encode(), durable=False)
     n_rules, n_columns = len(contract.rules), len(contract.types)
     of_types = f"the types of {counted(n_columns, 'column')}"
-    typer.echo(f"{out}: {counted(n_rules, 'rule')}, and {of_types}")
+    typer.echo(f"{options.out}: {counted(n_rules, 'rule')}, and {of_types}")
 
 
 def read_rules(path: Path) -> FittedPlan | Contract:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastfeat.apps.cli.command_options import DiffOptions
 from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
-from fastfeat.apps.cli.options import History, LookupTablesOption, Thresholds, check_file_exists
+from fastfeat.apps.cli.options import check_file_exists, with_options_of
 from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.changes.record import Diff
 
 
+@with_options_of(DiffOptions)
 def diff(
     before: Annotated[
         Path,
@@ -23,33 +25,19 @@ def diff(
     after: Annotated[
         Path, typer.Argument(metavar="B", help="The later fitted plan.", callback=check_file_exists)
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="Sample rows to compare the features on. By default the golden rows of A.",
-        ),
-    ] = None,
-    history: History = None,
-    table: LookupTablesOption = None,
-    finding: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VERDICT",
-            help="Kind of change that counts as a finding: major, minor or refit; may be "
-            "repeated. By default major.",
-        ),
-    ] = None,
-    thresholds: Thresholds = None,
+    *,
+    options: DiffOptions,
 ) -> GateResult:
     """Compare two fitted plans. The exit code is 1 if a change may break a model."""
     from fastfeat.api.diff import diff as changes_of
     from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
-    limits = limits_of({"diff": {"findings": finding}} if finding else thresholds, "diff")
+    chosen = {"diff": {"findings": options.finding}} if options.finding else options.thresholds
+    limits = limits_of(chosen, "diff")
     with show_progress(f"Comparing {before} and {after}", at_once=True):
-        found = changes_of(before, after, data, history=history, tables=parse_tables(table))
+        tables = parse_tables(options.tables)
+        found = changes_of(before, after, options.data, history=options.history, tables=tables)
     facts = {"verdict": found.verdict, "n_rows": found.n_rows, "n_compared": found.n_compared}
     return GateResult("changes", _cases_of(found, limits["findings"]), str(found), facts)
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from fastfeat.apps.cli.command_options import DriftOptions
 from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
 from fastfeat.apps.cli.options import (
-    BackendOption,
-    History,
     JudgedDataFile,
     JudgedPlanFile,
-    LookupTablesOption,
-    MemoryOption,
-    Thresholds,
+    with_options_of,
 )
 from fastfeat.progress import show_progress
 
@@ -23,36 +18,9 @@ if TYPE_CHECKING:
     from fastfeat.trust.quality.drift import Drift
 
 
+@with_options_of(DriftOptions)
 def drift(
-    fitted_file: JudgedPlanFile,
-    data: JudgedDataFile,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Rows to compare with instead of the training rows, such as last year's.",
-        ),
-    ] = None,
-    reference_history: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Earlier rows, which windows of --reference see. By default --reference "
-            "contains its own past.",
-        ),
-    ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Also compare the rows of each value of this column; may be repeated.",
-        ),
-    ] = None,
-    history: History = None,
-    table: LookupTablesOption = None,
-    memory: MemoryOption = None,
-    backend: BackendOption = "cpu",
-    thresholds: Thresholds = None,
+    fitted_file: JudgedPlanFile, data: JudgedDataFile, *, options: DriftOptions
 ) -> GateResult:
     """Compare data with the training rows. The exit code is 1 if a feature or input has drifted."""
     from fastfeat.api.plan import load
@@ -63,14 +31,14 @@ def drift(
         step(f"Comparing {data}")
         found = fitted.drift(
             data,
-            by=by or None,
-            reference=reference,
-            reference_history=reference_history,
-            thresholds=thresholds,
-            history=history,
-            tables=parse_tables(table),
-            backend=backend,
-            memory=memory,
+            by=options.by or None,
+            reference=options.reference,
+            reference_history=options.reference_history,
+            thresholds=options.thresholds,
+            history=options.history,
+            tables=parse_tables(options.tables),
+            backend=options.backend,
+            memory=options.memory,
         )
     facts = {"n_rows": found.n_now, "n_then": found.n_then, "no_features": found.no_features}
     return GateResult("columns", tuple(_cases_of(found)), str(found), facts)

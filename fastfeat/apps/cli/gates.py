@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import typer
 
+from fastfeat.apps.cli.command_options import GateOptions
 from fastfeat.apps.cli.gate_result import (
     FOUND,
     NOT_RUN,
@@ -27,7 +28,9 @@ from fastfeat.apps.cli.gate_result import (
     document_of,
 )
 from fastfeat.apps.cli.junit import junit_of
+from fastfeat.apps.cli.options import parameters_of
 from fastfeat.apps.cli.reporting import EXIT_CODE, is_for_typer, with_options
+from fastfeat.calls.options import options_of
 from fastfeat.errors import (
     ContractBroken,
     FastfeatError,
@@ -57,11 +60,6 @@ CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 )
 """Exit code by kind of error; the first match counts."""
 
-_AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-_JUnit = Annotated[
-    Path | None, typer.Option(metavar="XML", help="Also write the report as JUnit XML, for CI.")
-]
-
 
 def gate_command(name: str, gate: Callable[..., GateResult]) -> Callable[..., None]:
     """Return the command-line function of a gate: it prints the report and sets the exit code.
@@ -71,7 +69,8 @@ def gate_command(name: str, gate: Callable[..., GateResult]) -> Callable[..., No
 
     @wraps(gate)
     def command(ctx: typer.Context, **given: Any) -> None:
-        as_json, junit = given.pop("as_json"), given.pop("junit")
+        own = GateOptions(**{name: given.pop(name) for name in options_of(GateOptions)})
+        as_json, junit = own.as_json, own.junit
         _check_junit_path(junit, given)
         started = time.perf_counter()
         judged, failed = _run_gate(gate, given)
@@ -107,8 +106,7 @@ def _signature(gate: Callable[..., GateResult]) -> inspect.Signature:
     parameters = [
         *(each.replace(kind=kind) for each in of_gate.parameters.values()),
         inspect.Parameter("ctx", kind, annotation=typer.Context),
-        inspect.Parameter("as_json", kind, default=False, annotation=_AsJson),
-        inspect.Parameter("junit", kind, default=None, annotation=_JUnit),
+        *parameters_of(GateOptions),
     ]
     return of_gate.replace(parameters=parameters, return_annotation=None)
 

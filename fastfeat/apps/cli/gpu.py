@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from fastfeat.apps.cli.command_options import GpuCheckOptions
+from fastfeat.apps.cli.options import with_options_of
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress
 
@@ -22,31 +23,23 @@ def options() -> None:
 
 
 @app.command()
-def check(
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Output file for the report, as JSON.")
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Backend to check: gpu, or another one for comparison.")
-    ] = "gpu",
-    rows: Annotated[
-        int, typer.Option(min=0, help="Number of rows for the speed measurement; 0 skips it.")
-    ] = 1 << 27,
-) -> None:
+@with_options_of(GpuCheckOptions)
+def check(*, options: GpuCheckOptions) -> None:
     """Check that the GPU computes the expected bits, and measure its speed.
 
     The exit code is 1 if a bit differs.
     """
     from fastfeat.trust.selfcheck.check import check as check_contract
 
-    if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes
-        raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
+    # fail early: a check takes minutes
+    if options.out is not None and not options.out.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {options.out.parent}", param_hint="--out")
     with show_progress("Looking for a GPU", at_once=True) as step:
-        report = check_contract(backend, step, n_rows=rows)
+        report = check_contract(options.backend, step, n_rows=options.rows)
     _print(report)
-    if out is not None:
-        out.write_text(report.to_json(), "utf-8")
-        typer.echo(f"{out}: the report")
+    if options.out is not None:
+        options.out.write_text(report.to_json(), "utf-8")
+        typer.echo(f"{options.out}: the report")
     if not report.ok:
         raise typer.Exit(1)
 

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from fastfeat.apps.cli.command_options import InspectOptions
 from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
-from fastfeat.apps.cli.options import JudgedPlanFile
+from fastfeat.apps.cli.options import JudgedPlanFile, with_options_of
 from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
     from fastfeat.trust.quality.inspection import PartReport
 
 
-def inspect(
-    fitted_file: JudgedPlanFile,
-    few: Annotated[
-        int, typer.Option(min=1, help="Report keys with fewer training rows than this.")
-    ] = 10,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Exit with code 1 if a part contains values of single rows."),
-    ] = False,
-    golden: Annotated[
-        bool,
-        typer.Option(
-            "--golden", help="Also recompute the golden rows; exit with code 3 if bits differ."
-        ),
-    ] = False,
-) -> GateResult:
+@with_options_of(InspectOptions)
+def inspect(fitted_file: JudgedPlanFile, *, options: InspectOptions) -> GateResult:
     """List the parts of a fitted plan, their sizes, and values of single rows in them."""
     from fastfeat.trust.quality.golden.golden_rows import checked_artifact
     from fastfeat.trust.quality.inspection import inspect as inspected
 
     with show_progress("Reading the fitted plan", at_once=True) as step:
-        found = inspected(fitted_file, few=few)
-        if golden:
+        found = inspected(fitted_file, few=options.few)
+        if options.golden:
             step("Computing the golden rows")
             checked_artifact(fitted_file)
     facts = {
@@ -47,7 +32,7 @@ def inspect(
         "n_rows": found.n_rows,
         "holds_rows": found.holds_rows,
     }
-    held: CaseResult = "finding" if strict else "warning"
+    held: CaseResult = "finding" if options.strict else "warning"
     return GateResult(
         "parts", tuple(_case_of(part, held) for part in found.parts), str(found), facts
     )

@@ -8,12 +8,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
+from fastfeat.apps.cli.command_options import ExportStateOptions, ReplayOptions
 from fastfeat.apps.cli.gate_result import GateCase, GateResult
-from fastfeat.apps.cli.options import check_file_exists
+from fastfeat.apps.cli.options import check_file_exists, with_options_of
+from fastfeat.apps.serve.options import ServeOptions
+from fastfeat.calls.options import as_keywords
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress
 
@@ -30,120 +33,10 @@ ServedFile = Annotated[
         metavar="FITTED", help="A fitted plan, written by `fastfeat fit`; it contains no code."
     ),
 ]
-NewStateTables = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A lookup table for a new state."),
-]
 
 
-def serve(
-    fitted_file: ServedFile,
-    state_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--state",
-            metavar="FILE",
-            help="State file. By default the state is kept in memory only.",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Initial rows of a new state.")
-    ] = None,
-    table: NewStateTables = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = 8000,
-    uds: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Unix socket to listen on, instead of host and port."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File with the bearer token that callers must send."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TLS certificate (PEM); turns TLS on.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")
-    ] = None,
-    flight_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Port of Arrow Flight; 0 picks a free one. By default Flight is off.",
-        ),
-    ] = None,
-    max_body: Annotated[
-        int, typer.Option(min=1, help="Maximum size of a request body, in bytes.")
-    ] = 16 << 20,
-    max_rows: Annotated[
-        int, typer.Option(min=1, help="Maximum number of rows per request.")
-    ] = 100_000,
-    max_waiting: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Maximum number of waiting requests; further ones get status 429."
-        ),
-    ] = 256,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Only read the state; another process writes it.")
-    ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Reload FITTED whenever the file changes.")
-    ] = False,
-    name: Annotated[str | None, typer.Option(help="Model name. By default the file name.")] = None,
-    late: Annotated[
-        str | None, typer.Option(help="Treatment of late rows: error, insert or drop.")
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            help="How long rows are kept after windows no longer need them, such as "
-            '"2d"; or "everything".'
-        ),
-    ] = None,
-    max_ahead: Annotated[
-        str | None,
-        typer.Option(
-            help="How far the times of added rows may be ahead of this machine's clock; "
-            '"any" for no limit. By default "1h" for times with a time zone, unless late is insert.'
-        ),
-    ] = None,
-    max_jump: Annotated[
-        str | None,
-        typer.Option(
-            help="How far the times of added rows may be ahead of the latest row before them: "
-            '"1d", or a whole number for integer clocks.'
-        ),
-    ] = None,
-    durability: Annotated[
-        str | None,
-        typer.Option(
-            help="When a change is on disk: commit (before the answer), interval (within a second) "
-            "or checkpoint (when the server ends)."
-        ),
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder that keeps replaced data of the state, for `replay`."
-        ),
-    ] = None,
-    keep_audit: Annotated[
-        str | None, typer.Option(help='How long the archive is kept, such as "90d".')
-    ] = None,
-    drift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WINDOW",
-            help='Compare the rows answered in this time window, such as "1h", with the training '
-            "rows; /metrics shows the result.",
-        ),
-    ] = None,
-) -> None:
+@with_options_of(ServeOptions)
+def serve(fitted_file: ServedFile, *, options: ServeOptions) -> None:
     """Serve features over HTTP as JSON or Arrow.
 
     SIGTERM or Ctrl-C stops the server, with the state on disk.
@@ -151,33 +44,8 @@ def serve(
     from fastfeat.apps.cli.plans import parse_tables
     from fastfeat.apps.serve import run
 
-    run(
-        fitted_file,
-        state=state_file,
-        history=history,
-        tables=parse_tables(table) or None,
-        host=host,
-        port=port,
-        uds=uds,
-        token_file=token_file,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        flight_port=flight_port,
-        max_body=max_body,
-        max_rows=max_rows,
-        max_waiting=max_waiting,
-        follow=follow,
-        watch=watch,
-        name=name,
-        late=_check_choice("--late", late, "error", "insert", "drop"),
-        keep=_parse_duration(keep),
-        max_ahead=max_ahead,
-        max_jump=_parse_duration(max_jump),
-        durability=_check_choice("--durability", durability, "commit", "interval", "checkpoint"),
-        archive=archive,
-        keep_audit=keep_audit,
-        drift=drift,
-    )
+    tables = parse_tables(cast("list[str] | None", options.tables)) or None
+    run(fitted_file, **(as_keywords(options) | {"tables": tables}))
 
 
 def stream(
@@ -217,38 +85,25 @@ def _log_to_stderr(name: str) -> Generator[None]:
         logger.setLevel(level)
 
 
-def _parse_duration(text: str | None) -> str | int | None:
-    """Return an option's duration: text such as "2d", or a whole number; None if absent."""
-    return int(text) if text is not None and text.isdigit() else text
-
-
-def _check_link(text: str | None) -> str | None:
-    """Return an option's audit link: the hash of a change, which chains it to all changes before.
-
-    Returns None if the option is absent.
-
-    Raises:
-        BadParameter: It is not 64 hexadecimal digits.
-    """
+def _check_link(text: str | None) -> None:
+    """Raise BadParameter unless a text is an audit link: the hash of a change, in hexadecimal."""
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
-        raise typer.BadParameter(f"got {text!r}: an audit link has 64 hexadecimal digits")
-    return text
+        raise typer.BadParameter(
+            f"got {text!r}: an audit link has 64 hexadecimal digits", param_hint="'--head'"
+        )
 
 
-def _check_parquet_path(path: Path | None) -> Path | None:
-    """Return the path of a Parquet file given as an option; None if absent.
-
-    Raises:
-        BadParameter: It has another suffix.
-    """
+def _check_parquet_path(path: Path | None) -> None:
+    """Raise BadParameter if a path has another suffix than a Parquet file."""
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
         raise typer.BadParameter(
             f"got {path}: served features are written as Parquet. Give a name such as "
-            "served.parquet"
+            "served.parquet",
+            param_hint="'--to'",
         )
-    return path
 
 
+@with_options_of(ReplayOptions)
 def replay(
     state_file: Annotated[
         Path,
@@ -266,38 +121,8 @@ def replay(
             callback=check_file_exists,
         ),
     ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LINK",
-            help="A link that was recorded elsewhere; STATE must contain it.",
-            callback=_check_link,
-        ),
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Output file for the served features as training data, in Parquet.",
-            callback=_check_parquet_path,
-        ),
-    ] = None,
-    plan: Annotated[
-        str | None,
-        typer.Option(help="Name of the plan to write features of, if STATE has several."),
-    ] = None,
-    outcomes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Late columns by row id, for labels that STATE lacks."),
-    ] = None,
-    partial: Annotated[
-        bool,
-        typer.Option("--partial", help="Write the --to file even if STATE no longer has all rows."),
-    ] = False,
-    archive: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Archive of STATE, if the folder was moved."),
-    ] = None,
+    *,
+    options: ReplayOptions,
 ) -> GateResult:
     """Recompute all answers of a state, and compare their bits with the served ones.
 
@@ -306,10 +131,10 @@ def replay(
     from fastfeat.live.audit.replay import replay_state
     from fastfeat.live.audit.replay_report import KNOWN
 
-    options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
-    options["archive"] = archive
+    _check_link(options.head)
+    _check_parquet_path(options.to)
     with show_progress(f"Replaying {state_file}", at_once=True):
-        report = replay_state(state_file, artifact, **options, partial=partial)
+        report = replay_state(state_file, artifact, **as_keywords(options))
     told = "" if report.difference is None else str(report.difference)
     cases = [GateCase("changes", "ok" if report.ok else "finding", told)]
     if not report.is_whole:
@@ -344,21 +169,8 @@ def show(state_file: StateFile) -> None:
 
 
 @state.command()
-def export(
-    state_file: StateFile,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix.",
-        ),
-    ],
-    table: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Export this lookup table instead of the rows."),
-    ] = None,
-) -> None:
+@with_options_of(ExportStateOptions)
+def export(state_file: StateFile, *, options: ExportStateOptions) -> None:
     """Write the rows of a state, in order of arrival, to a file that `--history` accepts.
 
     A Parquet file has the whole state except its lookup tables: a new state that begins with it
@@ -369,13 +181,15 @@ def export(
     from fastfeat.live.state_summary import read_state, stored_rows
 
     with show_progress(f"Reading {state_file}", at_once=True) as step:
-        rows = stored_rows(state_file, table)
-        step(f"Writing {out}")
-        if table is None and out.suffix == ".parquet":
-            export_state(read_state(state_file)[0], out)
+        rows = stored_rows(state_file, options.table)
+        step(f"Writing {options.out}")
+        if options.table is None and options.out.suffix == ".parquet":
+            export_state(read_state(state_file)[0], options.out)
         else:
-            write_table(rows, out)
-    typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")
+            write_table(rows, options.out)
+    typer.echo(
+        f"{options.out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}"
+    )
 
 
 @state.command()
@@ -396,15 +210,3 @@ def delete_key(state_file: StateFile) -> None:
     with show_progress(f"Deleting the audit key of {state_file}", at_once=True):
         delete_audit_key(state_file)
     typer.echo(f"{state_file}: the audit key and the recorded changes are deleted")
-
-
-def _check_choice(option: str, value: str | None, *known: str) -> Any:
-    """Return the value of an option that takes a few known words; None if absent.
-
-    Raises:
-        BadParameter: The value is not one of `known`.
-    """
-    if value is not None and value not in known:
-        told = f"got {value!r}: write {', '.join(known[:-1])} or {known[-1]}"
-        raise typer.BadParameter(told, param_hint=f"'{option}'")
-    return value

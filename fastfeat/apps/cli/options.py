@@ -1,12 +1,109 @@
-"""Arguments and options shared by several commands, with their help texts."""
+"""Arguments and options shared by several commands, and options that rows of a record make."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
+
+from fastfeat.calls.options import (
+    FilePath,
+    Option,
+    PythonValue,
+    TimeSpan,
+    Unfit,
+    flags_of,
+    options_of,
+    read_value,
+    type_of,
+)
+from fastfeat.ir.parameters import REQUIRED, BoolChoice, Real, Several, TextChoice, Whole
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def with_options_of(record: type[R]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return a decorator for a command: its last parameter, a record, becomes options.
+
+    A row of the record becomes an option.
+    """
+    given = parameters_of(record)
+    names = [one.name for one in given]
+
+    def decorated(command: Callable[..., T]) -> Callable[..., T]:
+        own = [*inspect.signature(command, eval_str=True).parameters.values()][:-1]
+
+        @wraps(command)
+        def called(**values: Any) -> T:
+            options = record(**{name: values.pop(name) for name in names if name in values})
+            return command(**values, options=options)
+
+        keywords = (one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)
+        cast(Any, called).__signature__ = inspect.Signature([*keywords, *given])  # for typer
+        return called
+
+    return decorated
+
+
+def parameters_of(record: type[Any]) -> list[inspect.Parameter]:
+    """Return a parameter for each row of a record, from which typer makes an option."""
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if row.default is REQUIRED else row.default,
+            annotation=_typer_option(row, flags),
+        )
+        for name, row in options_of(record).items()
+        if (flags := flags_of(name, row))
+    ]
+
+
+def _typer_option(row: Option, flags: tuple[str, ...]) -> Any:
+    """Return the annotation by which typer reads an option; its values are checked by its row."""
+    kind = type_of(row)
+    more: dict[str, Any] = {}
+    python: Any = str
+    placeholder = row.placeholder
+    match kind:
+        case BoolChoice():
+            python = bool
+        case Whole(least, most):
+            python, more = int, {"min": least, "max": most}
+        case Real(least, most):
+            python, more = float, {"min": least, "max": most}
+        case TextChoice(words):
+            placeholder = placeholder or "|".join(words)
+        case Several():
+            python = list[str]
+        case FilePath(must_exist):
+            python, placeholder, more = Path, placeholder or "FILE", {"exists": must_exist}
+        case PythonValue():
+            python = list[str] if placeholder == "NAME=FILE" else str
+            placeholder = placeholder or "FILE"
+        case _:
+            pass
+    if row.default is None:
+        python = python | None
+
+    def check(value: Any) -> Any:
+        if value is None or isinstance(kind, PythonValue):
+            return value
+        if isinstance(kind, TimeSpan) and value.isdigit():
+            value = int(value)  # steps of an integer clock
+        try:
+            return read_value(kind, value, "")
+        except Unfit as unfit:
+            raise typer.BadParameter(str(unfit).removeprefix(": ")) from None
+
+    option = typer.Option(*flags, help=row.about, metavar=placeholder, callback=check, **more)
+    return cast(Any, Annotated)[python, option]
 
 
 def check_file_exists(path: Path | None) -> Path | None:
@@ -58,27 +155,6 @@ DataFile = Annotated[
         help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
     ),
 ]
-LookupTablesOption = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A lookup table that the plan reads."),
-]
-History = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help='Earlier rows, which windows see; "batch" if DATA contains its own past.',
-    ),
-]
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BYTES",
-        help="Memory limit of the process, such as 600MiB; DATA is then read in chunks.",
-    ),
-]
-BackendOption = Annotated[
-    str, typer.Option(help="cpu, gpu or reference (slow); all give the same bits.")
-]
 JudgedPlanFile = Annotated[
     Path,
     typer.Argument(
@@ -101,13 +177,5 @@ JudgedDataFile = Annotated[
         metavar="DATA",
         help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
         callback=check_data_exists,
-    ),
-]
-Thresholds = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="TOML",
-        help="Limits that decide what counts as a finding; one section per command.",
-        exists=True,
     ),
 ]

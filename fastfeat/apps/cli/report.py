@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fastfeat.apps.cli.command_options import ReportOptions
 from fastfeat.apps.cli.contracts import parse_clock
 from fastfeat.apps.cli.options import (
     FittedFile,
-    History,
-    LookupTablesOption,
-    MemoryOption,
-    Thresholds,
+    with_options_of,
 )
 from fastfeat.progress import show_progress
 
 
+@with_options_of(ReportOptions)
 def report(
     fitted_file: FittedFile,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="HTML", help="Output file for the page.")
-    ],
     data: Annotated[
         str | None,
         typer.Argument(metavar="[DATA]", help="Rows to compare with the training rows."),
     ] = None,
-    title: Annotated[
-        str | None, typer.Option(help="Title of the page. By default the file name.")
-    ] = None,
-    history: History = None,
-    table: LookupTablesOption = None,
-    clock: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
-        ),
-    ] = None,
-    thresholds: Thresholds = None,
-    memory: MemoryOption = None,
+    *,
+    options: ReportOptions,
 ) -> None:
     """Write an HTML report on a fitted plan, and on DATA compared with its training rows."""
     from fastfeat.api.plan import load
@@ -50,12 +33,12 @@ def report(
         fitted = load(fitted_file)
         made = fitted.report(
             data,
-            out,
-            title=title or fitted_file.name,
-            history=history,
-            tables=parse_tables(table),
-            memory=memory,
-            clock=parse_clock(clock),
-            thresholds=thresholds,
+            options.out,
+            title=options.title or fitted_file.name,
+            history=options.history,
+            tables=parse_tables(options.tables),
+            memory=options.memory,
+            clock=parse_clock(options.clock),
+            thresholds=options.thresholds,
         )
-    typer.echo(f"{out}: {made.verdict}")
+    typer.echo(f"{options.out}: {made.verdict}")

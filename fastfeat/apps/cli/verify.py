@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from fastfeat.apps.cli.command_options import VerifyOptions
 from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
 from fastfeat.apps.cli.options import (
-    History,
     JudgedDataFile,
     JudgedPlanFile,
-    LookupTablesOption,
-    MemoryOption,
+    with_options_of,
 )
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress
@@ -21,22 +18,9 @@ if TYPE_CHECKING:
     from fastfeat.trust.verify.comparison import Check
 
 
+@with_options_of(VerifyOptions)
 def verify(
-    fitted_file: JudgedPlanFile,
-    data: JudgedDataFile,
-    rows: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Sample size: evenly spaced rows, or whole entities if the plan has windows.",
-        ),
-    ] = 1000,
-    backend: Annotated[
-        list[str] | None, typer.Option(help="A further backend to compare: gpu; may be repeated.")
-    ] = None,
-    history: History = None,
-    table: LookupTablesOption = None,
-    memory: MemoryOption = None,
+    fitted_file: JudgedPlanFile, data: JudgedDataFile, *, options: VerifyOptions
 ) -> GateResult:
     """Check on a sample that every way to compute the features gives the same bits.
 
@@ -47,15 +31,15 @@ def verify(
 
     with show_progress("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
-        step(f"Computing {counted(rows, 'row')} in several ways")
-        backends = ("cpu", "reference", *(backend or ()))
+        step(f"Computing {counted(options.rows, 'row')} in several ways")
+        backends = ("cpu", "reference", *(options.backend or ()))
         report = fitted.verify(
             data,
-            history=history,
-            tables=parse_tables(table),
-            n_rows=rows,
+            history=options.history,
+            tables=parse_tables(options.tables),
+            n_rows=options.rows,
             backends=backends,
-            memory=memory,
+            memory=options.memory,
         )
     return GateResult("checks", tuple(map(_case_of, report.checks)), str(report))
 

@@ -13,8 +13,9 @@ from fastfeat.apps.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.arrow_rows import arrow_rows
 from fastfeat.apps.serve.call_scheduler import CallResult
+from fastfeat.apps.serve.endpoint import NAMES, UPDATE, update_in
 from fastfeat.apps.serve.json_rows import ROWS, RowReader, row_reader
-from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, read_json, write_json
+from fastfeat.apps.serve.json_text import as_list, as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
@@ -22,7 +23,7 @@ from fastfeat.errors import did_you_mean, shortened
 from fastfeat.io.arrow import Table
 
 _BOOLS = {"true": True, "false": False}
-_OF_FEATURES = ("rows", "update", "names")
+_OF_FEATURES = ("rows", *UPDATE, *NAMES)
 
 
 def features_of(service: Service) -> Handler:
@@ -30,9 +31,8 @@ def features_of(service: Service) -> Handler:
 
     async def of_arrow(request: HttpRequest) -> Answer:
         asked = request.parameters
-        check_known(asked, ("update", "names"))
-        update = _BOOLS.get(asked.get("update", "false"))
-        update = as_bool(update, "update must be true or false")
+        check_known(asked, _OF_FEATURES[1:])
+        update = update_in({name: _BOOLS.get(asked[name]) for name in UPDATE if name in asked})
         names = asked["names"].split(",") if "names" in asked else None
         checked_names(service.now, names)
         rows = arrow_rows(request.body, service.now.reader, service.limits.body)
@@ -43,7 +43,7 @@ def features_of(service: Service) -> Handler:
     async def of_json(request: HttpRequest) -> Answer:
         asked = json_object(request, " or, for rows, " + ARROW_STREAM)
         check_known(asked, _OF_FEATURES)
-        update = as_bool(asked.get("update", False), "update must be true or false")
+        update = update_in(asked)
         names, given = asked.get("names"), asked.get("rows")
         checked_names(service.now, names)
         rows = as_list(given, ROWS)

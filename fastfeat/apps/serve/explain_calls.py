@@ -6,6 +6,7 @@ from typing import Any
 
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import check_known, json_object
+from fastfeat.apps.serve.endpoint import ROW
 from fastfeat.apps.serve.json_text import as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
@@ -20,7 +21,7 @@ def explain_of(service: Service) -> Handler:
 
     async def answer(request: HttpRequest) -> Answer:
         asked = request.parameters
-        check_known(asked, ("row",))
+        check_known(asked, tuple(ROW))
         if "row" not in asked:
             told = "no row: send it as /v1/explain?row={...}, or POST it"
             raise Refusal(400, "InvalidRequest", told)
@@ -34,7 +35,7 @@ def explain_rows(service: Service) -> Handler:
 
     async def answer(request: HttpRequest) -> Answer:
         asked = json_object(request)
-        check_known(asked, ("row",))
+        check_known(asked, tuple(ROW))
         return await _explain(service, asked.get("row"))
 
     return answer

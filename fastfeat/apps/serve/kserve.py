@@ -15,8 +15,9 @@ import numpy as np
 from fastfeat.apps.serve.answers import matrix_of
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import json_object
+from fastfeat.apps.serve.endpoint import update_in
 from fastfeat.apps.serve.json_rows import check_n_rows, column_of
-from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
+from fastfeat.apps.serve.json_text import as_list, as_object, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
@@ -147,7 +148,7 @@ def _output_type(served: ServedPlan) -> str:
 
 def _update(asked: Mapping[str, Any]) -> bool:
     parameters = as_object(asked.get("parameters", {}), "parameters must be an object")
-    return as_bool(parameters.get("update", False), "update must be true or false")
+    return update_in(parameters)
 
 
 def _check_outputs(outputs: Any) -> None:

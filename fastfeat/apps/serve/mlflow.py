@@ -7,8 +7,9 @@ from typing import Any
 from fastfeat.apps.serve.answers import values_of
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import check_known, json_object
+from fastfeat.apps.serve.endpoint import UPDATE, update_in
 from fastfeat.apps.serve.json_rows import RowReader
-from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
+from fastfeat.apps.serve.json_text import as_list, as_object, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.service import Service
 from fastfeat.errors import counted
@@ -44,8 +45,8 @@ def invocations(service: Service) -> Handler:
 
 def _update(params: Any) -> bool:
     found = as_object(params, "params must be an object")
-    check_known(found, ("update",))
-    return as_bool(found.get("update", False), "update must be true or false")
+    check_known(found, tuple(UPDATE))
+    return update_in(found)
 
 
 def _split(given: Any, reader: RowReader) -> Table:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.apps.serve.answers import ARROW_STREAM
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
+from fastfeat.apps.serve.endpoint import NAMES, UPDATE, Endpoint
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
+from fastfeat.calls.options import Option, type_of
+from fastfeat.errors import counted
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
+from fastfeat.ir.parameters import REQUIRED, BoolChoice, Several
 from fastfeat.version import __version__
 
 OpenApiSchema = dict[str, Any]
-_EXPLAIN = "Explanation of the features of a row"
 _TEXT: OpenApiSchema = {"type": "string"}
 _WHOLE: OpenApiSchema = {"type": "integer"}
 _BOOL: OpenApiSchema = {"type": "boolean"}
@@ -23,29 +25,36 @@ _ANY_OBJECT: OpenApiSchema = {"type": "object"}
 _HASH: OpenApiSchema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
-def document_of(service: Service) -> Handler:
+def document_of(service: Service, endpoints: Sequence[Endpoint]) -> Handler:
     """Return the handler that sends the OpenAPI description."""
 
     async def answer(request: HttpRequest) -> Answer:
-        return Answer(write_json(document(service.now)))
+        return Answer(write_json(document(service.now, endpoints, service.limits.body)))
 
     return answer
 
 
-def document(served: ServedPlan) -> OpenApiSchema:
-    """Return the OpenAPI description of a server that serves this plan, as a JSON object."""
+def document(served: ServedPlan, endpoints: Sequence[Endpoint], max_body: int) -> OpenApiSchema:
+    """Return the OpenAPI description of a server that serves this plan, as a JSON object.
+
+    `max_body` is the largest size of a body in bytes.
+    """
+    paths: dict[str, dict[str, OpenApiSchema]] = {}
+    for one in endpoints:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "fastfeat",
             "version": __version__,
             "description": f"Serves the features of the artifact {served.artifact}. Missing values "
-            "are null. JSON has no infinities: use Arrow streams for rows and features with them.",
+            "are null. JSON has no infinities: use Arrow streams for rows and features with them. "
+            f"A request has at most {counted(served.reader.most, 'row')} and "
+            f"{counted(max_body, 'byte')}.",
         },
         "security": [{}, {"token": []}],
         "paths": {
-            path: _with_path_parameters(path, operations)
-            for path, operations in _operations().items()
+            path: _with_path_parameters(path, operations) for path, operations in paths.items()
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -54,127 +63,36 @@ def document(served: ServedPlan) -> OpenApiSchema:
     }
 
 
-def _operations() -> dict[str, dict[str, OpenApiSchema]]:
-    """Return the OpenAPI operations of each path, by HTTP method."""
-    kserve = {
-        "": ("get", "Input and output tensors of a model", None, "Model"),
-        "/ready": ("get", "Readiness of a model", None, "Ready"),
-        "/infer": ("post", "Features of rows sent as tensors", "Tensors", "Inferred"),
-    }
-    names = {"": "metadata", "/ready": "ready", "/infer": "infer"}
-    models = {
-        f"/v2/models/{{name}}{version}{end}": {
-            method: _operation(
-                f"{names[end]}{'OfVersion' if version else ''}", told, asked, answered
-            )
-        }
-        for version in ("", "/versions/{version}")
-        for end, (method, told, asked, answered) in kserve.items()
-    }
-    features = _operation("features", "Features of rows", "Asked", "Features", arrow=True)
-    features["parameters"] = [
-        _query(
-            "update",
-            "Add the rows to the state after they are answered. For Arrow streams only; "
-            "in JSON it is part of the body.",
-            _BOOL,
-        ),
-        _query(
-            "names",
-            "Features to return, separated by commas. For Arrow streams only; in JSON they "
-            "are part of the body.",
-            _TEXT,
-        ),
-    ]
-    features["responses"]["200"]["content"][ARROW_STREAM] = {"schema": _TEXT}
-    page = _operation("page", "HTML page of the plan", None, None)
-    page["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
-    metrics = _operation("metrics", "Metrics in Prometheus text format", None, None)
-    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
-    artifact = _operation("artifact", "Replace the served artifact", None, "Swapped")
-    artifact["requestBody"] = {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": _TEXT}},
-    }
-    explain = _operation("explain", _EXPLAIN, None, "Explained")
-    row = {**_query("row", "The row as JSON", _TEXT), "required": True}
-    explain["parameters"] = [row]
-    return {
-        "/": {"get": page},
-        "/openapi.json": {
-            "get": _operation("openapi", "This OpenAPI description", None, "AnyObject")
-        },
-        "/metrics": {"get": metrics},
-        "/v1/features": {"post": features},
-        "/v1/update": {
-            "post": _operation("update", "Add events to the state", "Rows", "Taken", arrow=True)
-        },
-        "/v1/outcomes": {
-            "post": _operation(
-                "outcomes",
-                "Add late columns of earlier rows to the state",
-                "Outcomes",
-                "Taken",
-                arrow=True,
-            )
-        },
-        "/v1/tables/{name}": {
-            "post": _operation(
-                "tables", "Add rows to a lookup table", "AnyRows", "Taken", arrow=True
-            )
-        },
-        "/v1/artifact": {"post": artifact},
-        "/v1/plan": {"get": _operation("plan", "The served plan", None, "Plan")},
-        "/v1/explain": {
-            "get": explain,
-            "post": _operation("explainGiven", _EXPLAIN, "RowToExplain", "Explained"),
-        },
-        "/v1/status": {
-            "get": _operation(
-                "status", "Figures on the server: uptime, requests, rows and errors", None, "Status"
-            )
-        },
-        "/v2": {"get": _operation("server", "Name and version of the server", None, "Server")},
-        "/v2/health/live": {"get": _operation("live", "Liveness of the server", None, "Live")},
-        "/v2/health/ready": {
-            "get": _operation("healthReady", "Readiness of the server", None, "IsReady")
-        },
-        **models,
-        "/invocations": {
-            "post": _operation(
-                "invocations", "Features of a data frame in MLflow's format", "Frame", "Predictions"
-            )
-        },
-    }
-
-
-def _operation(
-    name: str, told: str, asked: str | None, answered: str | None, *, arrow: bool = False
-) -> OpenApiSchema:
-    """Return the OpenAPI description of one operation: a method of one path.
-
-    `asked` and `answered` name the schemas of body and answer: None if there is no body, or the
-    answer is not JSON. `arrow` says that the body may be an Arrow stream.
-    """
+def _operation(one: Endpoint) -> OpenApiSchema:
+    """Return the OpenAPI description of an endpoint."""
     found: OpenApiSchema = {
-        "operationId": name,
-        "summary": told,
+        "operationId": one.operation,
+        "summary": one.summary,
         "responses": {
-            "200": {"description": told},
+            "200": {"description": one.summary},
             "default": {
                 "description": "The request was refused",
                 "content": {"application/json": {"schema": _named("Error")}},
             },
         },
     }
-    if answered is not None:
-        found["responses"]["200"]["content"] = {"application/json": {"schema": _named(answered)}}
-    if asked is not None:
-        content: OpenApiSchema = {"application/json": {"schema": _named(asked)}}
-        if arrow:
-            content[ARROW_STREAM] = {"schema": _TEXT}
-        found["requestBody"] = {"required": True, "content": content}
+    answered = _content(one.answered, one.answer_type)
+    if answered:
+        found["responses"]["200"]["content"] = answered
+    asked = _content(one.asked, one.body_type)
+    if asked:
+        found["requestBody"] = {"required": True, "content": asked}
+    if one.query:
+        found["parameters"] = [
+            _query(name, row, is_body_too=one.asked is not None) for name, row in one.query.items()
+        ]
     return found
+
+
+def _content(name: str | None, other: str) -> OpenApiSchema:
+    """Return the schemas of a body by content type; `name` is the schema of JSON."""
+    of_json = {} if name is None else {"application/json": {"schema": _named(name)}}
+    return {**of_json, **({other: {"schema": _TEXT}} if other else {})}
 
 
 def _with_path_parameters(path: str, operations: Mapping[str, OpenApiSchema]) -> OpenApiSchema:
@@ -191,8 +109,23 @@ def _with_path_parameters(path: str, operations: Mapping[str, OpenApiSchema]) ->
     }
 
 
-def _query(name: str, told: str, schema: OpenApiSchema) -> OpenApiSchema:
-    return {"name": name, "in": "query", "required": False, "description": told, "schema": schema}
+def _query(name: str, row: Option, *, is_body_too: bool) -> OpenApiSchema:
+    """Return the description of an option in the address.
+
+    `is_body_too` says that the endpoint takes JSON, which has the option in the body.
+    """
+    kind, told = type_of(row), row.about
+    if is_body_too:
+        told += " For Arrow streams only; in JSON it is part of the body."
+    if isinstance(kind, Several):
+        told += " Several are separated by commas."
+    return {
+        "name": name,
+        "in": "query",
+        "required": row.default is REQUIRED,
+        "description": told,
+        "schema": _BOOL if isinstance(kind, BoolChoice) else _TEXT,
+    }
 
 
 def _named(name: str) -> OpenApiSchema:
@@ -221,7 +154,8 @@ def _schemas(served: ServedPlan) -> dict[str, OpenApiSchema]:
         "properties": {name: value_of(dtype) for name, dtype in reader.columns.items()},
         "description": "Late columns may be absent; unknown entries are ignored.",
     }
-    rows = _list(_named("Row"))
+    most = {"maxItems": reader.most}
+    rows, any_rows = _list(_named("Row")) | most, _list(_ANY_OBJECT) | most
     columns = _list(_object({"name": _TEXT, "type": _TEXT, "late": _BOOL}))
     counts: OpenApiSchema = {"type": "object", "additionalProperties": _WHOLE}
     texts: OpenApiSchema = {"type": "object", "additionalProperties": _TEXT}
@@ -229,16 +163,23 @@ def _schemas(served: ServedPlan) -> dict[str, OpenApiSchema]:
         {"name": _TEXT, "datatype": _TEXT, "shape": _list(_WHOLE)},
         {"data": {"type": "array"}, "parameters": _ANY_OBJECT},
     )
-    update = _object({}, {"update": _BOOL})
+    told = UPDATE["update"].about
+    update = _object({}, {"update": {**_BOOL, "description": told}})
     return {
         "AnyObject": _ANY_OBJECT,
         "Row": row,
         "Rows": _object({"rows": rows}),
-        "AnyRows": _object({"rows": _list(_ANY_OBJECT)}),
-        "Outcomes": _object({"rows": _list(_ANY_OBJECT)}),
+        "AnyRows": _object({"rows": any_rows}),
+        "Outcomes": _object({"rows": any_rows}),
         "Asked": _object(
             {"rows": rows},
-            {"update": _BOOL, "names": _list({"type": "string", "enum": list(served.columns)})},
+            {
+                "update": {**_BOOL, "description": told},
+                "names": {
+                    **_list({"type": "string", "enum": list(served.columns)}),
+                    "description": NAMES["names"].about,
+                },
+            },
         ),
         "Features": _object(
             {

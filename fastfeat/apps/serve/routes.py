@@ -1,54 +1,240 @@
-"""The paths of a server, and the handlers that answer their requests."""
+"""The table of endpoints: the paths of a server, their handlers and their descriptions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fastfeat.apps.serve import calls, kserve, mlflow
-from fastfeat.apps.serve import status as told
-from fastfeat.apps.serve.app import Route
+from fastfeat.apps.serve import calls, kserve, mlflow, status
+from fastfeat.apps.serve.answers import ARROW_STREAM
+from fastfeat.apps.serve.app import Handler, Route
 from fastfeat.apps.serve.artifacts import ArtifactReplacer
+from fastfeat.apps.serve.endpoint import NAMES, ROW, UPDATE, Endpoint
 from fastfeat.apps.serve.explain_calls import explain_of, explain_rows
+from fastfeat.apps.serve.metrics import metrics_of
 from fastfeat.apps.serve.openapi import document_of
 from fastfeat.apps.serve.page import page_of
 from fastfeat.apps.serve.service import Service
 
 RouteFinder = Callable[[str], tuple[Route, str] | None]
+_EXPLAIN = "Explanation of the features of a row"
+
+
+def _of_model(version: str, suffix: str) -> tuple[Endpoint, ...]:
+    """Return the endpoints of a model in KServe's protocol; `version` is "" or part of the path."""
+    path = f"/v2/models/{{name}}{version}"
+    return (
+        Endpoint(
+            path,
+            "GET",
+            "model",
+            f"metadata{suffix}",
+            "Input and output tensors of a model",
+            lambda service, _: kserve.model_metadata(service),
+            answered="Model",
+        ),
+        Endpoint(
+            f"{path}/ready",
+            "GET",
+            "model_ready",
+            f"ready{suffix}",
+            "Readiness of a model",
+            lambda service, _: kserve.model_ready(service),
+            answered="Ready",
+        ),
+        Endpoint(
+            f"{path}/infer",
+            "POST",
+            "infer",
+            f"infer{suffix}",
+            "Features of rows sent as tensors",
+            lambda service, _: kserve.infer(service),
+            asked="Tensors",
+            answered="Inferred",
+        ),
+    )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "/",
+        "GET",
+        "page",
+        "page",
+        "HTML page of the plan",
+        lambda _service, _artifacts: page_of(),
+        answer_type="text/html",
+        is_open=True,
+        always=True,
+    ),
+    Endpoint(
+        "/openapi.json",
+        "GET",
+        "openapi",
+        "openapi",
+        "This OpenAPI description",
+        lambda service, _: document_of(service, ENDPOINTS),
+        answered="AnyObject",
+    ),
+    Endpoint(
+        "/metrics",
+        "GET",
+        "metrics",
+        "metrics",
+        "Metrics in Prometheus text format",
+        lambda service, _: metrics_of(service),
+        answer_type="text/plain",
+        always=True,
+    ),
+    Endpoint(
+        "/v1/features",
+        "POST",
+        "features",
+        "features",
+        "Features of rows",
+        lambda service, _: calls.features_of(service),
+        asked="Asked",
+        answered="Features",
+        query={**UPDATE, **NAMES},
+        body_type=ARROW_STREAM,
+        answer_type=ARROW_STREAM,
+    ),
+    Endpoint(
+        "/v1/update",
+        "POST",
+        "update",
+        "update",
+        "Add events to the state",
+        lambda service, _: calls.update_of(service),
+        asked="Rows",
+        answered="Taken",
+        body_type=ARROW_STREAM,
+    ),
+    Endpoint(
+        "/v1/outcomes",
+        "POST",
+        "outcomes",
+        "outcomes",
+        "Add late columns of earlier rows to the state",
+        lambda service, _: calls.outcomes_of(service),
+        asked="Outcomes",
+        answered="Taken",
+        body_type=ARROW_STREAM,
+    ),
+    Endpoint(
+        "/v1/tables/{name}",
+        "POST",
+        "tables",
+        "tables",
+        "Add rows to a lookup table",
+        lambda service, _: calls.table_of(service),
+        asked="AnyRows",
+        answered="Taken",
+        body_type=ARROW_STREAM,
+    ),
+    Endpoint(
+        "/v1/artifact",
+        "POST",
+        "artifact",
+        "artifact",
+        "Replace the served artifact",
+        lambda _, artifacts: artifacts.handler(),
+        answered="Swapped",
+        body_type="application/octet-stream",
+    ),
+    Endpoint(
+        "/v1/plan",
+        "GET",
+        "plan",
+        "plan",
+        "The served plan",
+        lambda service, _: status.plan_of(service),
+        answered="Plan",
+    ),
+    Endpoint(
+        "/v1/explain",
+        "GET",
+        "explain",
+        "explain",
+        _EXPLAIN,
+        lambda service, _: explain_of(service),
+        answered="Explained",
+        query=ROW,
+    ),
+    Endpoint(
+        "/v1/explain",
+        "POST",
+        "explain",
+        "explainGiven",
+        _EXPLAIN,
+        lambda service, _: explain_rows(service),
+        asked="RowToExplain",
+        answered="Explained",
+    ),
+    Endpoint(
+        "/v1/status",
+        "GET",
+        "status",
+        "status",
+        "Figures on the server: uptime, requests, rows and errors",
+        lambda service, _: status.status_of(service),
+        answered="Status",
+    ),
+    Endpoint(
+        "/v2",
+        "GET",
+        "server",
+        "server",
+        "Name and version of the server",
+        lambda _service, _artifacts: kserve.server_metadata(),
+        answered="Server",
+    ),
+    Endpoint(
+        "/v2/health/live",
+        "GET",
+        "live",
+        "live",
+        "Liveness of the server",
+        lambda _service, _artifacts: status.is_live(),
+        answered="Live",
+        is_open=True,
+        always=True,
+    ),
+    Endpoint(
+        "/v2/health/ready",
+        "GET",
+        "ready",
+        "healthReady",
+        "Readiness of the server",
+        lambda service, _: status.is_ready(service),
+        answered="IsReady",
+        is_open=True,
+        always=True,
+    ),
+    *_of_model("", ""),
+    *_of_model("/versions/{version}", "OfVersion"),
+    Endpoint(
+        "/invocations",
+        "POST",
+        "invocations",
+        "invocations",
+        "Features of a data frame in MLflow's format",
+        lambda service, _: mlflow.invocations(service),
+        asked="Frame",
+        answered="Predictions",
+    ),
+)
+"""Every endpoint of a server."""
 
 
 def routes_of(service: Service, artifacts: ArtifactReplacer) -> dict[str, Route]:
-    """Return the route of each path; `{name}` in a path stands for any name."""
-    metadata = Route("model", {"GET": kserve.model_metadata(service)})
-    infer = Route("infer", {"POST": kserve.infer(service)})
-    model_ready = Route("model_ready", {"GET": kserve.model_ready(service)})
-    version = "/v2/models/{name}/versions/{version}"
-    return {
-        "/": Route("page", {"GET": page_of()}, is_open=True, always=True),
-        "/openapi.json": Route("openapi", {"GET": document_of(service)}),
-        "/metrics": Route("metrics", {"GET": told.metrics_of(service)}, always=True),
-        "/v1/features": Route("features", {"POST": calls.features_of(service)}),
-        "/v1/update": Route("update", {"POST": calls.update_of(service)}),
-        "/v1/outcomes": Route("outcomes", {"POST": calls.outcomes_of(service)}),
-        "/v1/tables/{name}": Route("tables", {"POST": calls.table_of(service)}),
-        "/v1/artifact": Route("artifact", {"POST": artifacts.handler()}),
-        "/v1/plan": Route("plan", {"GET": told.plan_of(service)}),
-        "/v1/explain": Route(
-            "explain", {"GET": explain_of(service), "POST": explain_rows(service)}
-        ),
-        "/v1/status": Route("status", {"GET": told.status_of(service)}),
-        "/v2": Route("server", {"GET": kserve.server_metadata()}),
-        "/v2/health/live": Route("live", {"GET": told.is_live()}, is_open=True, always=True),
-        "/v2/health/ready": Route(
-            "ready", {"GET": told.is_ready(service)}, is_open=True, always=True
-        ),
-        "/v2/models/{name}": metadata,
-        "/v2/models/{name}/ready": model_ready,
-        "/v2/models/{name}/infer": infer,
-        version: metadata,
-        version + "/ready": model_ready,
-        version + "/infer": infer,
-        "/invocations": Route("invocations", {"POST": mlflow.invocations(service)}),
-    }
+    """Return the route of each path, with the handlers of its endpoints."""
+    found: dict[str, Route] = {}
+    for one in ENDPOINTS:
+        known = found.get(one.path)
+        others: dict[str, Handler] = {} if known is None else {**known.handlers}
+        handlers = {**others, one.method: one.handler(service, artifacts)}
+        found[one.path] = Route(one.route, handlers, one.is_open, one.always)
+    return found
 
 
 def route_finder(routes: Mapping[str, Route]) -> RouteFinder:

@@ -7,18 +7,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from fastfeat.api.plan import load
 from fastfeat.apps.serve.access import Access, access_of
 from fastfeat.apps.serve.app import App, Receive, RequestLimits, Send
 from fastfeat.apps.serve.artifacts import ArtifactReplacer, WatchedFile, stamp_of
 from fastfeat.apps.serve.listen_address import ListenAddress
-from fastfeat.apps.serve.option_checks import check_limits, check_options
+from fastfeat.apps.serve.options import ServeOptions, check_options
 from fastfeat.apps.serve.routes import route_finder, routes_of
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
 from fastfeat.apps.serve.service import Service
@@ -27,7 +27,8 @@ from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.apps.serve.warming import warm
 from fastfeat.apps.serve.wire import Wire
 from fastfeat.calls.arguments import with_argument_errors_as
-from fastfeat.errors import StateError
+from fastfeat.calls.options import AnyPath, takes_options
+from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.live.drift_gauges import DriftGauges
 from fastfeat.live.max_ahead import describe_missing_limit
 from fastfeat.live.recent import seconds_of
@@ -42,40 +43,11 @@ _FLIGHT_SECONDS = 3.0
 """How long open Flight streams may continue once the server ends."""
 _TURN_SECONDS = 0.001
 """Thread switch interval; Python's default is five times as long."""
-FilePath = str | os.PathLike[str]
 
 
 @with_argument_errors_as("fastfeat.apps.serve.", {})
-def run(
-    artifact: FilePath,
-    *,
-    state: FilePath | None = None,
-    history: Any = None,
-    tables: Mapping[str, Any] | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    uds: FilePath | None = None,
-    token: str | None = None,
-    token_file: FilePath | None = None,
-    tls_cert: FilePath | None = None,
-    tls_key: FilePath | None = None,
-    flight_port: int | None = None,
-    max_body: int = 16 << 20,
-    max_rows: int = 100_000,
-    max_waiting: int = 256,
-    follow: bool = False,
-    watch: bool = False,
-    name: str | None = None,
-    late: Literal["error", "insert", "drop"] | None = None,
-    keep: str | int | None = None,
-    max_ahead: str | None = None,
-    max_jump: str | int | None = None,
-    durability: Literal["commit", "interval", "checkpoint"] | None = None,
-    archive: FilePath | None = None,
-    keep_audit: str | None = None,
-    drift: str | None = None,
-    said: Callable[[str], None] | None = None,
-) -> None:
+@takes_options(ServeOptions, InvalidPlan)
+def run(artifact: AnyPath, options: ServeOptions) -> None:
     """Serve an artifact over HTTP until SIGTERM or SIGINT, then return.
 
     Requests that arrived before the signal are answered, and the state is on disk, before it
@@ -83,97 +55,52 @@ def run(
 
     Args:
         artifact: File of a fitted plan.
-        state: File of its state; None keeps the state in memory.
-        history: Rows that a new state begins with, in any form that `ff.online` accepts. If the
-            state file already exists, the server continues with it, ignores these rows, and says
-            so.
-        tables: Lookup tables of a new state, by name.
-        host: Address to listen at.
-        port: TCP port; 0 picks a free one, which is reported to `said`.
-        uds: Path of a Unix socket to listen at, instead of host and port.
-        token: Secret that callers must send: "Authorization: Bearer TOKEN". None lets anyone call.
-        token_file: File with the token, instead of `token`.
-        tls_cert: File of the certificate (PEM). Turns TLS on.
-        tls_key: File of the certificate's private key (PEM).
-        flight_port: Port of Arrow Flight, 0 for a free one; None turns Flight off.
-        max_body: Maximum bytes of a request body.
-        max_rows: Maximum rows of a request.
-        max_waiting: Maximum number of requests that wait for an answer; further ones get status
-            429.
-        follow: Whether another process writes the state. This server then reads it and changes
-            nothing.
-        watch: Whether to reload the artifact whenever its file changes.
-        name: Model name; None takes the file name.
-        late: Treatment of a row that is earlier than the latest one of its entity: "error" refuses
-            it, "insert" answers it for its own time and adds it to the state, "drop" answers it
-            for its own time without adding it. None means "error" for a new state and the stored
-            setting for an existing one.
-        keep: How long rows are kept, for late rows, after windows no longer need them: a duration
-            such as "2d", a whole number for integer clocks, or "everything". None takes the stored
-            setting of an existing state. A new state that accepts late rows then keeps rows twice
-            as long as windows need.
-        max_ahead: How far the time of a row that is added may be ahead of this machine's clock;
-            "any" sets no limit. None means "1h" for a new state that has times with a zone, unless
-            `late` is "insert"; an existing state keeps its setting. Rows that only request
-            features are not limited.
-        max_jump: How far the time of a row that is added may be ahead of the latest row before it;
-            None sets no limit.
-        durability: When a change is on disk: "commit" (the default) before it is answered,
-            "interval" within a second, "checkpoint" when the server ends.
-        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
-        keep_audit: How long the archive is kept, such as "90d".
-        drift: Time window, such as "1h", over which answered rows are compared with the training
-            rows; `/metrics` shows the result. None turns the comparison off.
-        said: Called with one line of text for the address and for each new artifact; None prints
-            it.
+        {options}
 
     Raises:
-        InvalidPlan: Options contradict each other, or the address cannot be used.
+        InvalidPlan: An option has a wrong value, options contradict each other, or the address
+            cannot be used.
+        TypeMismatch: An option is unknown.
         ArtifactError: The artifact cannot be read, or this machine computes other features for the
             test rows (golden rows) in it.
         StateError: The state cannot be opened.
         FastfeatError: The history or the tables do not fit the plan.
     """
-    where = ListenAddress(host, port, None if uds is None else os.fspath(uds), flight_port)
-    opening = StateOpening(
-        None if state is None else os.fspath(state),
-        tables,
-        late,
-        keep,
-        max_ahead,
-        max_jump,
-        durability,
-        drift,
-        None if archive is None else os.fspath(archive),
-        keep_audit,
+    check_options(options)
+    uds, flight_port = options.uds, options.flight_port
+    where = ListenAddress(
+        options.host, options.port, None if uds is None else os.fspath(uds), flight_port
     )
-    check_options(where, opening, history, follow=follow, watch=watch)
-    limits = RequestLimits(max_body, max_waiting, 8 * max_body)
-    check_limits(limits, max_rows)
-    access = access_of(token, token_file, tls_cert, tls_key)
-    tell = said or _print_line
+    opening = StateOpening(options)
+    limits = RequestLimits(options.max_body, options.max_waiting, 8 * options.max_body)
+    access = access_of(options.token, options.token_file, options.tls_cert, options.tls_key)
+    max_rows, drift, history = options.max_rows, options.drift, options.history
+    tell = options.said or _print_line
     service = Service(
-        limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
+        limits,
+        name=options.name or Path(artifact).stem,
+        durable=opening.waits_for_disk,
+        read_only=options.follow,
     )
     service.said = tell
     service.drift = None if drift is None else DriftGauges(seconds_of(drift))
-    watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
+    watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if options.watch else None
     fitted = load(artifact)
     check_golden_if_any(fitted.record)
     if drift is not None:
         profile_to_compare(fitted.record)
 
     def opened() -> ServedPlan:
-        if opening.is_there and (history is not None or tables is not None):
+        if opening.is_there and (history is not None or options.tables is not None):
             tell("the state already exists: the given history and tables are ignored")
         live = opening.open(fitted, history)
-        told = describe_missing_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
-        for note in filter(None, told):
+        limit = describe_missing_limit(live, options.max_ahead, options.max_jump)
+        for note in filter(None, (limit, warm(fitted, live.tables))):
             tell(note)
         return served_plan(live, fitted, max_rows)
 
     following = None
-    if follow and opening.path:
+    if options.follow and opening.path:
         following = StateFollowing(opening.path, fitted, max_rows, drift)
     Process(
         service,

@@ -9,6 +9,7 @@ from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan
+from fastfeat.apps.serve.options import ServeOptions
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.arrow import Table
 from fastfeat.live.file.state_file import path_of
@@ -21,36 +22,20 @@ _ALONE = ""
 
 @dataclass(frozen=True, slots=True)
 class StateOpening:
-    """The options for opening a state.
+    """The opening of a state by the options of a server."""
 
-    Args:
-        path: Path of the state file; None for a state in memory.
-        tables: Lookup tables of a new state.
-        late: Treatment of late rows: "error", "insert" or "drop"; None for the default.
-        keep: How long rows are kept after windows no longer need them.
-        max_ahead: How far a time may be ahead of this machine's clock; None for the default.
-        max_jump: How far a time may be ahead of the latest row before it; None for no limit.
-        durability: When a change is on disk: "commit", "interval" or "checkpoint".
-        archive: Folder that keeps the recorded changes when a snapshot of the state replaces them.
-        keep_audit: How long the archive is kept.
-        drift: Time window over which answered rows are compared with training; None turns it off.
-    """
+    options: ServeOptions
 
-    path: str | None = None
-    tables: Any = None
-    late: Any = None
-    keep: str | int | None = None
-    max_ahead: str | None = None
-    max_jump: str | int | None = None
-    durability: Any = None
-    drift: str | None = None
-    archive: str | None = None
-    keep_audit: str | None = None
+    @property
+    def path(self) -> str | None:
+        """The path of the state file; None for a state in memory."""
+        path = self.options.state
+        return None if path is None else os.fspath(path)
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether each change is on disk before it is answered."""
-        return self.path is not None and self.durability in (None, "commit")
+        return self.path is not None and self.options.durability in (None, "commit")
 
     @property
     def is_there(self) -> bool:
@@ -65,7 +50,7 @@ class StateOpening:
         """
         if self.is_there:
             return self.reopen(fitted)
-        return self._opened(fitted, self.path, history, self.tables)
+        return self._opened(fitted, self.path, history, self.options.tables)
 
     def open_for_plan(self, live: Live, fitted: FittedPlan) -> Live:
         """Return a live plan for `fitted` with the state of `live`.
@@ -87,27 +72,28 @@ class StateOpening:
     def _opened(
         self, fitted: FittedPlan, path: str | None, history: Table | None, tables: Any
     ) -> Live:
-        if self.drift is not None:
+        options = self.options
+        if options.drift is not None:
             profile_to_compare(fitted.record)  # before a file is opened
         is_new = path is None or not os.path.exists(path)
-        plans = {_ALONE: fitted.record}
+        late, max_ahead = options.late, options.max_ahead
+        if is_new:
+            max_ahead = resolve_max_ahead({_ALONE: fitted.record}, late, max_ahead)
         live = online(
             {_ALONE: fitted},
             history,
             path=path,
             tables=tables,
-            late=self.late,
-            keep=self.keep,
-            max_ahead=resolve_max_ahead(plans, self.late, self.max_ahead)
-            if is_new
-            else self.max_ahead,
-            max_jump=self.max_jump,
-            durability=self.durability,
-            archive=self.archive,
-            keep_audit=self.keep_audit,
+            late=late,
+            keep=options.keep,
+            max_ahead=max_ahead,
+            max_jump=options.max_jump,
+            durability=options.durability,
+            archive=options.archive,
+            keep_audit=options.keep_audit,
         )
-        if self.drift is not None:
-            live.watch(self.drift)
+        if options.drift is not None:
+            live.watch(options.drift)
         return live
 
 

@@ -1,21 +1,18 @@
-"""Handlers that describe a server: its plan, whether it is ready, and its counters."""
+"""Handlers that describe a server: its plan, whether it is ready, and its figures."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.json_text import write_json
-from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.columns.types import UnsupportedType
-from fastfeat.io.prometheus import CONTENT_TYPE, MetricLabels, family, histogram
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.show import show_columns
 from fastfeat.markup.html import shorten_middle
@@ -121,142 +118,3 @@ def status_of(service: Service) -> Handler:
         )
 
     return answer
-
-
-def metrics_of(service: Service) -> Handler:
-    """Return the handler that sends all counters as Prometheus text."""
-
-    async def answer(request: HttpRequest) -> Answer:
-        if request.query:
-            raise Refusal(400, "InvalidRequest", "this address has no parameters")
-        text, gauges, served = metrics_text(service), service.drift, service.served
-        if gauges is not None and served is not None:
-            text += await service.work.apart(lambda: gauges.text([served.live]))
-        return Answer(text.encode(), CONTENT_TYPE.encode())
-
-    return answer
-
-
-def metrics_text(service: Service) -> str:
-    """Return the counters of a server as Prometheus text."""
-    metrics, served = service.metrics, service.served
-    answers = [
-        ((("route", route), ("status", str(status))), float(n))
-        for (route, status), n in metrics.answers.items()
-    ]
-    errors = [
-        ((("route", route), ("kind", kind)), float(n))
-        for (route, kind), n in metrics.errors.items()
-    ]
-    texts = [
-        family(
-            "fastfeat_ready",
-            "gauge",
-            "1 if the server is ready to compute features, else 0.",
-            [((), served is not None)],
-        ),
-        family(
-            "fastfeat_requests_total", "counter", "Requests answered, by route and status.", answers
-        ),
-        family(
-            "fastfeat_errors_total",
-            "counter",
-            "Requests refused, by route and kind of error.",
-            errors,
-        ),
-        histogram(
-            "fastfeat_request_seconds",
-            "Time from a request to its answer in seconds, by route.",
-            [((("route", route),), durations) for route, durations in metrics.seconds.items()],
-        ),
-        family(
-            "fastfeat_rows_total",
-            "counter",
-            "Rows computed or added, by kind of call.",
-            _by("call", metrics.rows_by_call),
-        ),
-        family(
-            "fastfeat_waiting_requests",
-            "gauge",
-            "Requests waiting for an answer.",
-            [((), service.load.requests)],
-        ),
-        family(
-            "fastfeat_waiting_bytes",
-            "gauge",
-            "Size of the bodies of waiting requests in bytes.",
-            [((), service.load.n_bytes)],
-        ),
-        family(
-            "fastfeat_artifact_swaps_total",
-            "counter",
-            "New artifacts taken or refused, by result.",
-            _by("result", metrics.swaps),
-        ),
-        family(
-            "fastfeat_start_time_seconds",
-            "gauge",
-            "Start time of the server in seconds since 1970.",
-            [((), service.started)],
-        ),
-    ]
-    if served is not None:
-        texts.append(
-            family(
-                "fastfeat_artifact_info",
-                "gauge",
-                "The served artifact and model, as labels; the value is always 1.",
-                [((("artifact", served.artifact), ("model", service.name)), 1)],
-            )
-        )
-        sizes = served.live.sizes
-        entities = _by("by", sizes.entities)
-        texts.append(
-            family(
-                "fastfeat_state_rows", "gauge", "Rows of the state in memory.", [((), sizes.rows)]
-            )
-        )
-        texts.append(
-            family(
-                "fastfeat_state_entities",
-                "gauge",
-                "Entities of the state in memory, by key columns.",
-                entities,
-            )
-        )
-        texts.append(
-            family(
-                "fastfeat_events_total",
-                "counter",
-                "Rows by kind of event (late, dropped, repeated and others) since the state was "
-                "opened.",
-                _by("event", served.live.counts),
-            )
-        )
-        held = Counter[str]()
-        for one in served.live.held_up(places=False):
-            held[one.order] += one.n_late
-        if held:
-            texts.append(
-                family(
-                    "fastfeat_held_up_rows",
-                    "gauge",
-                    "Late rows of entities held up by an event that is ahead in time, by key "
-                    "columns.",
-                    _by("by", held),
-                )
-            )
-        if violations := served.live.violations:
-            texts.append(
-                family(
-                    "fastfeat_contract_violations_total",
-                    "counter",
-                    "Rows that broke a rule of the contract, including refused rows, by rule.",
-                    _by("rule", violations),
-                )
-            )
-    return "".join(texts)
-
-
-def _by(label: str, counts: Mapping[str, int]) -> list[tuple[MetricLabels, float]]:
-    return [(((label, name),), float(n)) for name, n in counts.items()]

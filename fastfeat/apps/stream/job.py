@@ -93,7 +93,7 @@ class StreamJob:
     def _history(self, partition: int) -> Table | None:
         if self.config.history is None:
             return None
-        return read_table(self.config.history.replace("{partition}", str(partition)))
+        return read_table(str(self.config.history).replace("{partition}", str(partition)))
 
     def _tables(self) -> dict[str, Table]:
         """Return the lookup tables of a new state; those without a file are empty."""
@@ -223,17 +223,17 @@ def _check_outputs(
     config: Config, plans: Mapping[str, FittedPlan], types: Mapping[str, DType]
 ) -> None:
     """Raise if a sink cannot encode a feature, or if `out.valkey.keys` names an unknown column."""
-    if config.valkey_out is not None:
-        lacking = [name for name in config.valkey_out.keys if name not in types]
+    if config.out.valkey is not None:
+        lacking = [name for name in config.out.valkey.keys if name not in types]
         if lacking:
             raise InvalidConfig(
                 f"out.valkey.keys: the plan reads no column {lacking[0]!r}; it reads "
                 f"{', '.join(types)}"
             )
     for fitted in plans.values():
-        if config.kafka_out is not None and config.kafka_out.format == "json":
+        if config.out.kafka is not None and config.out.kafka.format == "json":
             check_json(fitted.schema)
-        if config.valkey_out is not None:
+        if config.out.valkey is not None:
             check_packed(fitted.schema)
 
 

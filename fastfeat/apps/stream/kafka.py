@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from fastfeat.apps.stream.config import Kafka, Option
+from fastfeat.apps.stream.config import Kafka, Setting
 from fastfeat.errors import LibraryUnavailable, StreamError
 
 Message = Any
@@ -23,7 +23,7 @@ TopicPlace = tuple[str, int]
 
 LOG = logging.getLogger("fastfeat.stream")
 _ANSWERS_WITHIN_S = 2.0
-_CONSUMER: dict[str, Option] = {
+_CONSUMER: dict[str, Setting] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # the state decides where to continue; no other offset will do
     "fetch.wait.max.ms": 20,
@@ -32,7 +32,7 @@ _CONSUMER: dict[str, Option] = {
     "partition.assignment.strategy": "range",
     "enable.partition.eof": True,
 }
-_PRODUCER: dict[str, Option] = {
+_PRODUCER: dict[str, Setting] = {
     "enable.idempotence": True,
     "linger.ms": 2,
     "message.timeout.ms": 0,  # no limit: wait for as long as the broker is away
@@ -66,7 +66,7 @@ class Consumer:
 
     def __init__(self, kafka: Kafka, group: str) -> None:
         self._kafka = library()
-        own: dict[str, Option] = {"bootstrap.servers": kafka.brokers, "group.id": group}
+        own: dict[str, Setting] = {"bootstrap.servers": kafka.brokers, "group.id": group}
         settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
         self._is_cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
         self._incremental = False  # only group members get partitions incrementally
@@ -260,7 +260,7 @@ class Producer:
 
     def __init__(self, kafka: Kafka, buffer_bytes: int) -> None:
         found = library()
-        own: dict[str, Option] = {
+        own: dict[str, Setting] = {
             "bootstrap.servers": kafka.brokers,
             "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
         }
@@ -358,7 +358,7 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
         ) from None
 
 
-def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
+def _settings(*layers: Mapping[str, Setting]) -> dict[str, Any]:
     """Return the merged options; later ones win. Raise for options that a stream sets itself."""
     found: dict[str, Any] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Counters of a stream as Prometheus text, served on their own port."""
+"""The metrics of a stream, a row a metric, and their own HTTP server for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol, get_args
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.outputs import Reason
-from fastfeat.io.prometheus import CONTENT_TYPE, Durations, MetricLabels, family, histogram
+from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Metric, Samples, alone, by_label
 from fastfeat.live.state.held_up import HeldUp
 
 
@@ -24,6 +24,7 @@ class Measured(Protocol):
     dead: Counter[str]
     taken: Counter[str]
     violations: Counter[str]
+    latency: Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +47,8 @@ class PartitionMeasure:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricSample:
-    """One metric value for Prometheus.
-
-    Args:
-        name: Metric name without the prefix `fastfeat_stream_`.
-        kind: "counter" or "gauge".
-        told: Help text.
-        labels: Label names and values.
-        value: The value.
-    """
-
-    name: str
-    kind: str
-    told: str
-    labels: MetricLabels
-    value: float
-
-
-def samples_of(
-    done: Measured, measures: Mapping[int, PartitionMeasure], n_checkpoints: int, topic: str
-) -> list[MetricSample]:
-    """Return the values of all metrics of a stream.
+class StreamFigures:
+    """The figures of a stream that are published as metrics.
 
     Args:
         done: Counters summed over all partitions.
@@ -75,63 +56,127 @@ def samples_of(
         n_checkpoints: Commits of partition states.
         topic: Topic of the events.
     """
-    found = [
-        MetricSample("events_total", "counter", "Events answered.", (), done.n_events),
-        MetricSample("batches_total", "counter", "Micro-batches processed.", (), done.n_batches),
-        MetricSample(
-            "repeats_total", "counter", "Messages polled again and skipped.", (), done.n_repeated
-        ),
-        MetricSample(
-            "checkpoints_total", "counter", "Commits of partition states.", (), n_checkpoints
-        ),
-        MetricSample(
-            "partitions", "gauge", "Partitions assigned to this member.", (), len(measures)
-        ),
-    ]
-    for name in get_args(Reason):
-        told = "Messages and rows refused as dead letters, by reason."
-        found.append(
-            MetricSample("dead_total", "counter", told, (("kind", name),), done.dead[name])
-        )
-    for name, n in sorted(done.taken.items()):
-        told = (
-            "Rows by kind of event (late, dropped, repeated and others) since the state was opened."
-        )
-        found.append(MetricSample("rows_total", "counter", told, (("what", name),), n))
-    for name, n in sorted(done.violations.items()):
-        told = "Rows that broke a rule of the contract since the state was opened, by rule."
-        found.append(
-            MetricSample("contract_violations_total", "counter", told, (("rule", name),), n)
-        )
-    for number, one in sorted(measures.items()):
-        of = (("topic", topic), ("partition", str(number)))
-        found += [
-            MetricSample("lag", "gauge", "Events not answered yet.", of, one.lag),
-            MetricSample("offset", "gauge", "Offset that the state has reached.", of, one.offset),
-            MetricSample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
+
+    done: Measured
+    measures: Mapping[int, PartitionMeasure]
+    n_checkpoints: int
+    topic: str
+
+
+_PARTITION = ("topic", "partition")
+
+
+def _by_partition(
+    read: Callable[[PartitionMeasure], Samples],
+) -> Callable[[StreamFigures], Samples | None]:
+    """Return a reader of a metric of each partition, from a reader of the metric of one."""
+
+    def of_stream(figures: StreamFigures) -> Samples | None:
+        found = [
+            ((figures.topic, str(number), *labels), value)
+            for number, one in sorted(figures.measures.items())
+            for labels, value in read(one)
         ]
-        for order, n in one.n_entities.items():
-            told = "Entities of the state, by key columns."
-            found.append(MetricSample("entities", "gauge", told, (*of, ("order", order)), n))
-        for held in one.held_up:
-            told = "Late rows of an entity held up by an event that is ahead in time."
-            where = (*of, ("order", held.order), ("event", held.place))
-            found.append(MetricSample("held_up_rows", "gauge", told, where, held.n_late))
-    return found
+        return found or None
+
+    return of_stream
 
 
-def metrics_text(samples: Sequence[MetricSample], latency: Durations) -> bytes:
-    """Return metric values, and the latency of micro-batches in seconds, as Prometheus text."""
-    families: dict[tuple[str, str, str], list[tuple[MetricLabels, float]]] = {}
-    for each in samples:
-        families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
-    parts = [
-        family(f"fastfeat_stream_{name}", kind, told, values)
-        for (name, kind, told), values in families.items()
-    ]
-    told = "Time from the poll of a micro-batch until all sinks accepted it, in seconds."
-    parts.append(histogram("fastfeat_stream_batch_seconds", told, [((), latency)]))
-    return "".join(parts).encode()
+PREFIX = "fastfeat_stream_"
+METRICS: tuple[Metric[StreamFigures], ...] = (
+    Metric(
+        "events_total", "counter", "Events answered.", lambda figures: alone(figures.done.n_events)
+    ),
+    Metric(
+        "batches_total",
+        "counter",
+        "Micro-batches processed.",
+        lambda figures: alone(figures.done.n_batches),
+    ),
+    Metric(
+        "repeats_total",
+        "counter",
+        "Messages polled again and skipped.",
+        lambda figures: alone(figures.done.n_repeated),
+    ),
+    Metric(
+        "checkpoints_total",
+        "counter",
+        "Commits of partition states.",
+        lambda figures: alone(figures.n_checkpoints),
+    ),
+    Metric(
+        "partitions",
+        "gauge",
+        "Partitions assigned to this member.",
+        lambda figures: alone(len(figures.measures)),
+    ),
+    Metric(
+        "dead_total",
+        "counter",
+        "Messages and rows refused as dead letters, by reason.",
+        lambda figures: [((name,), figures.done.dead[name]) for name in get_args(Reason)],
+        ("kind",),
+    ),
+    Metric(
+        "rows_total",
+        "counter",
+        "Rows by kind of event (late, dropped, repeated and others) since the state was opened.",
+        lambda figures: sorted(by_label(figures.done.taken)) or None,
+        ("what",),
+    ),
+    Metric(
+        "contract_violations_total",
+        "counter",
+        "Rows that broke a rule of the contract since the state was opened, by rule.",
+        lambda figures: sorted(by_label(figures.done.violations)) or None,
+        ("rule",),
+    ),
+    Metric(
+        "lag",
+        "gauge",
+        "Events not answered yet.",
+        _by_partition(lambda one: alone(one.lag)),
+        _PARTITION,
+    ),
+    Metric(
+        "offset",
+        "gauge",
+        "Offset that the state has reached.",
+        _by_partition(lambda one: alone(one.offset)),
+        _PARTITION,
+    ),
+    Metric(
+        "state_rows",
+        "gauge",
+        "Rows of the state in memory.",
+        _by_partition(lambda one: alone(one.n_rows)),
+        _PARTITION,
+    ),
+    Metric(
+        "entities",
+        "gauge",
+        "Entities of the state, by key columns.",
+        _by_partition(lambda one: by_label(one.n_entities)),
+        (*_PARTITION, "order"),
+    ),
+    Metric(
+        "held_up_rows",
+        "gauge",
+        "Late rows of an entity held up by an event that is ahead in time.",
+        _by_partition(
+            lambda one: [((held.order, held.place), held.n_late) for held in one.held_up]
+        ),
+        (*_PARTITION, "order", "event"),
+    ),
+    Metric(
+        "batch_seconds",
+        "histogram",
+        "Time from the poll of a micro-batch until all sinks accepted it, in seconds.",
+        lambda figures: [((), figures.done.latency)],
+    ),
+)
+"""The metrics of a stream; `PREFIX` begins their names."""
 
 
 class MetricsServer:

@@ -13,11 +13,17 @@ from typing import Any
 
 from fastfeat_kernels.records import dataclass
 
-from fastfeat.apps.stream.config import Config
+from fastfeat.apps.stream.config import Config, KafkaOut
 from fastfeat.apps.stream.config_file import config_of, read_config
 from fastfeat.apps.stream.job import StreamJob, job_of
 from fastfeat.apps.stream.kafka import LOG, Consumer, Message, Producer
-from fastfeat.apps.stream.metrics import MetricsServer, PartitionMeasure, metrics_text, samples_of
+from fastfeat.apps.stream.metrics import (
+    METRICS,
+    PREFIX,
+    MetricsServer,
+    PartitionMeasure,
+    StreamFigures,
+)
 from fastfeat.apps.stream.outputs import Sink
 from fastfeat.apps.stream.partition import EventPartition, PartitionCounters
 from fastfeat.apps.stream.partition_opening import PartitionOpener
@@ -26,7 +32,9 @@ from fastfeat.apps.stream.to_kafka import DeadLetters, ToKafka
 from fastfeat.apps.stream.to_parquet import ToParquet
 from fastfeat.apps.stream.to_valkey import ToValkey
 from fastfeat.calls.arguments import with_argument_errors_as
+from fastfeat.calls.options import options_of
 from fastfeat.errors import FastfeatError, StreamError
+from fastfeat.io.prometheus import text_of
 from fastfeat.live.drift_gauges import DriftGauges
 from fastfeat.live.max_ahead import describe_missing_limit
 
@@ -103,7 +111,8 @@ class StreamMember:
             told = getattr(error, "strerror", None) or error
             raise StreamError(f"state: cannot create the folder {config.state}: {told}") from None
         self._consumer = Consumer(config.kafka, config.group)
-        buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
+        default = options_of(KafkaOut)["buffer_bytes"].default
+        buffer_bytes = default if config.out.kafka is None else config.out.kafka.buffer_bytes
         self._producer = Producer(config.kafka, buffer_bytes)
         self._sinks: list[Sink] = []
         self._sides: Sides | None = None
@@ -188,8 +197,9 @@ class StreamMember:
                 sizes.entities,
                 partition.live.held_up(),
             )
-        samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
-        text = metrics_text(samples, done.latency)
+        topic = self._job.config.events.topic
+        figures = StreamFigures(done, measures, self._n_checkpoints, topic)
+        text = text_of(METRICS, figures, PREFIX).encode()
         if self._drift is None:
             return text
         lives = [partition.live for partition in self._partitions.values()]
@@ -315,8 +325,8 @@ def topics_of(config: Config) -> list[str]:
     found = [config.events.topic]
     found += [] if config.outcomes is None else [config.outcomes.topic]
     found += [told.source.topic for told in config.tables.values() if told.source is not None]
-    found += [] if config.kafka_out is None else [config.kafka_out.topic]
-    found += [] if config.dead_letters is None else [config.dead_letters]
+    found += [] if config.out.kafka is None else [config.out.kafka.topic]
+    found += [] if config.dead_letters is None else [config.dead_letters.topic]
     return found
 
 
@@ -324,15 +334,16 @@ def sinks_of(job: StreamJob, producer: Producer, counts: Mapping[str, int]) -> l
     """Return the sinks of a configuration. `counts` is the number of partitions of each topic."""
     config = job.config
     found: list[Sink] = []
-    if config.kafka_out is not None:
-        out = config.kafka_out
+    if config.out.kafka is not None:
+        out = config.out.kafka
         found.append(ToKafka(producer, out.topic, counts[out.topic], out.format == "arrow"))
-    if config.valkey_out is not None:
-        found.append(ToValkey(config.valkey_out))
-    if config.parquet_out is not None:
-        found.append(ToParquet(config.parquet_out.folder, config.events.topic))
+    if config.out.valkey is not None:
+        found.append(ToValkey(config.out.valkey))
+    if config.out.parquet is not None:
+        found.append(ToParquet(config.out.parquet.folder, config.events.topic))
     if config.dead_letters is not None:
-        found.append(DeadLetters(producer, config.dead_letters, counts[config.dead_letters]))
+        topic = config.dead_letters.topic
+        found.append(DeadLetters(producer, topic, counts[topic]))
     return found
 
 

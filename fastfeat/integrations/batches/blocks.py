@@ -117,7 +117,7 @@ def contents_of(
     """
     if as_matrix and (codes or bags or keep):
         raise InvalidPlan("a matrix has only features: codes=, bags= and keep= need form='dict'")
-    counts = {} if as_matrix else dict(fitted.n_codes if codes is None else codes)
+    counts = {} if as_matrix else dict(fitted.record.n_codes if codes is None else codes)
     _check_counts(fitted, counts)
     columns = {name: _bag_columns(fitted, name, counts) for name in bags}
     in_bags = [column for of_bag in columns.values() for column in of_bag]
@@ -313,7 +313,7 @@ def _check_codes(
         if len(beyond):
             raise InvalidData(
                 f"feature {name!r} has the code {beyond[0]}, but codes= allows codes from 0 to "
-                f"{n - 1:,}. Pass the number in fitted.n_codes, or the largest code plus one"
+                f"{n - 1:,}. Pass fitted.encoding(name).n_codes, or the largest code plus one"
             )
 
 

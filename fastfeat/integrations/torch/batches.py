@@ -95,7 +95,7 @@ class FeatureBatches(torch_data.IterableDataset):
         batch_size: The number of rows per batch.
         label: The name of a column; None for the plan's own label, if it has one; False for no
             label. Integers become int64, floats and bools float32, of shape (n,).
-        codes: The number of codes of each column of codes, by name; None for `fitted.n_codes`, the
+        codes: The number of codes of each column of codes, by name; None for those of the plan, the
             ordinal encodings. Other columns are treated as numbers.
         bags: Features with columns that are the codes of a list, `list.ordinal_encode(width=)`.
             They are given in the form of torch's EmbeddingBag: {"codes": (n_codes,), "offsets":
@@ -204,7 +204,7 @@ class FeatureBatches(torch_data.IterableDataset):
             batch_size: The number of rows per batch.
             label: One value per row, such as `fitted.label(data)`; None for no label. Integers
                 become int64, floats and bools float32, of shape (n,).
-            codes: The number of codes of each column of codes, by name; None for `fitted.n_codes`,
+            codes: The number of codes of each column of codes, by name; None for those of the plan,
                 the ordinal encodings. Other columns are treated as numbers.
             bags: Features with columns that are the codes of a list, `list.ordinal_encode(width=)`.
                 They are given in the form of torch's EmbeddingBag: {"codes": (n_codes,), "offsets":

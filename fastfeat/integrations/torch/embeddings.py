@@ -34,7 +34,7 @@ def embedding_sizes(
         case FeatureBatches():
             counts = codes.n_codes | codes.n_bag_codes
         case FittedPlan():
-            counts = codes.n_codes
+            counts = codes.record.n_codes
         case Mapping():
             counts = dict(codes)
         case _:

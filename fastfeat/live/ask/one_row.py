@@ -16,6 +16,9 @@ from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.row.definitions import RowKernel
+from fastfeat.execute.row.kernel import row_kernel_after_windows
+from fastfeat.execute.row.one_row import transform_row
 from fastfeat.execute.windows import naming_functions, naming_row_numbers
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.keys import stored_array
@@ -23,9 +26,6 @@ from fastfeat.ir.node import Node
 from fastfeat.live.ask.features import LogView, kept_arrays, request_windows
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.schedules import PlanSchedules, WindowRound
-from fastfeat.live.row.definitions import RowKernel
-from fastfeat.live.row.kernel import row_kernel_after_windows
-from fastfeat.live.row.one_row import transform_row
 from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.cpu import values_over
 

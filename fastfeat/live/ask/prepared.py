@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.lookup_tables import TableReader, table_reader
+from fastfeat.execute.row.definitions import RowKernel
+from fastfeat.execute.row.kernel import row_kernel_after_windows
+from fastfeat.execute.row.prepared import InputReaders, prepare_readers, read_stored_values
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.live.ask.prepared_windows import (
@@ -29,9 +32,6 @@ from fastfeat.live.ask.prepared_windows import (
 from fastfeat.live.log.log import EntityRows, Log
 from fastfeat.live.lower.live_plan import LivePlan, LogOrder
 from fastfeat.live.lower.schedules import PlanSchedules
-from fastfeat.live.row.definitions import RowKernel
-from fastfeat.live.row.kernel import row_kernel_after_windows
-from fastfeat.live.row.prepared import InputReaders, prepare_readers, read_stored_values
 from fastfeat.scalars.zones import use_zone_tables
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)

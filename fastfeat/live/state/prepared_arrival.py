@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import computed_form
+from fastfeat.execute.row.prepared import InputReaders, prepare_readers, read_stored_values
 from fastfeat.io.arrow import Array, DataType, Schema, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.ir.dtypes import BFLOAT16, DType
@@ -32,7 +33,6 @@ from fastfeat.live.ask.prepared_windows import CannotBePrepared
 from fastfeat.live.ask.results import Results
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.row_tables import array_of_stored, given_type, table_of_stored
-from fastfeat.live.row.prepared import InputReaders, prepare_readers, read_stored_values
 from fastfeat.live.state.changes import ChangeResults, StateChange, StoredRow
 from fastfeat.live.state.memory import StateMemory
 from fastfeat.live.state.order_clocks import TimeLimits

@@ -9,23 +9,13 @@ rows. An encoder is a target encoding.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from functools import cached_property
-from typing import Any
 
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.calls import checks
-from fastfeat.calls.named_values import plain_value
-from fastfeat.calls.recording import (
-    Recipe,
-    contain_params,
-    params_of,
-    recipe_of,
-    register_recipe_function,
-    value_of,
-)
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Column, Node, TableColumn, postorder
@@ -62,8 +52,21 @@ from fastfeat.plan.declare.source_columns import (
 
 UserLabel = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
-PLAN = "ff.Plan"
-"""The name of `Plan` in recipes, which record calls that contain parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCalls:
+    """A record of calls, which earlier versions wrote into plans; it is kept and not used.
+
+    It is part of the plan's text, so of the digest by which states and audits know the plan.
+
+    Args:
+        text: The record as JSON.
+        nodes: Nodes of the document that no feature or label reads.
+    """
+
+    text: str
+    nodes: tuple[Node, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ class Declaration:
         known_clocks: Time columns by which rows are known in time.
         row_id: The column that identifies rows.
         codes: "smallest" stores codes in the smallest type that fits; None stores int32.
-        recipe: The arguments as written, if they contain parameters; see `ff.param`.
+        recorded: A record that an earlier version wrote.
         label_column: The column in which the label is supplied; see `external_label`.
         fold_id: The column that default folds are computed from, `row_id`; None folds by the number
             of a row.
@@ -98,7 +101,7 @@ class Declaration:
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     known_clocks: Sequence[str] = ()
     row_id: str | None = None
-    recipe: Recipe | None = None
+    recorded: RecordedCalls | None = None
     label_column: str | None = None
     codes: str | None = None
     fold_id: str | None = None
@@ -115,11 +118,6 @@ class Declaration:
             self.known_clocks,
         )
         return add_label_column(late, self.label_column)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The values of the plan's parameters by name; see `ff.param`."""
-        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
 
     @cached_property
     def written(self) -> dict[str, Node]:
@@ -242,7 +240,6 @@ class Declaration:
         return Declaration(dict(self.label), row_id=self.row_id)
 
 
-@register_recipe_function(PLAN)
 def declare(
     features: UserFeatures,
     *,
@@ -258,11 +255,6 @@ def declare(
     codes: str | None = None,
 ) -> Declaration:
     """Return the checked declaration for a user's arguments, which `Plan` documents."""
-    given = dict(locals())
-    if has_params := contain_params(given.values()):
-        values = list(map(value_of, given.values()))
-        features, label, outcomes, dtype, keep, label_delay, known, known_tables = values[:8]
-        known_clocks, row_id, codes = values[8:]
     named = named_features(features)
     if label is not None and not isinstance(label, str):
         label = resolve_label(label)
@@ -284,8 +276,6 @@ def declare(
         fold_id=row_id,
     )
     check_row_id(row_id, declared.late)
-    if has_params:
-        declared = replace(declared, recipe=_recipe(declared, given))
     _check_names(declared)
     check_text([*declared.nodes, *kept, *late, *declared.row_ids], _every_node(declared))
     _check_tables(declared)
@@ -301,21 +291,6 @@ def _may_leak(declared: Declaration) -> bool:
     nodes = postorder(list(declared.nodes.values()))
     late = declared.known_late
     return bool(late.columns) or any(is_target(node) or is_over_ahead(node) for node in nodes)
-
-
-def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a plan: the call of `Plan` with its parameters, to call it again.
-
-    Options without a parameter are taken from the declaration.
-    """
-    options = {
-        name: value if contain_params((value,)) else getattr(declared, name)
-        for name, value in given.items()
-    }
-    said = {name: value for name, value in options.items() if value not in (None, (), {})}
-    recipe = recipe_of(PLAN, (), said)
-    params_of(recipe)  # raises if a name has two values
-    return recipe
 
 
 def _check_names(declared: Declaration) -> None:

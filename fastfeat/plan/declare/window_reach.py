@@ -94,7 +94,7 @@ def history_needed(roots: Iterable[Node]) -> dict[str, str]:
 
 
 def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
-    """Return how far windows look back before given rows, by entity; see `Plan.reach`."""
+    """Return how far windows look back before given rows, by entity."""
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
         asked.setdefault(entity_text(order_of(over)), []).append((over, before))

@@ -146,13 +146,13 @@ def categories_of(
     that mix numbers and text.
     """
     return {
-        name: pa.array(_texts(node, learnt, types), pa.utf8())
+        name: category_names(node, learnt, types)
         for name, node in nodes.items()
         if isinstance(node, Call) and node.function == "encode"
     }
 
 
-def _texts(codes: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> list[str]:
+def category_names(codes: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> Array:
     """Return the text of each code from 1 on; a repeated text gets another "_" at its end."""
     n_unseen = int(dict(codes.params)["n_unseen"])
     others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
@@ -162,7 +162,7 @@ def _texts(codes: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes)
         while text in texts:
             text += "_"
         texts[text] = None
-    return list(texts)
+    return pa.array(list(texts), pa.utf8())
 
 
 @lru_cache(maxsize=128)

@@ -56,7 +56,7 @@ def profile_to_compare(fitted: Fitted) -> Profile:
 
 
 def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
-    """Return the profile of later rows; errors match `FittedPlan.profile_of`."""
+    """Return the profile of later rows; errors match `ff.quality.profile`."""
     layout = known_profile(fitted)
     found: list[Profile] = []
 

@@ -147,11 +147,12 @@ class Profile:
     Example:
         >>> import fastfeat as ff
         >>> fitted = ff.Plan({"x": ff.col("x") * 2}).fit({"x": [1.0, 2.0, None]}, profile=True)
-        >>> x = fitted.profile.inputs["x"]
+        >>> profile = ff.quality.profile(fitted)
+        >>> x = profile.inputs["x"]
         >>> x.n_rows, x.n_missing, x.mean, x.counts.sum()
         (3, 1, 1.5, np.int64(2))
-        >>> more = fitted.profile_of({"x": [7.0]})
-        >>> fitted.profile.merge(more).features["x"].greatest
+        >>> more = ff.quality.profile(fitted, {"x": [7.0]})
+        >>> profile.merge(more).features["x"].greatest
         14.0
     """
 

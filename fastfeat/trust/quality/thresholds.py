@@ -7,7 +7,6 @@ them rejects keys that no gate knows.
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,9 @@ from typing import Any, cast
 
 from fastfeat_kernels.records import dataclass
 
+from fastfeat.calls.options import Option, OptionRows, Unfit, read_value, table_at, type_of
 from fastfeat.errors import InvalidConfig, did_you_mean, shortened
+from fastfeat.ir.parameters import BoolChoice, FreeText, Real, Several, TextChoice
 from fastfeat.trust.quality.changes.record import VERDICTS
 
 ThresholdsSource = Mapping[str, Any] | str | os.PathLike[str] | None
@@ -25,134 +26,60 @@ ThresholdsSource = Mapping[str, Any] | str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class NumberKey:
-    """A key of a section that takes a number between two inclusive bounds.
-
-    Args:
-        told: Description of the limited figure.
-        low: Lower bound.
-        high: Upper bound.
-        default: Value if none is given; None leaves it to the gate.
-    """
-
-    told: str
-    low: float = 0.0
-    high: float = math.inf
-    default: float | None = None
-
-    def read(self, place: str, given: object) -> float:
-        """Return the given number; raises InvalidConfig unless it is within the bounds.
-
-        `place` names the key in messages.
-        """
-        number = _float_of(given)
-        if not self.low <= number <= self.high:
-            above = math.isinf(self.high)
-            bounds = f"of at least {self.low:g}" if above else f"from {self.low:g} to {self.high:g}"
-            raise InvalidConfig(f"{place}: must be a number {bounds}, got {given!r}")
-        return number
-
-
-@dataclass(frozen=True, slots=True)
-class FlagKey:
-    """A key of a section that takes true or false.
-
-    Args:
-        told: Description of the flag.
-        default: Value if none is given.
-    """
-
-    told: str
-    default: bool = False
-
-    def read(self, place: str, given: object) -> bool:
-        """Return the given bool; raises InvalidConfig for other types. `place` names the key."""
-        if not isinstance(given, bool):
-            raise InvalidConfig(f"{place}: must be true or false, got {given!r}")
-        return given
-
-
-@dataclass(frozen=True, slots=True)
-class TextListKey:
-    """A key of a section that takes a list of strings.
-
-    Args:
-        told: Description of the list.
-        known: Valid strings; empty if any string is valid.
-        default: Value if none is given.
-    """
-
-    told: str
-    known: tuple[str, ...] = ()
-    default: tuple[str, ...] = ()
-
-    def read(self, place: str, given: object) -> tuple[str, ...]:
-        """Return the given strings; raises InvalidConfig for other types and invalid strings.
-
-        `place` names the key in messages.
-        """
-        is_list = isinstance(given, Sequence) and not isinstance(given, str)
-        words = cast("Sequence[Any]", given) if is_list else ()
-        if not is_list or not all(isinstance(word, str) for word in words):
-            raise InvalidConfig(f"{place}: must be a list of strings, got {given!r}")
-        for word in words:
-            if self.known and word not in self.known:
-                hint = did_you_mean(word, self.known)
-                known = ", ".join(map(repr, self.known))
-                told = f"{place}: may contain {known}, got {word!r}.{hint}"
-                raise InvalidConfig(told.rstrip("."))
-        return tuple(words)
-
-
-GateKey = NumberKey | FlagKey | TextListKey
-
-
-@dataclass(frozen=True, slots=True)
 class GateSection:
     """The keys in the section of a gate.
 
     Args:
-        words: Type of the value of each key, by name.
+        words: Row of each key, by name; a default of None leaves the value to the gate.
         of_names: Name of the subtable with thresholds for single columns or rules, such as
             "columns"; "" without such a table.
         named: Keys that may occur in this subtable.
     """
 
-    words: Mapping[str, GateKey]
+    words: OptionRows
     of_names: str = ""
     named: tuple[str, ...] = ()
 
 
-_SHARE = 1.0
+_SHARE = Real(0.0, 1.0)
+_AMOUNT = Real(0.0)
 SECTIONS: Mapping[str, GateSection] = {
     "check": GateSection(
         {
-            "at_most": NumberKey("The share of rows that may break a rule.", 0.0, _SHARE, 0.0),
-            "warnings": FlagKey("Whether rules that only warn are findings."),
+            "at_most": Option("The share of rows that may break a rule.", _SHARE, 0.0),
+            "warnings": Option(
+                "Whether rules that only warn are findings.", BoolChoice(), default=False
+            ),
         },
         "rules",
         ("at_most",),
     ),
     "drift": GateSection(
         {
-            "psi": NumberKey("The population stability index.", default=0.1),
-            "ks": NumberKey("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": NumberKey(
-                "The Wasserstein distance, in standard deviations of training.", default=0.1
+            "psi": Option("The population stability index.", _AMOUNT, 0.1),
+            "ks": Option("The Kolmogorov-Smirnov statistic.", _SHARE, None),
+            "wasserstein": Option(
+                "The Wasserstein distance, in standard deviations of training.", _AMOUNT, 0.1
             ),
-            "jensen_shannon": NumberKey("The Jensen-Shannon distance.", 0.0, _SHARE),
-            "missing": NumberKey("The change of the share of missing values.", 0.0, _SHARE, 0.02),
-            "unseen": NumberKey("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
-            "beyond": NumberKey(
-                "The growth of the share of numbers outside the earlier range.", 0.0, _SHARE, 0.002
+            "jensen_shannon": Option("The Jensen-Shannon distance.", _SHARE, None),
+            "missing": Option("The change of the share of missing values.", _SHARE, 0.02),
+            "unseen": Option("The growth of the share of unseen categories.", _SHARE, 0.02),
+            "beyond": Option(
+                "The growth of the share of numbers outside the earlier range.", _SHARE, 0.002
             ),
-            "ignore": TextListKey("Columns that are reported, but are not findings."),
+            "ignore": Option(
+                "Columns that are reported, but are not findings.", Several(FreeText()), ()
+            ),
         },
         "columns",
         ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen", "beyond"),
     ),
     "diff": GateSection(
-        {"findings": TextListKey("The verdicts that are findings.", VERDICTS, ("major",))},
+        {
+            "findings": Option(
+                "The verdicts that are findings.", Several(TextChoice(VERDICTS)), ("major",)
+            )
+        },
     ),
 }
 """The sections of a thresholds file, by name of gate."""
@@ -253,28 +180,25 @@ def _limits(name: str, given: object) -> GateThresholds:
     return GateThresholds(name, values, named)
 
 
-def _float_of(given: object) -> float:
-    """Return a number as a float; NaN for other types, and if it is too large."""
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        return math.nan
-    try:
-        return float(given)
-    except OverflowError:
-        return math.nan
-
-
 def _values(
-    place: str, table: Mapping[str, Any], words: Mapping[str, GateKey], known: Sequence[str]
+    place: str, table: Mapping[str, Any], words: OptionRows, known: Sequence[str]
 ) -> dict[str, Any]:
     for word in table:
         if word not in words:
             hint = did_you_mean(word, [each for each in known if each])
             hint = hint or f" The keys are {', '.join(each for each in known if each)}"
             raise InvalidConfig(f"{place}: unknown key {word!r}.{hint}")
-    return {word: words[word].read(f"{place} {word}", given) for word, given in table.items()}
+    try:
+        return {
+            word: read_value(type_of(words[word]), given, f"{place} {word}")
+            for word, given in table.items()
+        }
+    except Unfit as unfit:
+        raise InvalidConfig(str(unfit)) from None
 
 
 def _table(place: str, given: object) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise InvalidConfig(f"{place}: must be a table, got {given!r}")
-    return cast("Mapping[str, Any]", given)
+    try:
+        return table_at(place, given)
+    except Unfit as unfit:
+        raise InvalidConfig(str(unfit)) from None

@@ -25,6 +25,7 @@ from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.pieces import pieces_of_later_rows
+from fastfeat.execute.row.one_row import transform_row
 from fastfeat.execute.row_identity import one_table
 from fastfeat.io.arrow import pa
 from fastfeat.io.budget import budget_of
@@ -34,7 +35,6 @@ from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.ir.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
-from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.window_reach import live_functions
 from fastfeat.progress import ProgressStep, show_progress
 from fastfeat.trust.verify.clocks import runs_of

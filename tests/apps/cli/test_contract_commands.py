@@ -74,7 +74,7 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
     features = [pq.read_table(folder / name) for name in ("o.parquet", "i")]
     assert features[0].equals(features[1])
     odd = run(*transform, "keep", "-o", "q")
-    assert "'--on-violation': got 'keep': write reject, quarantine, warn or ignore" in odd.stderr
+    assert "'--on-violation': must be 'reject', 'quarantine', 'warn' or 'ignore'" in odd.stderr
     odd = run(*transform, "quarantine", "-o", "q")
     assert "write --quarantined FILE and --on-violation quarantine together" in odd.stderr
     apart = run(*transform, "quarantine", "-o", "q.parquet", "--quarantined", "b.parquet")

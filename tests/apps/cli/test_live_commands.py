@@ -154,7 +154,7 @@ def test_without_the_key_nothing_can_be_replayed(run: Run, state: Path) -> None:
         ("state export state.db -o rows.xyz", "unknown suffix"),
         ("state compact none.db", "none.db"),
         ("serve none.fastfeat", "none.fastfeat"),
-        ("serve live.fastfeat --late sometimes", "got 'sometimes': write error, insert or drop"),
+        ("serve live.fastfeat --late sometimes", "must be 'error', 'insert' or 'drop', got"),
         ("serve live.fastfeat --port 70000", "Invalid value for '--port'"),
         ("stream none.toml", "none.toml"),
     ],

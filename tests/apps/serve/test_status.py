@@ -14,16 +14,23 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.serve.app import HttpRequest, RequestLimits
+from fastfeat.apps.serve.metrics import metrics_of, metrics_text
 from fastfeat.apps.serve.openapi import value_of
+from fastfeat.apps.serve.options import ServeOptions
 from fastfeat.apps.serve.routes import route_finder
 from fastfeat.apps.serve.served_plan import served_plan
 from fastfeat.apps.serve.server import run
 from fastfeat.apps.serve.service import Metrics, Service
 from fastfeat.apps.serve.state_opening import StateOpening
-from fastfeat.apps.serve.status import metrics_of, metrics_text
 from fastfeat.io.prometheus import BOUNDS, family, histogram
 from fastfeat.live.drift_gauges import DriftGauges
-from fastfeat_tests.apps.serve.served_plan import ARROW, ASKED, Server, json_rows, stream
+from fastfeat_tests.apps.serve.served_plan import (
+    ARROW,
+    ASKED,
+    Server,
+    json_rows,
+    stream,
+)
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})?'
@@ -129,7 +136,9 @@ def check(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str = "
         check(value, whole["components"]["schemas"][name], whole, at)
         return
     known = {"type", "properties", "required", "additionalProperties", "items", "enum", "oneOf"}
-    assert set(schema) <= known | {"description", "format", "minimum", "maximum", "pattern"}, schema
+    assert set(schema) <= known | {
+        *("description", "format", "minimum", "maximum", "maxItems", "pattern")
+    }, schema
     if "oneOf" in schema:
         fitting = [one for one in schema["oneOf"] if _fits(value, one, whole)]
         assert len(fitting) == 1, at
@@ -151,6 +160,8 @@ def check(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str = "
                 check(one, more, whole, f"{at}.{name}")
             else:
                 assert more, (at, name)
+    if "maxItems" in schema:
+        assert len(value) <= schema["maxItems"], at
     if isinstance(value, list) and "items" in schema:
         for one in value:
             check(one, schema["items"], whole, at + "[]")
@@ -312,7 +323,7 @@ def test_metrics_tell_the_drift_of_the_rows_that_were_answered() -> None:
     plan = ff.Plan({"y": col("x") * 2})
     fitted = plan.fit({"x": [k / 100 for k in range(1_000)]}, profile=True)
     service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    service.served = served_plan(StateOpening(drift="1h").open(fitted), fitted, 100)
+    service.served = served_plan(StateOpening(ServeOptions(drift="1h")).open(fitted), fitted, 100)
     service.drift = DriftGauges(3600.0)
 
     async def asked() -> str:

@@ -16,6 +16,7 @@ from fastfeat.api.plan import as_fitted_plan
 from fastfeat.apps.serve import warming
 from fastfeat.apps.serve.app import RequestLimits
 from fastfeat.apps.serve.artifacts import ArtifactReplacer
+from fastfeat.apps.serve.options import ServeOptions
 from fastfeat.apps.serve.served_plan import served_plan
 from fastfeat.apps.serve.service import Service
 from fastfeat.apps.serve.state_opening import StateOpening
@@ -60,7 +61,7 @@ def test_every_operator_is_warmed_served_and_swapped(family: str) -> None:
     assert warm(golden, {}) == ""
     rows = check_table().slice(0, 3)
     service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    opening, said = StateOpening(), list[str]()
+    opening, said = StateOpening(ServeOptions()), list[str]()
     service.served = served_plan(opening.open(first), first, 100)
     swapped = asyncio.run(
         ArtifactReplacer(service, opening, said.append).take(artifact_bytes(other.record))
@@ -113,7 +114,7 @@ def test_a_plan_that_no_made_row_suits_is_served_with_a_note(
     )
     assert warm(fitted, {}) == told
     service = Service(RequestLimits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
-    opening, said = StateOpening(), list[str]()
+    opening, said = StateOpening(ServeOptions()), list[str]()
     service.served = served_plan(opening.open(fitted), fitted, 100)
     other = ff.Plan({"x": col("x") + 2}).fit({"x": [1.0]})
     content = artifact_bytes(replace(other.record, golden=None))

@@ -140,7 +140,7 @@ def test_a_writer_that_lacks_a_field_is_told_at_the_start(tmp_path: Path) -> Non
     ("line", "told"),
     [
         ('schemas = { a = "x" }', "events.schemas.a: a schema id must be a whole number"),
-        ("schemas = { 1 = 2 }", "events.schemas.1: must be text"),
+        ("schemas = { 1 = 2 }", "events.schemas.1: must be a path"),
         ("schema_ids = [true]", "events.schema_ids: must be a list of whole numbers"),
         ("schema_ids = [1]\nframing = 'none'", "events.schema_ids: only messages with format"),
         ('schema_ids = [1]\nschemas = { 1 = "x" }', "events.schema_ids: cannot be combined"),

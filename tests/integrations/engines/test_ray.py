@@ -175,7 +175,7 @@ def test_profiles_are_those_of_any_parts() -> None:
         found = ours.fit(plan, dataset(), tables=TABLES, profile=True).profile
         whole = ray.data.from_arrow(ROWS)
         assert found == ours.fit(plan, whole, tables=TABLES, profile=True).profile
-        expected: Any = plan.fit(ROWS, tables=TABLES, profile=True).profile
+        expected: Any = ff.quality.profile(plan.fit(ROWS, tables=TABLES, profile=True))
         assert (found.n_rows, found.no_features) == (expected.n_rows, "")
         for side in ("inputs", "features"):
             for column, own in getattr(expected, side).items():
@@ -183,8 +183,10 @@ def test_profiles_are_those_of_any_parts() -> None:
                 known = (other.sum, other.n_missing, other.least, other.greatest)
                 assert repr(known) == repr((own.sum, own.n_missing, own.least, own.greatest))
     fitted = ours.fit_transform(OF_THE_PAST, dataset(), tables=TABLES, profile=True)[0]
-    own: Any = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES, profile=True).profile
-    assert fitted.profile.features["before"].sum == own.features["before"].sum
+    own: Any = ff.quality.profile(
+        OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES, profile=True)
+    )
+    assert ff.quality.profile(fitted).features["before"].sum == own.features["before"].sum
     assert fitted.drift(ROWS, history="batch", tables=TABLES).ok
 
 

@@ -106,10 +106,10 @@ def assert_same(found: Any, features: pa.Table) -> None:
 def test_profiles_are_those_of_any_parts(frame: Any) -> None:
     plan = PLANS["scaled"]
     fitted = ours.fit(plan, frame, profile=True)
-    assert fitted.profile == ours.fit(plan, frame.repartition(2), profile=True).profile
-    expected: Any = plan.fit(ROWS, profile=True).profile
+    assert ff.quality.profile(fitted) == ours.fit(plan, frame.repartition(2), profile=True).profile
+    expected: Any = ff.quality.profile(plan.fit(ROWS, profile=True))
     for column, own in expected.features.items():
-        other = fitted.profile.features[column]
+        other = ff.quality.profile(fitted).features[column]
         assert (other.sum, other.n_missing) == (own.sum, own.n_missing)
     assert fitted.drift(ROWS).ok
 

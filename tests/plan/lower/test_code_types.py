@@ -81,7 +81,7 @@ def test_codes_have_the_smallest_type_that_holds_the_layout(fitted):
     wanted = {name: kind for name, (_, kind) in FEATURES.items() if name != "tags"}
     assert found == wanted | {"tags_0": UINT8}
     assert fitted.schema == fitted.transform(DATA).schema
-    assert fitted.n_codes["many"] == 352
+    assert fitted.encoding("many").n_codes == 352
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
@@ -171,7 +171,6 @@ def test_the_option_is_kept(of_codes, tmp_path):
     assert of_codes.select(["few"]).transform(DATA, to="numpy").dtype == np.uint8
     assert "few: uint8 = " in repr(of_codes)
     assert "getelementptr i8, ptr %y0" in of_codes.explain("cpu")
-    assert ff.Plan(OF_CODES, codes=ff.param("codes", "smallest")).codes == "smallest"
 
 
 def test_the_schema_before_fit_knows_what_follows_from_the_plan():

@@ -169,9 +169,9 @@ def test_codes_are_by_count_and_then_by_value() -> None:
         "k": [None, None, "a", "b", "c", "z", "é"],
         "count": [2, 0, 2, 2, 1, 1, 1],
     }
-    assert fitted.inverse("k", [6, 2, 0, 1]).to_pylist() == ["é", "a", None, None]
+    assert fitted.encoding("k").inverse([6, 2, 0, 1]).to_pylist() == ["é", "a", None, None]
     with pytest.raises(InvalidData, match="7 is not a code"):
-        fitted.inverse("k", [7])
+        fitted.encoding("k").inverse([7])
     with pytest.raises(InvalidPlan, match="no feature 'q'"):
         fitted.vocabulary("q")
 

@@ -137,9 +137,11 @@ def test_vocabularies_tell_codes_and_counts_and_codes_have_an_inverse(n_unseen: 
     assert table["count"].to_pylist() == [3, *rare, 2, 2, 2]
     codes = fitted.transform({"k": ["a", "b", "c"]})["k"]
     assert codes.to_pylist() == [1 + n_unseen + k for k in range(3)]
-    assert fitted.inverse("k", codes).to_pylist() == ["a", "b", "c"]
-    assert fitted.inverse("k", list(range(1 + n_unseen))).to_pylist() == [None] * (1 + n_unseen)
-    assert fitted.n_codes["k"] == table.num_rows
+    assert fitted.encoding("k").inverse(codes).to_pylist() == ["a", "b", "c"]
+    assert fitted.encoding("k").inverse(list(range(1 + n_unseen))).to_pylist() == [None] * (
+        1 + n_unseen
+    )
+    assert fitted.encoding("k").n_codes == table.num_rows
 
 
 def test_integers_that_pandas_has_made_floats_keep_their_codes() -> None:

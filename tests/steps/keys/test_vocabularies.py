@@ -29,15 +29,15 @@ def test_codes_are_turned_back_from_any_form_of_them() -> None:
     features = {"k": col("k").ordinal_encode(), "c": ff.cross("k", "j").ordinal_encode()}
     fitted, found = ff.Plan(features).fit_transform(rows)
     for codes in ([2, 3], np.array([2.0, 3.0]), pa.chunked_array([[2], [3]]), (2, 3)):
-        assert fitted.inverse("k", codes).to_pylist() == ["a", "b"]
-    assert fitted.inverse("c", found["c"]).to_pylist() == [
+        assert fitted.encoding("k").inverse(codes).to_pylist() == ["a", "b"]
+    assert fitted.encoding("c").inverse(found["c"]).to_pylist() == [
         {"k": k, "j": j} for k, j in zip(*rows.values(), strict=True)
     ]
-    assert fitted.inverse("k", []).to_pylist() == []
-    assert fitted.inverse("k", [None]).to_pylist() == [None]
+    assert fitted.encoding("k").inverse([]).to_pylist() == []
+    assert fitted.encoding("k").inverse([None]).to_pylist() == [None]
     for codes in ([2.5], ["a"], 2, [True], [2**70]):
         with pytest.raises(TypeMismatch, match=r"inverse\(\) takes codes"):
-            fitted.inverse("k", codes)
+            fitted.encoding("k").inverse(codes)
 
 
 def test_inverse_of_a_cross_tells_missing_parts_from_no_category() -> None:
@@ -46,7 +46,7 @@ def test_inverse_of_a_cross_tells_missing_parts_from_no_category() -> None:
     )
     codes = [0, 1, 2, 3, None]
     parts = [{"k": None, "j": None}, {"k": "a", "j": 1}]
-    assert fitted.inverse("c", codes).to_pylist() == [None, None, *parts, None]
+    assert fitted.encoding("c").inverse(codes).to_pylist() == [None, None, *parts, None]
 
 
 def test_what_is_learnt_per_key_stands_beside_the_key_whatever_its_name() -> None:
@@ -80,7 +80,7 @@ def test_a_feature_of_several_columns_has_one_vocabulary() -> None:
     fitted = ff.Plan(features, label="y").fit(rows)
     for name in ("t", "t_0", "t_1"):
         assert fitted.vocabulary(name)["value"].to_pylist() == [None, None, "a", "b"]
-        assert fitted.inverse(name, [3]).to_pylist() == ["b"]
+        assert fitted.encoding(name).inverse([3]).to_pylist() == ["b"]
     assert fitted.vocabulary("y")["k"].to_pylist() == [None, None, "p", "q"]
     with pytest.raises(InvalidPlan, match="'h' has no categories"):
         fitted.vocabulary("h")
@@ -105,7 +105,7 @@ def test_a_vocabulary_may_be_an_array_of_pyarrow() -> None:
 def test_the_schema_says_how_many_codes_there_are() -> None:
     code = col("k").ordinal_encode(n_unseen_buckets=1)
     fitted = ff.Plan({"k": code, "n": col("k").count_encode()}).fit({"k": [*"bbaac", None]})
-    assert fitted.n_codes == {"k": 5}
+    assert fitted.encoding("k").n_codes == 5
     field = fitted.transform({"k": ["a"]}).schema.field("k")
     assert field.metadata == {b"n_codes": b"5"}
     assert fitted.schema.field("k").equals(field, check_metadata=True)

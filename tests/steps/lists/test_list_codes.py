@@ -75,7 +75,7 @@ def test_categories_of_lists_have_a_column_each(backend: str) -> None:
     }
     assert set(found.schema.types) == {pa.uint8()}
     assert fitted.vocabulary("all")["count"].to_pylist() == [1, 0, 3, 2, 1, 1]
-    assert fitted.inverse("all", [3]).to_pylist() == ["b"]
+    assert fitted.encoding("all").inverse([3]).to_pylist() == ["b"]
     assert fitted.select("few__other").transform(rows)["few__other"].to_pylist() == [0, 1, 1, 0, 0]
     assert fitted.verify(rows).ok
 

@@ -270,13 +270,16 @@ def test_files_in_passes_give_the_profile_of_the_whole(
         pq.write_table(now.slice(k * 700, 700), tmp_path / f"{k}.parquet", row_group_size=300)
     fitted = plan.fit(TRAIN, history="batch" if plan is PLAN else None, profile=True)
     options: dict[str, Any] = {"history": "batch"} if plan is PLAN else {}
-    wanted, whole = fitted.drift(now, by="kind", **options), fitted.profile_of(now, **options)
+    wanted, whole = (
+        fitted.drift(now, by="kind", **options),
+        ff.quality.profile(fitted, now, **options),
+    )
     monkeypatch.setattr(Budget, "table_bytes", lambda _: 20_000)
     options["memory"] = "64GiB"
     found = fitted.drift(tmp_path, by="kind", **options)
     assert str(found) == str(wanted)
     assert str(found.segments["a"]) == str(wanted.segments["a"])
-    assert fitted.profile_of(tmp_path, **options) == whole
+    assert ff.quality.profile(fitted, tmp_path, **options) == whole
 
 
 def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
@@ -305,11 +308,13 @@ def test_a_reference_of_another_plan_is_refused() -> None:
     with pytest.raises(
         InvalidData, match="the profile has another type, bins or categories for 'x'"
     ):
-        fitted.drift({"x": [1.0]}, reference=other.profile)
+        fitted.drift({"x": [1.0]}, reference=ff.quality.profile(other))
     other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]}, profile=True)
     with pytest.raises(InvalidData, match="reference=: the profile lacks 'x'"):
-        fitted.drift({"x": [1.0]}, reference=other.profile)
-    assert fitted.drift({"x": [1.0]}, reference=fitted.profile_of({"x": [2.0]})).n_then == 1
+        fitted.drift({"x": [1.0]}, reference=ff.quality.profile(other))
+    assert (
+        fitted.drift({"x": [1.0]}, reference=ff.quality.profile(fitted, {"x": [2.0]})).n_then == 1
+    )
 
 
 @pytest.mark.parametrize("by", [3, ["x", 3], 1.5])

@@ -412,11 +412,11 @@ def test_bools_and_codes_are_counted_as_keys_are(
 def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
     rows = {"x": [1.0, 2.0], "id": [1, 2], "y": [0, 1]}
     kept = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(rows, profile=True)
-    assert list(kept.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
+    assert list(ff.quality.profile(kept).features) == ["x"]
     many = {name: np.repeat(values, 100_000) for name, values in rows.items()}
     large = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(many, profile=True)
-    assert list(large.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
-    literal = ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}, profile=True).profile
+    assert list(ff.quality.profile(large).features) == ["x"]
+    literal = ff.quality.profile(ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}, profile=True))
     assert literal is not None
     assert literal.features["one"].counts.sum() == 1
 
@@ -427,7 +427,7 @@ def test_columns_of_any_encoding_are_profiled() -> None:
     rows = pa.table({"x": runs, "s": pa.chunked_array(pieces)})
     plan = ff.Plan({"x": col("x").standard_scale(), "s": col("s").ordinal_encode()})
     plain = pa.table({"x": [1.0, 1.0, 2.0, None], "s": ["a", "b", "c", None]})
-    found, expected = (plan.fit(one, profile=True).profile for one in (rows, plain))
+    found, expected = (ff.quality.profile(plan.fit(one, profile=True)) for one in (rows, plain))
     assert found is not None
     assert expected is not None
     assert found.to_bytes() == expected.to_bytes()
@@ -455,17 +455,17 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=9_000)
     is_given = np.arange(40_000) % 5 > 0
     for rows in (None, is_given):
-        expected = SEEN.fit(table, rows=rows, profile=True).profile
+        expected = ff.quality.profile(SEEN.fit(table, rows=rows, profile=True))
         options = {"rows": rows, "memory": "64GiB", "profile": True}
-        found = SEEN.fit(tmp_path / "rows.parquet", **options).profile
+        found = ff.quality.profile(SEEN.fit(tmp_path / "rows.parquet", **options))
         assert expected is not None
         assert expected.no_features == ""
         assert found == expected
     later = table.set_column(0, "x", pa.array(ROWS["x"] * 2))
     pq.write_table(later, tmp_path / "later.parquet", row_group_size=7_000)
     fitted = SEEN.fit(table, profile=True)
-    expected = fitted.profile_of(later, history="batch")
-    found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
+    expected = ff.quality.profile(fitted, later, history="batch")
+    found = ff.quality.profile(fitted, tmp_path / "later.parquet", history="batch", memory="64GiB")
     assert found == expected
 
 
@@ -498,7 +498,7 @@ def test_no_profile_is_made_where_nobody_asks(tmp_path: Path) -> None:
         Features(plan).fit(rows.to_pandas()[["x"]], [0, 1, 0]).fitted_,
         learning.finish(),
     ):
-        assert fitted.profile is None
+        assert fitted.record.profile is None
         with pytest.raises(InvalidPlan, match=r"fit it with profile=True$") as error:
             fitted.drift(rows)
         assert "\n" not in str(error.value)
@@ -522,7 +522,7 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         ),
     )
     for features, data, told in others:
-        other = ff.Plan(features).fit(data, profile=True).profile
+        other = ff.quality.profile(ff.Plan(features).fit(data, profile=True))
         assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile belongs to another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))

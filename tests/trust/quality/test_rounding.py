@@ -46,8 +46,8 @@ def test_features_are_rounded_as_it_is_told(dtype):
     values = wide.transform({"x": x})["x"].to_numpy()
     found = narrow.transform({"x": x})["x"].to_numpy().astype(np.float64)
     np.testing.assert_array_equal(found, rounded(values, dtype))
-    one = narrow.rounding({"x": x})["x"][dtype]
-    assert one == wide.rounding({"x": x}, dtypes=[dtype])["x"][dtype]
+    one = ff.quality.rounding(narrow, {"x": x})["x"][dtype]
+    assert one == ff.quality.rounding(wide, {"x": x}, dtypes=[dtype])["x"][dtype]
     assert one.largest == np.nanmax(np.abs(found - values))
     assert one.largest_relative == np.nanmax(np.abs(found - values) / values)
     assert one.n_values == 501
@@ -80,8 +80,8 @@ def test_what_a_type_does_not_hold_is_counted():
 
 def test_features_that_are_no_floats_have_no_rounding():
     fitted = ff.Plan({"n": col("n"), "x": col("n") / 2}).fit({"n": [1, 2]})
-    assert set(fitted.rounding({"n": [3, None]})) == {"x"}
-    assert ff.Plan({"n": col("n")}).fit({"n": [1]}).rounding({"n": [1]}) == {}
-    assert fitted.rounding({"n": np.zeros(0, np.int64)})["x"]["float16"].n_values == 0
+    assert set(ff.quality.rounding(fitted, {"n": [3, None]})) == {"x"}
+    assert ff.quality.rounding(ff.Plan({"n": col("n")}).fit({"n": [1]}), {"n": [1]}) == {}
+    assert ff.quality.rounding(fitted, {"n": np.zeros(0, np.int64)})["x"]["float16"].n_values == 0
     with pytest.raises(InvalidPlan, match=r"may contain 'float16', .* got 'int8'"):
-        fitted.rounding({"n": [1]}, dtypes=["int8"])
+        ff.quality.rounding(fitted, {"n": [1]}, dtypes=["int8"])

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from fastfeat.calls.options import type_of, words_of
 from fastfeat.errors import InvalidConfig
-from fastfeat.trust.quality.thresholds import SECTIONS, FlagKey, NumberKey, TextListKey, thresholds
+from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
 
 FILE = """
 [check]
@@ -102,5 +103,5 @@ def test_each_word_has_a_meaning() -> None:
         assert set(section.named) <= set(section.words)
         assert bool(section.named) == bool(section.of_names)
         for word in section.words.values():
-            assert isinstance(word, NumberKey | FlagKey | TextListKey)
-            assert word.told.endswith(".")
+            assert word.about.endswith(".")
+            assert words_of(type_of(word))

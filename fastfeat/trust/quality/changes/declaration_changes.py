@@ -180,7 +180,7 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
             yield Change("kept column added", name, None, name, "is passed through")
 
 
-_ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
+_ELSEWHERE = frozenset({"features", "label", "keep", "recorded", "label_column"})
 """Fields of a declaration that are compared elsewhere, or follow from such fields."""
 _OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables", "known_clocks"})
 """Options that limit which values are learnt from; all others change features of the same rows."""

@@ -131,7 +131,9 @@ def test_golden_rows_do_not_depend_on_the_order_of_training_rows() -> None:
 
 def test_an_artifact_is_checked_where_it_is_loaded(fitted: ff.FittedPlan, path: Path) -> None:
     again = ff.load(path, check="golden")
-    assert again.check_golden() == again.check_golden(backend="reference") == 64
+    assert (
+        ff.quality.check_golden(again) == ff.quality.check_golden(again, backend="reference") == 64
+    )
     assert artifact_bytes(again.record) == path.read_bytes()
     assert fitted_digest(again.record) == fitted_digest(fitted.record)
     assert again == fitted
@@ -232,7 +234,7 @@ def test_a_file_without_golden_rows_is_not_checked(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"numbers.fastfeat: there are no golden rows"):
         ff.load(FIXTURES / "numbers.fastfeat", check="golden")
     with pytest.raises(ArtifactError, match="there are no golden rows"):
-        ff.load(FIXTURES / "numbers.fastfeat").check_golden()
+        ff.quality.check_golden(ff.load(FIXTURES / "numbers.fastfeat"))
 
 
 @pytest.mark.parametrize("word", ["gold", True, 1, "", ["golden"]])
@@ -342,7 +344,7 @@ def test_wide_plans_have_fewer_rows() -> None:
 
 def test_golden_rows_are_the_same_with_and_without_a_profile(fitted: ff.FittedPlan) -> None:
     profiled = fitted.plan.fit(ROWS.append_column("note", pa.nulls(200)), profile=True)
-    assert profiled.profile is not None
+    assert profiled.record.profile is not None
     found, expected = (golden.golden_rows(one.record) for one in (profiled, fitted))
     assert found is not None
     assert expected is not None

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.cpu.row import RowProgram, row_program
-from fastfeat.engine.failure import failure_of
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import program_of
 from fastfeat.engine.reference.run import evaluate_row, leaf_reader
 from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.failures import failed_step, failed_values
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import row_type
 from fastfeat.execute.steps import table_with
@@ -82,8 +82,7 @@ def over_table_function(
         try:
             found: Any = over_table(rows, past.dtype, asked, 0, moments)[0]
         except OverFailed as failure:
-            _, _, text, kind = failure.args
-            raise kind(f"{show(step)}: {text}") from None
+            raise failed_step(step, None, *failure.args[2:]) from None
         return texts[found] if found is not None and is_text else found
 
     return of_row
@@ -185,8 +184,7 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
         try:
             return reference(args, params, 1)[0]
         except StepFailed as failure:
-            _, text, kind = failure.args
-            raise kind(f"{show(step)}: {text}") from None
+            raise failed_step(step, None, *failure.args[1:]) from None
 
     return maker
 
@@ -238,10 +236,9 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
 
     def get(row: RowValues) -> list[Any]:
         inputs = {slot: slot_value(slot, row) for slot in program.inputs}
-        leaf = leaf_reader(program, inputs, constants)
-        value, ok, status = evaluate_row(program, leaf)[0]
+        value, ok, status = evaluate_row(program, leaf_reader(program, inputs, constants))[0]
         if status & ~LARGE_ARGUMENT:
-            raise failure_of(program, 0, leaf, lambda slot: inputs[slot])
+            raise failed_values(program, inputs, constants, lambda slot: inputs[slot])
         if not ok or value != value:
             return [None]
         return [value + 0.0 if isinstance(value, float) else value]
@@ -289,8 +286,7 @@ def wrong_row_error(given: object) -> TypeMismatch:
 def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
     program, constants = fitted.matrix_program, fitted.matrix_constants
     inputs = dict(zip(program.inputs, values, strict=True))
-    leaf = leaf_reader(program, inputs, constants)
-    raise failure_of(program, 0, leaf, lambda slot: row[row_key(slot.sources[0])])
+    raise failed_values(program, inputs, constants, lambda slot: row[row_key(slot.sources[0])])
 
 
 def slot_value(slot: InputSlot, row: RowValues) -> Any:

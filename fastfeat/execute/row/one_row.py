@@ -35,14 +35,14 @@ def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = No
 
 
 def _new_kernel(fitted: Fitted) -> OneRowFunction:
-    from fastfeat.live.row.kernel import row_kernel  # imports the CPU backend
+    from fastfeat.execute.row.kernel import row_kernel  # imports the CPU backend
 
     return row_kernel(fitted)
 
 
 def _with_tables(fitted: Fitted, row: Mapping[str, Any], tables: Tables) -> Mapping[Any, Any]:
     """Return the row, extended by the columns of lookup tables that the plan reads."""
-    from fastfeat.live.row.kernel import joined
+    from fastfeat.execute.row.kernel import joined
 
     local = fitted.row_kernels
     read: TableReader | None = getattr(local, "read_tables", None)

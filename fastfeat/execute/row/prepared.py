@@ -21,14 +21,14 @@ from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import Program, program_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import row_type
+from fastfeat.execute.row.definitions import RowKernel, over_table_function, row_key, row_steps
+from fastfeat.execute.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
 from fastfeat.execute.text_slots import function_of_text
 from fastfeat.io.columns.row_values import stored_literal
 from fastfeat.ir.dtypes import FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
-from fastfeat.live.row.definitions import RowKernel, over_table_function, row_key, row_steps
-from fastfeat.live.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
 from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import NodeTypes, output_of

@@ -8,7 +8,7 @@ from typing import Any
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import guard_of, judge_row
 from fastfeat.execute.lookup_tables import Tables
-from fastfeat.live.row.one_row import transform_row
+from fastfeat.execute.row.one_row import transform_row
 
 
 def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:

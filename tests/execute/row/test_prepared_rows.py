@@ -19,9 +19,9 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError
 from fastfeat.execute.lookup_tables import table_values
-from fastfeat.live.row import kernel
-from fastfeat.live.row.definitions import defined_row
-from fastfeat.live.row.kernel import joined, row_kernel
+from fastfeat.execute.row import kernel
+from fastfeat.execute.row.definitions import defined_row
+from fastfeat.execute.row.kernel import joined, row_kernel
 from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.trust.selfcheck.plans import contract_plans
 from fastfeat.trust.selfcheck.tables import check_table, training_table

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import FIT_ON_VALUES, ONLY_MISSING
+from fastfeat.execute.row.definitions import (
+    RowKernel,
+    defined_row,
+    read_row_values,
+    wrong_row_error,
+)
+from fastfeat.execute.row.prepared import prepared_row
+from fastfeat.execute.row.readers import getter
 from fastfeat.io.columns.row_values import is_missing, plain_value
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
-from fastfeat.live.row.definitions import RowKernel, defined_row, read_row_values, wrong_row_error
-from fastfeat.live.row.prepared import prepared_row
-from fastfeat.live.row.readers import getter
 
 
 def row_kernel(fitted: Fitted) -> RowKernel:
