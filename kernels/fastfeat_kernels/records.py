@@ -1,4 +1,4 @@
-"""`dataclass` as in the standard library, with methods that are made on first use.
+"""The `dataclass` of the standard library, but methods are made on first use.
 
 The decorator of the standard library writes and compiles up to seven methods a class: .4 ms. A
 fresh process imports a hundred classes, makes instances of half of them, and compares, hashes or
@@ -144,7 +144,7 @@ class _Methods:
 
 
 def _argument(one: Any, name: str, names: dict[str, Any]) -> tuple[str, str]:
-    """Return the texts of an argument and of the value of its field; add what they name."""
+    """Return the texts of an argument and of the value of its field; add their names to `names`."""
     if one.default_factory is not MISSING:
         names[f"_new_{name}"] = one.default_factory
         new = f"_new_{name}()"
@@ -156,7 +156,7 @@ def _argument(one: Any, name: str, names: dict[str, Any]) -> tuple[str, str]:
 
 
 class _Absent:
-    """The default of an argument whose field is made by a factory."""
+    """The default of an argument for a field that a factory makes."""
 
     def __repr__(self) -> str:
         """Return the text that `dataclasses` shows."""
