@@ -18,9 +18,11 @@ import sys
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 
 class FastfeatError(Exception):

@@ -10,8 +10,10 @@ same names at run time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import (
     TOO_MANY,

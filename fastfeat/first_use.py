@@ -34,13 +34,16 @@ DEFERRED = frozenset(
         "fastfeat.aggregates.power",
         "fastfeat.aggregates.target",
         "fastfeat.backends.reference",
-        "fastfeat.engine.cpu.shared_learning",
+        "fastfeat.calls.checks",
         "fastfeat.engine.cpu.compiled",
         "fastfeat.engine.cpu.learn",
         "fastfeat.engine.cpu.likelihood",
         "fastfeat.engine.cpu.ranks",
         "fastfeat.engine.cpu.render",
+        "fastfeat.engine.cpu.run",
+        "fastfeat.engine.cpu.shared_learning",
         "fastfeat.engine.cpu.step_calls",
+        "fastfeat.engine.cpu.threads",
         "fastfeat.engine.failure",
         "fastfeat.engine.learner",
         "fastfeat.engine.reference.run",
@@ -50,19 +53,23 @@ DEFERRED = frozenset(
         "fastfeat.execute.row.one_row",
         "fastfeat.execute.row_identity",
         "fastfeat.execute.shares",
+        "fastfeat.execute.step_costs",
         "fastfeat.execute.text_slots",
         "fastfeat.execute.values",
         "fastfeat.execute.windows",
         "fastfeat.io.budget",
+        "fastfeat.io.columns.column_addresses",
+        "fastfeat.io.columns.conform",
         "fastfeat.io.columns.conversions",
         "fastfeat.io.columns.keys",
         "fastfeat.io.columns.lists",
         "fastfeat.io.columns.row_values",
         "fastfeat.io.columns.strings",
         "fastfeat.io.columns.times",
-        "fastfeat.io.columns.column_addresses",
         "fastfeat.io.host_memory",
         "fastfeat.io.sinks.atomic",
+        "fastfeat.io.sinks.results",
+        "fastfeat.io.sinks.write",
         "fastfeat.io.sources.dataset",
         "fastfeat.io.sources.files",
         "fastfeat.io.sources.formats",
@@ -71,15 +78,19 @@ DEFERRED = frozenset(
         "fastfeat.io.sources.schema",
         "fastfeat.io.temporary_files",
         "fastfeat.learn.ahead_warnings",
+        "fastfeat.learn.duplicate_ids",
+        "fastfeat.learn.duplicate_rows",
         "fastfeat.learn.fold_warnings",
         "fastfeat.learn.folds",
-        "fastfeat.learn.stable_codes",
         "fastfeat.learn.infinite",
+        "fastfeat.learn.key_warnings",
         "fastfeat.learn.keys",
         "fastfeat.learn.kinds",
         "fastfeat.learn.labels",
         "fastfeat.learn.duplicate_ids",
         "fastfeat.learn.duplicate_rows",
+        "fastfeat.learn.stable_codes",
+        "fastfeat.learn.training_features",
         "fastfeat.operators.calendar",
         "fastfeat.operators.hints",
         "fastfeat.operators.horizontal",
@@ -94,6 +105,8 @@ DEFERRED = frozenset(
         "fastfeat.plan.declare.rows_ahead",
         "fastfeat.plan.declare.window_reach",
         "fastfeat.plan.lower.code_types",
+        "fastfeat.plan.lower.codes",
+        "fastfeat.plan.lower.indicators",
         "fastfeat.scalars.bounds",
         "fastfeat.scalars.calendar",
         "fastfeat.scalars.categories",
@@ -103,17 +116,19 @@ DEFERRED = frozenset(
         "fastfeat.scalars.temporal_arithmetic",
         "fastfeat.scalars.temporal_cast",
         "fastfeat.scalars.tzif",
+        "fastfeat.scalars.zone_files",
         "fastfeat.steps.keys.cpu_compact_index",
         "fastfeat.steps.keys.cpu_counting",
+        "fastfeat.steps.keys.cpu_group_rows",
         "fastfeat.steps.keys.cpu_group_states",
         "fastfeat.steps.keys.cpu_groups",
         "fastfeat.steps.keys.cpu_hashing",
+        "fastfeat.steps.keys.cpu_key_files",
         "fastfeat.steps.keys.cpu_learner",
         "fastfeat.steps.keys.cpu_open_keys",
         "fastfeat.steps.keys.cpu_ordered",
         "fastfeat.steps.keys.cpu_packed",
         "fastfeat.steps.keys.cpu_sorted_runs",
-        "fastfeat.steps.keys.cpu_key_files",
         "fastfeat.steps.keys.cpu_vocabulary",
         "fastfeat.steps.keys.rows",
         "fastfeat.steps.keys.tasks",
@@ -145,6 +160,7 @@ DEFERRED = frozenset(
         "fastfeat_kernels.powers.state",
         "fastfeat_kernels.vocabulary.growing",
         "fastfeat_kernels.vocabulary.ordering",
+        "fastfeat_kernels.vocabulary.partitions",
         "fastfeat_kernels.vocabulary.spans",
         "fastfeat_kernels.vocabulary.state",
         "fastfeat_kernels.vocabulary.tables",
@@ -176,6 +192,29 @@ def import_on_call(address: str) -> Callable[..., Any]:
         return found[0](*args, **options)
 
     return call
+
+
+class OnFirstUse:
+    """A placeholder for an attribute of a class, which takes its place on first access.
+
+    Args:
+        owner: The class.
+        name: The attribute.
+        find: Returns the method or property of a name.
+    """
+
+    __slots__ = ("find", "name", "owner")
+
+    def __init__(self, owner: type[Any], name: str, find: Callable[[str], Any]) -> None:
+        self.owner = owner
+        self.name = name
+        self.find = find
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        """Return the real attribute, bound to the instance if there is one."""
+        found = self.find(self.name)
+        setattr(self.owner, self.name, found)
+        return found.__get__(instance, owner)
 
 
 class LazyRows(MutableMapping[str, V], Generic[V]):
@@ -236,6 +275,39 @@ class LazyRows(MutableMapping[str, V], Generic[V]):
     def __len__(self) -> int:
         """Return the number of rows; imports nothing."""
         return len(self.addresses)
+
+
+class RowsOnFirstUse(Mapping[str, V], Generic[V]):
+    """A table of rows by name, each made on first use.
+
+    Args:
+        made: Rows that are made already.
+        makers: By name, the functions that make the others.
+    """
+
+    __slots__ = ("_made", "_makers")
+
+    def __init__(self, made: Mapping[str, V], makers: Mapping[str, Callable[[], V]]) -> None:
+        self._made = dict(made)
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> V:
+        """Return a row; makes it on first use."""
+        if name not in self._made:
+            self._made.setdefault(name, self._makers[name]())
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a row; makes nothing."""
+        return name in self._made or name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the rows; makes nothing."""
+        return iter(dict.fromkeys((*self._makers, *self._made)))
+
+    def __len__(self) -> int:
+        """Return the number of rows; makes nothing."""
+        return len({*self._makers, *self._made})
 
 
 class LazyTypeTable(MutableMapping[type[Any], V], Generic[V]):

@@ -20,8 +20,9 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 ProgressStep = Callable[[int | str], None]
 """Reports the number of finished items, or replaces the text."""
@@ -92,15 +93,6 @@ def show_progress(
 
     If progress is not shown, the call costs some microseconds; otherwise it starts a thread. Do
     not use it for work that may take less than a millisecond.
-
-    Args:
-        text: Description of the work, such as "compiling kernels".
-        total: Number of items; 0 if unknown.
-        of: Plural noun of the items.
-        since: `time.monotonic()` at which the work, or the larger work that it belongs to, began;
-            None for now.
-        at_once: Whether to show it before a second has passed.
-        is_event: Whether to write a permanent line if there is no terminal.
     """
     if not (_may_show() and (is_event or _is_drawn(sys.stderr))):
         yield _ignore_step
@@ -139,13 +131,6 @@ def rate_text(
     n_rows: int, total: int | None, n_bytes: int, seconds: float, n_before: int = 0
 ) -> str:
     """Return the progress of work over rows as text: rows, bytes, rate, and remaining time.
-
-    Args:
-        n_rows: Finished rows, including `n_before`.
-        total: Number of all rows; None if unknown.
-        n_bytes: Bytes processed so far.
-        seconds: Seconds since the work began.
-        n_before: Rows that were finished before the work began.
 
     Example:
         >>> rate_text(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)

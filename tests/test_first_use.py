@@ -84,7 +84,7 @@ def test_methods_of_expressions_are_those_of_the_tables() -> None:
     wanted = {*methods, *OTHERS, *NAMESPACES}
     written = {name for name in vars(ff.Expr) if name in wanted}
     assert written == wanted
-    assert all(not isinstance(getattr(ff.Expr, name), operators.OnFirstUse) for name in wanted)
+    assert all(not isinstance(getattr(ff.Expr, name), first_use.OnFirstUse) for name in wanted)
 
 
 def test_writers_are_those_of_the_families() -> None:

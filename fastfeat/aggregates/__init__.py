@@ -27,6 +27,7 @@ AGGREGATES: LazyRows[AggregateFunction] = LazyRows(
     },
     lambda functions: {row.name: row for row in functions},
 )
+_TARGETS = AGGREGATES.addresses["target_mean"]
 
 
 def is_vocabulary(learnt: object) -> TypeGuard[Vocabulary]:
@@ -41,4 +42,4 @@ def is_fold_by_number(node: Node) -> bool:
 
 def is_target(node: Node) -> TypeGuard[Aggregate]:
     """Return whether a node is a target statistic per category, as target encoders learn it."""
-    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
+    return isinstance(node, Aggregate) and AGGREGATES.addresses[node.function] == _TARGETS

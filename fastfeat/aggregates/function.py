@@ -9,11 +9,12 @@ aggregate exactly from the resulting `ColumnSummary`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, TABLE, DType

@@ -8,11 +8,11 @@ target. `prior` is the statistic of all rows used; for a fold these are the rows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Float64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.function import AggregateFunction, ColumnSummary, LearntValue
 from fastfeat.aggregates.keys import Groups

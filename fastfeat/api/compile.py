@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.example_rows import make_example_rows
 from fastfeat.backends import DEVICE_NAMES, backend_named
@@ -45,7 +47,7 @@ from fastfeat.learn.training_data import check_clocks
 from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.source_columns import columns_of
-from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower import indicators
 from fastfeat.progress import show_progress
 from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 from fastfeat.trust.quality.table_profiles import kernels_of_profiles
@@ -117,7 +119,7 @@ def compile_plan(
     read |= set(id_column_names(plan.row_id, plan.history_columns))
     types = {name: dtype for name, dtype in known.items() if name in read}
     trial = _Trial(types, _of_tables(of_tables), backend, _distinct(plan))
-    notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
+    notes = [_OF_ONE_HOT] if any(map(indicators.is_one_hot, plan.nodes.values())) else []
     notes += [] if plan.codes is None else [_OF_SMALLEST]
     return _compiled(partial(_run_plan, plan, trial, choice), trial, notes)
 

@@ -1,62 +1,47 @@
 """The public classes `Plan`, which declares features, and `FittedPlan`, the result of its fit.
 
 Each wraps an immutable internal record: `Declaration` or `Fitted`. All other code of the library
-works with these records. Both classes are in one file because each returns the other.
+works with these records. Both classes are in one file because each returns the other; methods that
+a first fit and transform do not need are functions in modules beside it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat import pickles
+from fastfeat.api.fit_arguments import check_contract, stable_record
 from fastfeat.calls.arguments import TOO_MANY, Hints, with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
-from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
+from fastfeat.errors import NotFitted, TypeMismatch
 from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
-from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
-from fastfeat.execute.lookup_tables import Tables, resolve_schemas
+from fastfeat.execute.fitted import Fitted, InputSchema
+from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row import one_row
 from fastfeat.execute.transform import transform
 from fastfeat.expr import Expr
-from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
-from fastfeat.io.sources import schema as schemas
 from fastfeat.io.sources.read import may_be_large
-from fastfeat.learn import labels
-from fastfeat.learn.training_data import check_clocks
 from fastfeat.plan.declare import window_reach
 from fastfeat.plan.declare.arguments import UserFeatures
-from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, UserDelay, UserLabel, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
-from fastfeat.plan.lower.outputs import schema_before_fit
-from fastfeat.scalars.zones import use_zone_tables
-from fastfeat.tell import explain as explanations
-from fastfeat.tell import fitted_tables, summary
+from fastfeat.tell import summary
 
 if TYPE_CHECKING:
-    from fastfeat.api.compile import Compiled
-    from fastfeat.api.learning import Learning
-    from fastfeat.io.sinks.manifest import Manifest
-    from fastfeat.learn.cross_fit import Fold
-    from fastfeat.live.live import Live
-    from fastfeat.live.state.changes import Durability, LateRule
+    from fastfeat.api import fitted_checks, fitted_contents, fitted_output, plan_contents, plan_fits
     from fastfeat.plan.lower.code_types import CodeTypes
-    from fastfeat.tell.fitted_tables import Encoding
     from fastfeat.trust.quality.contract import Contract
-    from fastfeat.trust.quality.drift import Drift
     from fastfeat.trust.quality.profiling import ProfileChoice
-    from fastfeat.trust.quality.report import CheckReport
-    from fastfeat.trust.report.report import FeatureReport
-    from fastfeat.trust.verify.comparison import VerifyReport
 
 _READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
@@ -114,7 +99,14 @@ _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
 @with_completion(*_READ_OF_PLAN)
-@with_method_errors(lambda plan: "plan.", _HINTS_OF_PLAN)
+@with_method_errors(
+    lambda plan: "plan.",
+    _HINTS_OF_PLAN,
+    elsewhere={
+        "fastfeat.api.plan_contents": "schema compile explain",
+        "fastfeat.api.plan_fits": "fit_transform_to cross_fit learning",
+    },
+)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
     """Named features to compute from rows of data.
@@ -185,6 +177,14 @@ class Plan:
     """
 
     declaration: Declaration
+
+    if TYPE_CHECKING:  # set at run time by the decorator
+        schema = plan_contents.schema
+        compile = plan_contents.compile
+        explain = plan_contents.explain
+        fit_transform_to = plan_fits.fit_transform_to
+        cross_fit = plan_fits.cross_fit
+        learning = plan_fits.learning
 
     def __init__(
         self,
@@ -382,7 +382,7 @@ class Plan:
         given = checked_call_rows(data, rows, history, tables, backend, memory)
         kept = None
         if contract is not None:
-            given, kept = _check_contract(contract, given, in_passes=memory is not None)
+            given, kept = check_contract(contract, given, in_passes=memory is not None)
             data = given.data
         record: Fitted | None = None
         old = stable_record(stable)
@@ -478,7 +478,7 @@ class Plan:
         """
         kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
-            given, kept = _check_contract(contract, given, in_passes=False)
+            given, kept = check_contract(contract, given, in_passes=False)
         old = stable_record(stable)
         if profile is False:
             from fastfeat.learn.fit import fit_transform
@@ -498,379 +498,6 @@ class Plan:
             )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
-    @naming_files
-    def fit_transform_to(
-        self,
-        data: Any,
-        out: str | os.PathLike[str],
-        *,
-        memory: str | int | None = None,
-        format: str | None = None,
-        partition_by: str | Sequence[str] = (),
-        part_rows: int | None = None,
-        rows: Any = None,
-        history: Any = None,
-        tables: Tables = None,
-        contract: Contract | None = None,
-        profile: ProfileChoice = False,
-        stable: FittedPlan | None = None,
-        check_ids: bool = False,
-    ) -> tuple[FittedPlan, Manifest]:
-        """Write the features of the training rows; return the fitted plan and the manifest.
-
-        The result has the same bits as `fit_transform`: target encodings are out of fold. Rows are
-        read in passes, in chunks, and never all in memory. A call that was interrupted learns
-        again, then continues after the finished parts of the output.
-
-        Args:
-            data: Training rows, which may be larger than memory. A pyarrow Table or any Arrow
-                producer, a pandas or Polars DataFrame, a dict of NumPy arrays, or a list of dicts
-                (one per row, each with every column). Or files: a path, a folder (files in order of
-                their names, hive partitions as columns), a pattern such as "logs/*.parquet", an
-                address such as "s3://bucket/logs", or a list of these. Or a function that opens a
-                reader.
-            out: A file or a folder. The suffix of a file selects Parquet, Arrow IPC or CSV, and an
-                existing file is replaced. A folder must be new or empty.
-            memory: The most memory that this process may use, such as "600MiB", or a number of
-                bytes. The interpreter and libraries count. The data is then read in chunks, once
-                per pass, and the fitted plan is the same, bit for bit. A function that opens a
-                reader must give the same rows in the same order each time. None for the memory that
-                the process already has plus three quarters of the free memory.
-            format: The format of a folder: "parquet" (the default), "ipc", "csv" or "tsv" files; a
-                "delta" table, which supports only signed integers and times in microseconds; or a
-                "lance" dataset, the default for a name that ends in ".lance". Required if the
-                folder's name has another suffix.
-            partition_by: For a folder: features or kept columns to partition by. Files go to
-                subfolders `name=value` and lack these columns. The columns must be text, integers,
-                bools or dates.
-            part_rows: For a folder: the number of rows of the data per part. A part is one file, or
-                several with `partition_by`. None chooses parts of about 256 MiB.
-            rows: The rows of `data` to learn from and to write: a bool for each row, or ascending
-                row numbers; None for all rows. Windows, lookups and joins still see all rows.
-            history: Earlier rows. Windows see them; nothing is learned from them. It may be larger
-                than memory too.
-            tables: Lookup tables by name, in any form that `data` may have. They are read once,
-                into memory.
-            contract: Rules that the rows must satisfy, late columns included. The fitted plan keeps
-                them and checks later rows in `transform` and its variants. For this the rows are
-                read once more, before anything is written.
-            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
-                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
-                and features; "inputs" profiles inputs only, so no features are computed for it. A
-                profile contains values of single rows, such as the minimum and the maximum. False
-                keeps none and costs nothing. A profile reads the rows twice more, at the end.
-            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
-                those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; neither of
-                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
-                and `target_encode`, learn as usual. The order of codes follows the counts of
-                categories in the earlier rows, so it reveals something about those rows: after a
-                fit on the rows of one label class alone, the codes are ordered by the label.
-            check_ids: Whether to look for rows with the same `row_id` also when the data is read in
-                passes. This reads the rows once more and sorts them by id through temporary files.
-                Data that is read whole is always checked.
-
-        Raises:
-            InvalidPlan: An unknown option, or one that only applies to folder output; row numbers
-                in another order than the data; windows without a key that need an unlimited number
-                of earlier rows; a plan with `row_id=` and windows; or `stable` codes that cannot
-                stay.
-            OutOfMemory: `memory` is less than the fit needs, or less than this process already
-                uses.
-            OutputError: A full disk; a folder with other files, or with the features of another
-                plan, other data or other tables; a damaged manifest; a folder that another process
-                is writing; or an output that is a file of the data or in its folder.
-            FastfeatError: Any error of `fit` or `FittedPlan.transform`. Row numbers in messages
-                count from the start of the data.
-
-        Example:
-            >>> from tempfile import mkdtemp
-            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
-            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
-            >>> fitted, manifest = plan.fit_transform_to(data, mkdtemp() + "/features")
-            >>> fitted.n_rows, manifest.n_rows
-            (16, 16)
-        """
-        from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
-        from fastfeat.execute.layout import layout_of
-
-        layout = layout_of(out, format, partition_by, part_rows)
-        kept, given = None, CallRows(data, rows, history, tables, memory=memory)
-        if contract is not None:
-            given, kept = _check_contract(contract, given, in_passes=True)
-        record, manifest = fit_and_write(
-            *(self.declaration, given, layout, kept),
-            stable=stable_record(stable),
-            profile=profile,
-            check_ids=check_ids,
-        )
-        return FittedPlan(self, record), manifest
-
-    @naming_files
-    def cross_fit(
-        self,
-        data: Any,
-        cv: Any,
-        *,
-        groups: Any = None,
-        purge: UserDelay = None,
-        embargo: UserDelay = None,
-        history: Any = None,
-        tables: Tables = None,
-        to: str = "arrow",
-        categories: bool = False,
-        backend: str = "cpu",
-    ) -> Iterator[Fold[FittedPlan]]:
-        """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
-
-        Windows, lookups and joins see all rows; learning sees the training rows only. A fold has
-        the features of `fit_transform(data, rows=train_rows)` and `transform(data,
-        rows=test_rows)`, bit for bit. Work that folds share is done once, and one fold is in memory
-        at a time. Rows without a label are in no fold.
-
-        A label that becomes known some time after its row, by `label_delay=`, `ff.ahead` or
-        `purge=`, covers the interval [t, t + delay]. Training rows with an interval that overlaps
-        the interval of a test row, of any entity, are purged. Without purging, shuffled folds reach
-        an AUC of .9 on pure-noise labels that look ahead.
-
-        Args:
-            data: The rows, with the label. A pyarrow Table or any Arrow producer, a pandas or
-                Polars DataFrame, a dict of NumPy arrays, or a list of dicts (one per row, each with
-                every column). Or files: a path, a folder (files in order of their names, hive
-                partitions as columns), a pattern such as "logs/*.parquet", an address such as
-                "s3://bucket/logs", or a list of these. Or a function that opens a reader. For a
-                backend with its own memory also a dict of arrays on the device (CuPy, torch,
-                anything with `__cuda_array_interface__`, DLPack or `__arrow_c_device_array__`), or
-                an Arrow device table: these are read in place, in their own types.
-            cv: The folds, as one of these. A number of folds: blocks of rows in the order of the
-                data; with `groups=`, blocks of whole groups, the largest group first into the
-                smallest fold; rows with the same `row_id` stay in one fold. A splitter of
-                scikit-learn, called with the rows that have a label. Pairs (train, test) of row
-                numbers. A column name, or an array of shape (n_rows,): each distinct value is one
-                test fold, in ascending order, and rows with a missing value are never tested.
-                Unless `cv` is a number, you must keep rows with the same `row_id` together
-                yourself.
-            groups: For a number or a splitter, the groups to keep together: a column name, or an
-                array of shape (n_rows,).
-            purge: A label delay in addition to those of the plan: a duration such as "30d", or a
-                number of steps for whole-number times, by each clock of the plan's windows. Or a
-                dict of time column to delay, `{"ts": "30d"}`. 0 turns purging off.
-            embargo: The time after test rows during which further training rows are excluded, in
-                the forms of `purge`.
-            history: Earlier rows. Windows see them; nothing is learned from them. None or "batch":
-                windows see only the rows of the data.
-            tables: Lookup tables by name, each in any form that `data` may have. They are not
-                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
-                is cached as long as that Table lives.
-            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-                "cupy_columns". `FittedPlan.transform` describes each.
-            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
-                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
-                same order at each call. A missing value is missing; an unseen or rare one is the
-                first category, "__other". Not for matrices.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-
-        Raises:
-            UnknownColumn: The data lacks a column that the plan, the label or the folds read.
-            InvalidPlan: Fewer than two folds, or a delay without a clock to measure it by.
-            TypeMismatch: `cv` is not a form of folds, such as masks instead of row numbers.
-            InvalidData: A row number that is out of range, repeated, or in both halves of a fold;
-                rows with the same `row_id` in both halves; a fold without test rows or without
-                training rows; a row without a time although its label has a delay; or groups, or a
-                fold column, of another length than the data.
-
-        Warns:
-            RowsWithoutLabel: Some rows have no label.
-            PurgeOff: The label has a delay, and purging is turned off.
-            FoldsSplitEntities: Training rows follow test rows of the same entity, and their windows
-                have seen the late values of these test rows.
-
-        Example:
-            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
-            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
-            >>> for fold in plan.cross_fit(data, 2):
-            ...     print(fold, fold.test_label[:3].to_pylist())
-            Fold(8 training rows, 8 test rows) [0, 1, 0]
-            Fold(8 training rows, 8 test rows) [0, 1, 0]
-        """
-        from fastfeat.learn.cross_fit import cross_fit  # seldom needed
-
-        return cross_fit(
-            self.declaration,
-            checked_call_rows(data, None, history, tables, backend),
-            cv,
-            lambda record: FittedPlan(self, record),
-            groups=groups,
-            purge=purge,
-            embargo=embargo,
-            to=to,
-            categories=categories,
-        )
-
-    def learning(
-        self,
-        schema: Any,
-        *,
-        tables: Tables = None,
-        whole_entities: bool = False,
-        stable: FittedPlan | None = None,
-        profile: ProfileChoice = False,
-    ) -> Learning[FittedPlan]:
-        """Return a `Learning`, which fits the plan in rounds over parts of the rows.
-
-        It is for engines that have the rows on several machines. The fitted plan equals that of
-        `fit` on all rows, bit for bit, however the rows are divided.
-
-        Args:
-            schema: The types of the columns: an Arrow schema, data in any form that `fit` takes, or
-                a dict of column name to dtype.
-            tables: Lookup tables by name, each in any form that `data` may have. They are not
-                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
-                is cached as long as that Table lives.
-            whole_entities: Whether each part contains all rows of its entities, in the order of the
-                data, for instance after an exchange of rows by `learning.shares`. The plan can then
-                learn from windows. Without it, a plan that learns from windows takes a single part.
-            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
-                those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; neither of
-                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
-                and `target_encode`, learn as usual. The order of codes follows the counts of
-                categories in the earlier rows, so it reveals something about those rows: after a
-                fit on the rows of one label class alone, the codes are ordered by the label.
-            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
-                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
-                and features; "inputs" profiles inputs only, so no features are computed for it. A
-                profile contains values of single rows, such as the minimum and the maximum. False
-                keeps none and costs nothing. A profile adds two rounds after the learning rounds:
-                the first samples the rows, the second counts them. Features with windows are only
-                counted with `whole_entities`.
-
-        Raises:
-            InvalidPlan: The label looks ahead. Or, with `whole_entities`, windows see rows of
-                several entities that have no key in common, so no single exchange brings them
-                together.
-            FastfeatError: Any error of `fit` that does not depend on the rows.
-
-        Example:
-            >>> plan = ff.Plan({"x": col("x").standard_scale()})
-            >>> learning = plan.learning({"x": "float64"})
-            >>> while learning.round:
-            ...     state = learning.partial({"x": [1.0, 2.0]}, range(0, 2))
-            ...     state = state.merge(learning.partial({"x": [6.0]}, range(2, 3)))
-            ...     learning = learning.next(state)
-            >>> learning.finish().transform({"x": [3.0]})["x"].to_pylist()
-            [0.0]
-        """
-        from fastfeat.api.learning import learning_of  # seldom needed
-
-        return learning_of(
-            self.declaration,
-            schema,
-            tables,
-            lambda record: FittedPlan(self, record),
-            whole_entities=whole_entities,
-            stable=stable_record(stable),
-            profile=profile,
-        )
-
-    def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
-        """Return the Arrow schema of the features, given the schema of the data.
-
-        Args:
-            input_schema: An Arrow schema, data in any form that `fit` takes, or a dict of column
-                name to dtype.
-            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
-                to dtype.
-
-        Raises:
-            UnknownColumn: A column or a table that the features read does not exist.
-            TypeMismatch: An operator cannot take the type of a column.
-            Leakage: A window sees labels too early, given the zone or the type of its time column.
-            InvalidPlan: The columns, or the types of codes, are only known after the fit.
-        """
-        declared = self.declaration
-        known, of_tables = schemas.read_schema(input_schema), resolve_schemas(tables)
-        types = bind(list(declared.nodes.values()), known, of_tables)
-        check_new_plan(types)
-        check_clocks(declared, types)
-        return schema_before_fit(declared, known, of_tables, types)
-
-    def compile(
-        self,
-        schema: Any,
-        *,
-        tables: Tables = None,
-        backend: str = "cpu",
-        profile: ProfileChoice = False,
-    ) -> Compiled:
-        """Compile the kernels for a schema before there is data; return a record of them.
-
-        It compiles the kernels that `fit`, `fit_transform`, `transform` and `transform_row` would
-        compile at their first run into the cache folder (FASTFEAT_CACHE_DIR). Call it once, for
-        instance when an image is built.
-
-        Args:
-            schema: An Arrow schema, data in any form that `fit` takes, or a dict of column name to
-                dtype. For a path only the head of the file is read.
-            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
-                to dtype.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits. Machine code for "gpu" can only be
-                compiled on a machine with the card.
-            profile: The value of `profile=` in the later call of `fit`. Unless False, the kernels
-                that count a profile are compiled too.
-
-        Returns:
-            A record of how many kernels were compiled, how many were cached already, the seconds
-            that this took, and notes about kernels that may still have to be compiled later.
-
-        Raises:
-            UnknownColumn: A column or a table that the features read does not exist.
-            TypeMismatch: An operator cannot take the type of a column.
-            Leakage: A window sees labels too early, given the zone or the type of its time column.
-            BackendUnavailable: The backend does not exist, or cannot run here.
-
-        Example:
-            >>> plan = ff.Plan({"size": col("size").log1p()})
-            >>> made = plan.compile({"size": "float64"})
-            >>> made.n_compiled + made.n_loaded, made.notes
-            (5, ())
-        """
-
-        from fastfeat.api.compile import compile_plan  # seldom needed
-
-        return compile_plan(self.declaration, schema, tables, backend, profile)
-
-    def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
-        """Return the plan as text.
-
-        Args:
-            stage: "plan" (features, and passes over the training rows), "leakage" (the rows that
-                each feature can see) or "live" (how rows are computed as they arrive, and the
-                contents of a live state). With a schema also "bound" (types), "optimized" (shared
-                expressions, and constant ones computed before the rows), "schedule" (the tasks of a
-                run, in rounds), "physical" (loops), "cpu" and "cuda" (generated kernels), "passes"
-                (the data that each pass of a fit with `memory=` reads).
-            schema: For stages that need types: an Arrow schema, data in any form that `fit` takes,
-                or a dict of column name to dtype. For "passes" the data itself; no rows of it are
-                read.
-            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
-                to dtype. For "passes" the tables themselves.
-
-        Raises:
-            InvalidPlan: An unknown stage, or one that needs a schema.
-            FastfeatError: Any error of `fit` about columns and types.
-        """
-        if schema is not None and stage == explanations.OF_DATA:
-            from fastfeat.api.out_of_core import explain_passes  # seldom needed
-
-            return explain_passes(self.declaration, schema, tables)
-        known = None if schema is None else schemas.read_schema(schema)
-        return explanations.explain_plan(
-            self.declaration, stage, known, tables=resolve_schemas(tables)
-        )
-
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
@@ -889,6 +516,9 @@ class Plan:
                 f"plan[{name!r}]: a plan has no items. Write plan.features[{one!r}] for the "
                 f"expression of a feature, fitted.transform(data)[{one!r}] for its values"
             )
+
+    def _fitted(self, record: Fitted) -> FittedPlan:
+        return FittedPlan(self, record)
 
     def __repr__(self) -> str:
         """Return text with a line for each of the first features: its formula and windows."""
@@ -963,42 +593,16 @@ def plan_of(declared: Declaration) -> Plan:
     return plan
 
 
-def stable_record(stable: Any) -> Fitted | None:
-    """Return the internal record of the fitted plan that the user gave as `stable=`, if any.
-
-    Raises:
-        TypeMismatch: The value is not a fitted plan.
-    """
-    if stable is None or isinstance(stable, FittedPlan):
-        return None if stable is None else stable.record
-    raise TypeMismatch(
-        f"stable= takes a fitted plan, whose codes are kept, got {type(stable).__name__}. "
-        "Load one with ff.load(path)"
-    )
-
-
-def _check_contract(
-    contract: Contract, rows: CallRows, *, in_passes: bool
-) -> tuple[CallRows, FittedContract]:
-    """Check rows by a contract; return rows that can be read again, and the checked contract.
-
-    The contract is checked on all rows of the data, not only on chosen ones. With `in_passes` the
-    data is read in chunks; one-shot readers are then rejected.
-    """
-    from fastfeat.execute.guard import as_rereadable  # seldom needed
-    from fastfeat.trust.quality.contract_in_fit import fitted_contract
-
-    if in_passes:
-        from fastfeat.io.sources.dataset import dataset_of
-
-        dataset_of(rows.data).check_passes(2)
-    else:
-        rows = rows._replace(data=as_rereadable(rows.data))
-    return rows, fitted_contract(contract, rows)
-
-
 @with_completion(*_READ_OF_FITTED)
-@with_method_errors(lambda fitted: "fitted.", _HINTS_OF_FITTED)
+@with_method_errors(
+    lambda fitted: "fitted.",
+    _HINTS_OF_FITTED,
+    elsewhere={
+        "fastfeat.api.fitted_checks": "check drift report verify",
+        "fastfeat.api.fitted_contents": "learnt vocabulary encoding label compile explain",
+        "fastfeat.api.fitted_output": "transform_batches transform_to save online",
+    },
+)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
     """A plan with the values that it learned in `Plan.fit`; `ff.load` reads one. It is immutable.
@@ -1010,6 +614,22 @@ class FittedPlan:
 
     plan: Plan
     record: Fitted = field(repr=False)
+
+    if TYPE_CHECKING:  # set at run time by the decorator
+        check = fitted_checks.check
+        drift = fitted_checks.drift
+        report = fitted_checks.report
+        verify = fitted_checks.verify
+        learnt = fitted_contents.learnt
+        vocabulary = fitted_contents.vocabulary
+        encoding = fitted_contents.encoding
+        label = fitted_contents.label
+        compile = fitted_contents.compile
+        explain = fitted_contents.explain
+        transform_batches = fitted_output.transform_batches
+        transform_to = fitted_output.transform_to
+        save = fitted_output.save
+        online = fitted_output.online
 
     @property
     def inputs(self) -> InputSchema:
@@ -1132,197 +752,6 @@ class FittedPlan:
             )
         return transform(self.record, given, to=to, out=out, categories=categories)
 
-    def transform_batches(
-        self,
-        data: Any,
-        *,
-        history: Any = None,
-        tables: Tables = None,
-        to: str = "arrow",
-        categories: bool = False,
-        backend: str = "cpu",
-        memory: str | int | None = None,
-        on_violation: str | None = None,
-    ) -> Iterator[Any]:
-        """Yield the features of rows in batches, in the order of the rows.
-
-        If windows see other rows of the data, a first pass divides the rows into shares, each a
-        group of whole entities, in unnamed files in the system's temporary folder. The files hold
-        the columns that are read, and the features with windows. Shares are then computed in
-        memory, one after the other.
-
-        Args:
-            data: The rows, in any form that `transform` takes, or more than fits in memory: a
-                folder, a pattern such as "logs/*.parquet", an address, a list of files, a pyarrow
-                Dataset, a reader, or a function that opens one. About 32 MiB are read at a time.
-                Late columns are not needed and further columns are ignored.
-            history: Earlier rows of the same entities, which windows see, in the same forms as
-                `data`, so they may also exceed memory. "batch" declares that `data` contains its
-                own past. Without either, a plan with windows warns.
-            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
-                into memory.
-            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-                "cupy_columns". `FittedPlan.transform` describes each.
-            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
-                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
-                same order at each call. A missing value is missing; an unseen or rare one is the
-                first category, "__other". Not for matrices.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-            memory: The most memory that this process should use, such as "600MiB", or a number of
-                bytes. Fewer rows are read at a time if less is left, and keys of a large table are
-                looked up in a smaller, slower structure. A few rows are read in any case. None sets
-                no limit.
-            on_violation: The treatment of rows that break a rule of the plan's `contract`; rules
-                that only warn are not affected. None uses the setting of each rule; "reject" raises
-                an error; "warn" warns; "ignore" checks no row at all.
-
-        Raises:
-            ContractBroken: Rows break a rule. The message shows the first of them and their values.
-            InvalidPlan: A window without a key needs an unlimited number of earlier rows; or the
-                plan has `row_id=` and windows.
-            OutOfMemory: `memory` is exceeded while features are computed. The message says how much
-                is enough.
-            FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
-                the data.
-
-        Warns:
-            EncodedInFold: The rows are in files that `fit` read in passes, and an encoding learned
-                from their labels.
-            FastfeatWarning: Any warning of `transform`, such as `HistoryMissing`.
-
-        Example:
-            >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
-            >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
-            [3]
-        """
-        from fastfeat.execute.pieces import (
-            budget_of_features,
-            bytes_within,
-            pieces_of_later_rows,
-            pieces_within,
-        )
-        from fastfeat.io.budget import use_optional_budget  # seldom needed
-        from fastfeat.io.sources.dataset import dataset_of
-
-        given = CallRows(dataset_of(data), None, history, tables, backend, memory)
-        budget = budget_of_features(self.record, given)
-        with use_optional_budget(budget):
-            pieces = pieces_of_later_rows(
-                self.record,
-                given,
-                to=to,
-                categories=categories,
-                most_bytes=bytes_within(budget),
-                on_violation=on_violation,
-            )
-        return pieces_within(pieces, budget).of_all()
-
-    @naming_files
-    def transform_to(
-        self,
-        data: Any,
-        out: str | os.PathLike[str],
-        *,
-        format: str | None = None,
-        partition_by: str | Sequence[str] = (),
-        part_rows: int | None = None,
-        history: Any = None,
-        tables: Tables = None,
-        backend: str = "cpu",
-        memory: str | int | None = None,
-        on_violation: str | None = None,
-        quarantined: str | os.PathLike[str] | None = None,
-    ) -> Manifest:
-        """Write the features of rows to a file or a folder, and return the manifest of the files.
-
-        Rows are computed and written in chunks, in their order, with the kept columns. Files have
-        the same bytes whatever form or chunks the rows came in. The metadata of their schema has
-        the digest of the fitted plan as "fastfeat.plan", and the field of an ordinal encoding has
-        its "n_codes".
-
-        A file appears whole or not at all. So does a folder: it is written in parts next to its
-        place, as `.NAME.unfinished`, and moved there when all parts are complete. If the call is
-        interrupted, by a full disk or kill -9, its finished parts stay: the same call over the same
-        files continues after them. The folder lists its parts in `_manifest.json`, and repeating
-        the same call does nothing.
-
-        Args:
-            data: The rows, in any form that `transform` takes, or more than fits in memory: a
-                folder, a pattern such as "logs/*.parquet", an address, a list of files, a pyarrow
-                Dataset, a reader, or a function that opens one. About 32 MiB are read at a time.
-                Late columns are not needed and further columns are ignored. An interrupted call can
-                only continue if the data is in files.
-            out: A file or a folder. The suffix of a file selects Parquet, Arrow IPC or CSV, and an
-                existing file is replaced. A folder must be new or empty.
-            format: The format of a folder: "parquet" (the default), "ipc", "csv" or "tsv" files; a
-                "delta" table, which supports only signed integers and times in microseconds; or a
-                "lance" dataset, the default for a name that ends in ".lance". Required if the
-                folder's name has another suffix.
-            partition_by: For a folder: features or kept columns to partition by. Files go to
-                subfolders `name=value` and lack these columns. The columns must be text, integers,
-                bools or dates.
-            part_rows: For a folder: the number of rows of the data per part. A part is one file, or
-                several with `partition_by`. None chooses parts of about 256 MiB.
-            history: Earlier rows of the same entities, which windows see, in the same forms as
-                `data`, so they may also exceed memory. "batch" declares that `data` contains its
-                own past. Without either, a plan with windows warns.
-            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
-                into memory.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-            memory: The most memory that this process should use, such as "600MiB", or a number of
-                bytes. Fewer rows are read at a time if less is left, and keys of a large table are
-                looked up in a smaller, slower structure. A few rows are read in any case. None sets
-                no limit.
-            on_violation: The treatment of rows that break a rule of the plan's `contract`; rules
-                that only warn are not affected. None uses the setting of each rule; "reject" raises
-                an error; "warn" warns; "ignore" checks no row at all. "quarantine", with
-                `quarantined=`, writes these rows to a place of their own, and windows of other rows
-                do not see them. The data is then read three times, the first time only the columns
-                of rules.
-            quarantined: The file or folder for the rows that are set apart, with their numbers
-                ("row") and the names of the rules that they break ("violations").
-
-        Returns:
-            The manifest: the list of the files. Its `quarantined` is the manifest of the rows that
-            were set apart.
-
-        Raises:
-            ContractBroken: Rows break a rule. Parts before these rows are already written.
-            InvalidPlan: A window without a key needs an unlimited number of earlier rows; the plan
-                has `row_id=` and windows; an unknown option, or one that only applies to folder
-                output; "quarantine" without `quarantined=`, or for a plan without a contract.
-            OutputError: A full disk; a folder with other files, or with the features of another
-                plan, other data or other tables; a damaged manifest; a folder that another process
-                is writing; or an output that is a file of the data or in its folder.
-            OutOfMemory: `memory` is exceeded. The same call with more memory continues after the
-                finished parts.
-            LibraryUnavailable: deltalake or pylance is not installed.
-            FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
-                the data.
-
-        Warns:
-            FastfeatWarning: Any warning of `transform_batches`, such as `EncodedInFold` and
-                `HistoryMissing`.
-
-        Example:
-            >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
-            >>> from tempfile import mkdtemp
-            >>> out = mkdtemp() + "/features"
-            >>> manifest = fitted.transform_to({"x": [1, 2, 3]}, out, part_rows=2)
-            >>> [(file.name, file.n_rows) for file in manifest.files]
-            [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
-        """
-        from fastfeat.execute.layout import layout_of  # imports the engine
-        from fastfeat.trust.quality.contract_in_transform import write_with_contract
-
-        layout = layout_of(out, format, partition_by, part_rows)
-        apart = None if quarantined is None else layout_of(quarantined)
-        given = CallRows(data, None, history, tables, backend, memory)
-        digest = self._digest.hex()
-        return write_with_contract(self.record, given, layout, digest, on_violation, apart)
-
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
 
@@ -1347,175 +776,6 @@ class FittedPlan:
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
-
-    def online(
-        self,
-        history: Any = None,
-        *,
-        path: str | os.PathLike[str] | None = None,
-        tables: Tables = None,
-        late: LateRule | None = None,
-        keep: str | int | None = None,
-        max_ahead: str | None = None,
-        max_jump: str | int | None = None,
-        durability: Durability | None = None,
-        archive: str | os.PathLike[str] | None = None,
-        keep_audit: str | None = None,
-    ) -> Live[FittedPlan]:
-        """Return a `Live`: the plan with a state of past rows, which computes rows as they arrive.
-
-        Args:
-            history: The rows that a new state begins with, in order of arrival. Columns that become
-                known later (label and outcomes) are included if they are known by now. In any form
-                that `transform` takes; None for no rows.
-            path: A file that stores the state. An existing file is opened, and takes no history; a
-                new one is created whole or not at all. None keeps the state in memory only.
-            tables: The lookup tables that a new state begins with, by name, in any form that
-                `transform` takes.
-            late: The treatment of a row that is earlier than the latest row of its entity. "error"
-                (the default) raises. "insert" computes its features at its own time and adds it to
-                the state, so later rows see it. "drop" computes its features and does not add it.
-            keep: How long rows stay stored after windows stop needing them, for late rows: a
-                duration such as "2d", a whole number for integer clocks, or "everything". None
-                stores rows twice as long as windows need if late rows are accepted.
-            max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h";
-                beyond it a row is an error. None and "any" set no limit. Times without a zone count
-                as UTC.
-            max_jump: How far a row's time may be ahead of the latest earlier row of any entity: a
-                duration such as "1d", or a whole number for integer clocks. Use it when past rows
-                are replayed, where the machine's clock is no guide. Choose it longer than any gap
-                in the data. None sets no limit.
-            durability: When the changes of a call are on disk: "commit" (the default) before it
-                returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
-                returns.
-            archive: A folder for the recorded changes that a snapshot of the state replaces in the
-                file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called
-                or automatic), a change of plan, and `forget`. None archives nothing, or with
-                `keep_audit` uses a folder beside the file, named after it.
-            keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
-                from the moment of their replacement. None keeps them for ever if there is an
-                `archive`. Both settings are stored in the file, and may be changed when it is
-                opened.
-
-        `late`, `keep` and `max_ahead` are stored in the file: when it is opened, None means the
-        stored value. `max_jump` is not stored: pass it each time.
-
-        Raises:
-            InvalidPlan: A window sees all rows of an entity, so that no row could ever be dropped,
-                and `keep` is not "everything"; or a setting that this plan cannot have.
-            StateError: The file is damaged, belongs to another plan, or is in use.
-            FastfeatError: Any error of `transform` about the history and the tables.
-
-        Example:
-            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
-            >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
-            >>> live = fitted.online({"t": [1], "card": ["a"], "x": [2.5]})
-            >>> live.features({"t": 2, "card": "a", "x": 4.0})
-            array([2.5])
-        """
-        from fastfeat.live.live import ALONE, begin_live  # seldom needed
-
-        return begin_live(
-            {ALONE: self.record},
-            {ALONE: self},
-            history,
-            path=path,
-            tables=tables,
-            late=late,
-            keep=keep,
-            max_ahead=max_ahead,
-            max_jump=max_jump,
-            durability=durability,
-            archive=archive,
-            keep_audit=keep_audit,
-        )
-
-    def learnt(self) -> dict[str, Any]:
-        """Return a dict of the learned values, by aggregate as text; None is missing.
-
-        Values that are learned per key are a table of the key (named by its column, or "key") and
-        the value: first the rows for missing, unseen and rare keys, then the other keys.
-
-        Times are datetime, date, time or timedelta. Times that Python cannot represent, such as
-        nanoseconds, are pyarrow scalars.
-        """
-        return fitted_tables.learnt_values(self.record)
-
-    def vocabulary(self, feature: str) -> Table:
-        """Return the categories of an encoder as a table of code, value and number of rows.
-
-        Args:
-            feature: A feature that contains an encoder with categories, or one of its output
-                columns. If it contains several encoders, the first counts.
-
-        Returns:
-            A table with one row per code and these columns:
-
-            - "code".
-            - One column for each part of the key, named by its data column, or "value".
-            - "count", the number of training rows.
-
-            Code 0, missing, comes first, then the codes of unseen and rare categories, then the
-            categories. If several codes share the rare categories, their counts are missing. A
-            category without rows keeps its code from an earlier fit (`stable=`).
-
-        Raises:
-            InvalidPlan: There is no such feature, or it has no categories.
-        """
-        return fitted_tables.vocabulary(self.record, feature)
-
-    def encoding(self, feature: str) -> Encoding:
-        """Return the encoding of a feature: its number of codes, and what each code stands for.
-
-        Args:
-            feature: A feature that contains an encoder with categories, or one of its output
-                columns. If it contains several encoders, the first counts.
-
-        Raises:
-            InvalidPlan: There is no such feature, or it has no categories.
-
-        Example:
-            >>> fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": ["a", "b", "b"]})
-            >>> encoding = fitted.encoding("k")
-            >>> encoding.n_codes, encoding.categories.to_pylist()
-            (4, ['__other', 'b', 'a'])
-            >>> encoding.inverse([2, 3]).to_pylist()
-            ['b', 'a']
-        """
-        from fastfeat.tell.fitted_tables import encoding_of  # seldom needed
-
-        return encoding_of(self.record, feature)
-
-    def label(
-        self,
-        data: Any,
-        *,
-        rows: Any = None,
-        history: Any = None,
-        tables: Tables = None,
-        backend: str = "cpu",
-    ) -> ChunkedArray:
-        """Return the label of rows as `fit` computes it, from late columns or later rows.
-
-        Args:
-            data: The rows, with the columns that the label is computed from, in any form that `fit`
-                takes.
-            rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all
-                rows. A label that looks ahead still sees all rows of the data.
-            history: Earlier rows; a label that looks ahead sees these rows too.
-            tables: The lookup tables in which the label looks ahead, by name.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-
-        Returns:
-            One value per row. It is missing if a window ahead ends after the recorded rows.
-
-        Raises:
-            InvalidPlan: The plan has no label.
-            UnknownColumn: The data, the history or a table lacks a column.
-            InvalidData: The label looks ahead, and the data is in device memory.
-        """
-        return labels.label_of(self.record, checked_call_rows(data, rows, history, tables, backend))
 
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan fitted on other rows, with the same contract and the same codes.
@@ -1554,193 +814,6 @@ class FittedPlan:
         kept = self.record.contract
         return None if kept is None else contract_face(kept.declaration)
 
-    def check(
-        self,
-        data: Any,
-        *,
-        history: Any = None,
-        tables: Tables = None,
-        clock: Any = None,
-        backend: str = "cpu",
-        memory: str | int | None = None,
-    ) -> CheckReport:
-        """Check rows by the plan's contract, and return a report of the rules.
-
-        Late columns are not needed: a rule that reads an absent late column is skipped.
-
-        Args:
-            data: The rows, in any form that `fit` takes. The report looks for the rows that break a
-                rule only when you ask for them, so it keeps the columns that rules read.
-            history: Earlier rows, which windows in rules see.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            clock: The time of the check, if rules read the clock: a datetime, or a number.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-            memory: The most memory that this process may use, such as "600MiB", or a number of
-                bytes: the data is then read in passes. None reads it whole.
-
-        Raises:
-            InvalidPlan: The plan has no contract; or a rule reads the clock, and `clock` is not
-                given or the data has a column of its name.
-            TypeMismatch: A rule is not a bool expression.
-            UnknownColumn: A table is not given.
-            FastfeatError: The data cannot be read.
-
-        Example:
-            >>> plan, contract = ff.Plan({"x": col("x") + 1}), ff.Contract({"x": col("x") > 0})
-            >>> fitted = plan.fit({"x": [1.0, 2.0]}, contract=contract)
-            >>> fitted.check({"x": [3.0, -1.0, None]}).counts
-            {'x': 2}
-        """
-        from fastfeat.trust.quality.checking import check_rows  # seldom needed
-
-        if self.record.contract is None:
-            raise InvalidPlan(
-                "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
-                "{'name': col('x') > 0})), or check with the contract alone: contract.check(data)"
-            )
-        given = checked_call_rows(data, None, history, tables, backend, memory)
-        contract, late = self.record.contract.declaration, self.plan.late
-        return check_rows(contract, given, clock=clock, late=late)[1]
-
-    def drift(
-        self,
-        data: Any,
-        *,
-        by: str | Sequence[str] | None = None,
-        reference: Any = None,
-        reference_history: Any = None,
-        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-        history: Any = None,
-        tables: Tables = None,
-        backend: str = "cpu",
-        memory: str | int | None = None,
-    ) -> Drift:
-        """Compare rows with the training rows, and return the drift of each feature and input.
-
-        The plan's profile of its training rows is sufficient (see `profile`); the rows themselves
-        are not needed. A column has drifted if a figure exceeds both its limit and the deviation
-        that chance explains for this number of rows; p values are not used. Points in time, and
-        features that read only these, are reported but not judged.
-
-        Args:
-            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
-                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
-                function that opens a reader. Late columns (label and outcomes) are not needed and
-                further columns are ignored. If `data` lacks the late columns, windows use late
-                values from `history` only, so features differ from those computed with labels
-                present.
-            by: One or more column names. The rows of each value are compared separately, with the
-                rows of the same value in `reference=` or else with all training rows; see
-                `Drift.segments`.
-            reference: Rows to compare with instead of the training rows, such as the same season of
-                the year before; features of times alone are then judged too. Or a profile of such
-                rows from `profile_of`, which has no segments.
-            reference_history: Earlier rows that windows see for rows of the reference. The default
-                "batch" means that the reference contains its own past.
-            thresholds: Limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, and
-                for single columns `{"columns": {"distance": {"psi": 0.3}}}`. Or the path of a TOML
-                file with these in a section `[drift]`.
-            history: Earlier rows of the same entities, which windows see, with late columns if
-                windows read them. "batch" declares that `data` contains its own past. Without
-                either, a plan with windows warns; a plan without windows ignores it. If the plan
-                has a `row_id`, a row with the same id in both counts once; otherwise it counts
-                twice.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-            memory: The most memory that this process may use, such as "600MiB", or a number of
-                bytes: files are then read in passes. None reads the data whole.
-
-        Raises:
-            InvalidPlan: The plan has no profile, or `by=` has too many values.
-            InvalidData: The profile in `reference=` belongs to another plan.
-            InvalidConfig: An unknown threshold, a value of the wrong type, or an unknown column.
-            UnknownColumn: The data lacks a column.
-            FastfeatError: Any error of `transform`.
-
-        Example:
-            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))}, profile=True)
-            >>> fitted.drift({"x": list(range(1_000))}).drifted
-            []
-            >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
-            ['x']
-        """
-        from fastfeat.trust.quality.row_drift import drift  # seldom needed
-
-        return drift(
-            self.record,
-            checked_call_rows(data, None, history, tables, backend, memory),
-            by=by,
-            reference=reference,
-            reference_history=reference_history,
-            given=thresholds,
-        )
-
-    def report(
-        self,
-        data: Any = None,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        title: str | None = None,
-        history: Any = None,
-        tables: Tables = None,
-        clock: Any = None,
-        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-        memory: str | int | None = None,
-    ) -> FeatureReport:
-        """Return a report on the plan, and on rows compared with the training rows, as HTML.
-
-        It begins with a verdict. Then come the features, worst first, with their distributions then
-        and now, drift, missing values, formula, visible rows and learned values; the inputs; the
-        contract with the rows that break each rule; the plan as a picture; and the measured time of
-        each step of the run over the rows. The page is a single file, has no script and fetches
-        nothing.
-
-        Args:
-            data: Rows to compare with the training rows, in any form that `transform` takes. None
-                reports on the plan and its training rows only.
-            path: The file to write, such as "report.html"; an existing file is replaced. None
-                writes no file: the result contains the page, and a notebook displays it.
-            title: The title of the page; None for the name of the label.
-            history: Earlier rows of the same entities, which windows see, with late columns if
-                windows read them. "batch" declares that `data` contains its own past. Without
-                either, a plan with windows warns; a plan without windows ignores it. If the plan
-                has a `row_id`, a row with the same id in both counts once; otherwise it counts
-                twice.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            clock: The time of the check, if rules of the contract read the clock.
-            thresholds: Limits of drift by name, `{"psi": 0.2, "missing": 0.01, "ignore":
-                ["month"]}`, and for single columns `{"columns": {"distance": {"psi": 0.3}}}`. Or
-                the path of a TOML file with these in a section `[drift]`.
-            memory: The most memory that this process may use, such as "600MiB", or a number of
-                bytes: the data is then read in chunks. None reads it whole.
-
-        Raises:
-            InvalidPlan: Rows are given, but the plan has neither a profile nor a contract.
-            InvalidConfig: An unknown threshold.
-            FastfeatError: Any error of `transform` about the rows, or of `check` about the
-                contract.
-            OSError: The file cannot be written.
-
-        Example:
-            >>> rows = {"x": [1.0, 2.0, 3.0]}
-            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit(rows, profile=True)
-            >>> report = fitted.report(rows)
-            >>> report.level, report.verdict, report.html[:15]
-            ('ok', 'No drift', '<!doctype html>')
-        """
-        from fastfeat.trust.report.report import report  # seldom needed
-
-        given = CallRows(data, None, history, tables, memory=memory)
-        return report(self.record, given, path, title=title, clock=clock, thresholds=thresholds)
-
     def history_needed(self) -> dict[str, str]:
         """Return how much history windows need, by entity: "7d", "28 rows" or "everything".
 
@@ -1765,123 +838,6 @@ class FittedPlan:
         return as_fitted_plan(
             select_features(self.record, [names] if isinstance(names, str) else list(names))
         )
-
-    def compile(self, *, backend: str = "cpu") -> Compiled:
-        """Compile the kernels that transform rows; return a record of them.
-
-        It compiles the kernels that `transform` and `transform_row` would compile at their first
-        run into the cache folder (FASTFEAT_CACHE_DIR), for instance for an image that serves the
-        plan.
-
-        Args:
-            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
-                compiled by g++). All give the same bits.
-
-        Returns:
-            A record of how many kernels were compiled, how many were cached already, the seconds
-            that this took, and notes about kernels that may still have to be compiled later.
-
-        Raises:
-            BackendUnavailable: The backend does not exist, or cannot run here.
-        """
-
-        from fastfeat.api.compile import compile_fitted  # seldom needed
-
-        return compile_fitted(self.record, backend)
-
-    def explain(self, stage: str = "physical") -> str:
-        """Return the fitted plan as text.
-
-        "pandas" and "polars" give a Python module that uses this library and has one function,
-        `features(data, history=None, tables=None)`, which returns a DataFrame of the features.
-        Learned values appear in it as numbers, column names as string literals. It gives the same
-        integers, bools and missing values as `transform`, and floats that may differ in the last
-        digits. It makes none of the checks of `transform`: an integer that overflows wraps around.
-        `fastfeat bench` times it.
-
-        Args:
-            stage: "plan" (features, and passes over the training rows), "bound" (types),
-                "optimized" (shared expressions, and constant ones computed before the rows),
-                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
-                (generated kernels), "leakage" (the rows that each feature can see), "live" (how
-                rows are computed as they arrive, and the contents of a live state), "pandas" and
-                "polars" (the features as code of that library).
-
-        Raises:
-            InvalidPlan: An unknown stage.
-            NotExportable: The library cannot compute some features as the plan does. The message
-                names each feature and the reason; use `select` to leave them out.
-
-        Example:
-            >>> fitted = ff.Plan({"late": col("delay") > 15}).fit({"delay": [3.0, 40.0]})
-            >>> [line for line in fitted.explain("polars").splitlines() if "late" in line]
-            ["            (c1.fill_nan(None) > 15.0).alias('late'),"]
-        """
-        record = self.record
-        # an expression, given by mistake, has no truth value
-        is_text = isinstance(stage, str)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if is_text and stage in explanations.OF_PEERS:
-            from fastfeat.tell.peers.code import code_of  # seldom needed
-
-            return code_of(record, stage)
-        with use_zone_tables(record.zones):
-            return explanations.explain_plan(
-                *(record.declaration, stage, record.inputs, record.nodes, record.tables),
-                codes=record.typed.codes,
-            )
-
-    def verify(
-        self,
-        data: Any,
-        *,
-        history: Any = None,
-        tables: Tables = None,
-        n_rows: int = 1000,
-        backends: Sequence[str] = ("cpu", "reference"),
-        memory: str | int | None = None,
-    ) -> VerifyReport:
-        """Check that all ways to compute the features agree bit for bit, and return a report.
-
-        It compares backends, numbers of threads, single rows and live rows. It also checks that no
-        feature sees a later row, if features see other rows of the data or of tables by a time: it
-        removes the rows after a moment, and the features of earlier rows must keep their bits. This
-        is done at about 50 moments: by the label's clock if the label looks ahead, otherwise by
-        each clock for the features that use it. The learned values stay. The report lists in
-        `.on_word` the parts that were left out because you vouch for them, such as tables with
-        lookups by key alone and features by `known_clocks`, and in `.cannot_see` the limits of the
-        check.
-
-        Args:
-            data: The rows, in any form that `transform` takes; with `memory` also data larger than
-                memory, as `transform_batches` takes it.
-            history: Earlier rows of the same entities, which windows see; None if the data contains
-                its own past.
-            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
-                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
-                as long as that Table lives.
-            n_rows: How many rows the slow reference computes: evenly spaced ones, or those of whole
-                entities if the plan has windows. If rows have a long past it computes fewer, and
-                only the latest rows of the history; the report gives the numbers.
-            backends: At least two backends, such as ("cpu", "gpu"). Each is compared with the
-                first.
-            memory: The most memory that this process should use, such as "600MiB", or a number of
-                bytes. The data is then read in chunks. The sample is drawn from all of it; the
-                comparison covers as many rows as fit: the first ones or, with windows, the rows of
-                some entities, with their history, also in the batches of `transform_to`. None reads
-                the data whole.
-
-        Raises:
-            InvalidPlan: `n_rows` is less than 1, or there are fewer than 2 backends.
-            OutOfMemory: `memory` leaves no room for rows beside the present memory of the process
-                and the learned keys, which the reference looks up in Python.
-            BackendUnavailable: A backend does not exist, or cannot run here.
-        """
-        from fastfeat.live.live import begin_alone  # seldom needed
-        from fastfeat.trust.verify.paths import verify
-
-        bare = replace(self.record, contract=None)  # also verifies rows that break a rule
-        given = CallRows(data, None, history, tables, memory=memory)
-        return verify(bare, given, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:
         """Return text with a line for each of the first features: its type and formula."""
@@ -1930,27 +886,6 @@ class FittedPlan:
         from fastfeat.keep.artifact import artifact_bytes  # seldom needed
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
-
-    def save(self, path: str | os.PathLike[str], *, golden: bool | None = None) -> None:
-        """Write the fitted plan to a file, whole or not at all; the file contains no code.
-
-        Args:
-            path: The file to write.
-            golden: Whether to store golden rows: 64 generated rows at the boundaries that the plan
-                distinguishes, with the bits of their features as the reference computes them.
-                `ff.load(path, check="golden")` computes them again on the machine that loads the
-                file. None stores them if the plan has learned at most 131,072 keys.
-
-        Raises:
-            ArtifactError: The file cannot be written.
-
-        Warns:
-            NoGoldenRows: The features of none of the generated rows can be computed.
-        """
-        from fastfeat.keep.artifact import save  # seldom needed
-        from fastfeat.trust.quality.golden.golden_rows import with_golden
-
-        save(with_golden(self.record, golden), path)
 
 
 def as_fitted_plan(record: Fitted) -> FittedPlan:

@@ -9,10 +9,12 @@ function that runs it. All backends give the same bits. `plan` and the layers ab
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.tasks import ResultT, Task
 from fastfeat.errors import BackendUnavailable
@@ -85,11 +87,7 @@ DEVICE_NAMES = ("gpu", "emulated")
 
 
 def backend_named(name: str) -> Backend:
-    """Return the backend with this name, after checking that it can run here.
-
-    Raises:
-        BackendUnavailable: This version has no such backend, or it cannot run here.
-    """
+    """Return the backend with this name, after checking that it can run here."""
     check_name(name)
     backend = _load_backend(name)
     if backend.runtime is not None:
@@ -111,11 +109,7 @@ def _load_backend(name: str) -> Backend:
 
 
 def device_of(backend: Backend) -> Runtime:
-    """Return the runtime of a backend that has a device with its own memory.
-
-    Raises:
-        BackendUnavailable: There is no usable device.
-    """
+    """Return the runtime of a backend that has a device with its own memory."""
     assert backend.runtime is not None, f"{backend.name} computes in the host's memory"
     return backend.runtime()
 

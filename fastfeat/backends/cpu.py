@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import Backend, reference, step_kernels
@@ -31,6 +32,8 @@ from fastfeat.steps.windows import cpu_tables as table_windows
 if TYPE_CHECKING:
     from fastfeat.steps.step import StepTask
     from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
+
+import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be imported at exit
 
 
 def compute(task: RowTask) -> list[Any]:

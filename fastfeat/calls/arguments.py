@@ -13,6 +13,7 @@ from inspect import Parameter, isfunction, signature
 from typing import Any, TypeVar, cast
 
 from fastfeat.errors import TypeMismatch, did_you_mean
+from fastfeat.first_use import OnFirstUse, import_object
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -46,12 +47,6 @@ def with_argument_errors(
 ) -> F:
     """Return the function, wrapped so that errors for wrong arguments say how to write the call.
 
-    Args:
-        function: An operator, a method, or a function that makes a window or a lookup.
-        prefix: Code before the function's name in the message, such as "ff."; for a method, a
-            function that returns this code for its first argument.
-        hints: Advice for parameters that the function does not have.
-
     Example:
         >>> with_argument_errors(lambda *, over: over)()
         Traceback (most recent call last):
@@ -79,19 +74,20 @@ def with_argument_errors_as(prefix: CallPrefix, hints: Hints) -> Callable[[F], F
 
 
 def with_method_errors(
-    prefix: CallPrefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
+    prefix: CallPrefix,
+    hints: Mapping[str, Hints] | None = None,
+    *,
+    made_by: str = "ff.",
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Callable[[C], C]:
-    """Return a class decorator that applies `with_argument_errors` to the public methods.
-
-    Args:
-        prefix: Code before a method's name in messages, or a function that returns this code for
-            the instance.
-        hints: Method name to its hints. A method with hints is wrapped even if its name begins with
-            "_", such as `__init__`.
-        made_by: Code before the class name in messages about `__init__` and static methods.
-    """
+    """Return a class decorator that applies `with_argument_errors` to the public methods."""
 
     told_of = hints or {}
+    modules = {name: at for at, names in (elsewhere or {}).items() for name in names.split()}
+
+    def imported(name: str) -> Any:
+        method = import_object(f"{modules[name]}:{name}")
+        return with_argument_errors(method, prefix=prefix, hints=told_of.get(name))
 
     def of_making(_: object) -> str:
         return made_by
@@ -107,6 +103,8 @@ def with_method_errors(
             elif isfunction(found) and (not name.startswith("_") or name in told_of):
                 before = of_making if name == "__init__" else prefix
                 setattr(cls, name, with_argument_errors(found, prefix=before, hints=told))
+        for name in modules:
+            setattr(cls, name, OnFirstUse(cls, name, imported))
         return cls
 
     return explained

@@ -21,9 +21,6 @@ def whole_number(operator: str, name: str, value: object, low: int, high: int | 
 
     `operator` is the function that the user called; it begins the error message, here and below.
 
-    Raises:
-        InvalidPlan: Another value; a bool or a float, too.
-
     Example:
         >>> whole_number("round", "decimals", 2, 0, 300)
         2
@@ -39,9 +36,6 @@ def number(
     operator: str, name: str, value: object, low: float = -math.inf, high: float = math.inf
 ) -> float:
     """Return a parameter that must be a number from `low` to `high`, as a float.
-
-    Raises:
-        InvalidPlan: Another value; NaN or a bool, too.
 
     Example:
         >>> number("quantile", "q", 0.5, 0, 1)
@@ -59,9 +53,6 @@ def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tup
 
     With `exact`, 64-bit integers that are not exact as floats stay integers.
 
-    Raises:
-        InvalidPlan: Another value, such as text, a set, a mapping, or an empty list.
-
     Example:
         >>> numbers("cut", "edges", [18, 65])
         (18.0, 65.0)
@@ -77,9 +68,6 @@ def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tup
 
 def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
     """Return a parameter that must be two finite numbers, the first below the second.
-
-    Raises:
-        InvalidPlan: Another value.
 
     Example:
         >>> number_pair("min_max_scale", "feature_range", (0, 1))
@@ -100,9 +88,6 @@ def rising_numbers(
 
     With `exact`, 64-bit integers that are not exact as floats stay integers.
 
-    Raises:
-        InvalidPlan: Another value, NaN, or a repeated number.
-
     Example:
         >>> rising_numbers("qcut", "q", [0.25, 0.5])
         (0.25, 0.5)
@@ -121,9 +106,6 @@ def rising_numbers(
 def switch(operator: str, name: str, value: object) -> bool:
     """Return a parameter that must be True or False.
 
-    Raises:
-        InvalidPlan: Another value. Text such as "no" is refused because it would count as True.
-
     Example:
         >>> switch("max_abs_scale", "clip", True)
         True
@@ -137,9 +119,6 @@ def switch(operator: str, name: str, value: object) -> bool:
 def choice(operator: str, name: str, value: object, allowed: Sequence[AllowedText]) -> AllowedText:
     """Return a parameter that must be one of the allowed texts.
 
-    Raises:
-        InvalidPlan: Another value.
-
     Example:
         >>> choice("power_transform", "method", "box-cox", ("yeo-johnson", "box-cox"))
         'box-cox'
@@ -152,9 +131,6 @@ def choice(operator: str, name: str, value: object, allowed: Sequence[AllowedTex
 
 def text(operator: str, name: str, value: object) -> str:
     """Return a parameter that must be text.
-
-    Raises:
-        TypeMismatch: Another value.
 
     Example:
         >>> text("starts_with", "prefix", "N")

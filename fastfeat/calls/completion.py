@@ -6,6 +6,8 @@ from collections.abc import Callable
 from inspect import getattr_static, isfunction
 from typing import Any, TypeVar
 
+from fastfeat.first_use import OnFirstUse
+
 C = TypeVar("C", bound=type)
 
 
@@ -13,10 +15,6 @@ def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable
     """Return a class decorator that limits `dir` of instances, and so tab completion.
 
     `dir` then lists the public methods, the named attributes, and names that begin with "_".
-
-    Args:
-        attributes: Names of the attributes to list.
-        without: Names of public methods to leave out.
 
     Example:
         >>> @with_completion("shown")
@@ -47,4 +45,4 @@ def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable
 
 def _is_method(cls: type, name: str) -> bool:
     found = getattr_static(cls, name, None)
-    return isfunction(found) or isinstance(found, staticmethod | classmethod)
+    return isfunction(found) or isinstance(found, staticmethod | classmethod | OnFirstUse)

@@ -7,18 +7,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.demo import pandas_features
 from fastfeat.demo import plan as plan_module
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table
-from fastfeat.io.sinks.write import write_table
+from fastfeat.io.sinks import write
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
@@ -145,7 +145,7 @@ def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
     except OSError as error:
         raise FastfeatError(f"cannot write {folder}: {error.strerror}") from error
     for name, table in tables.items():
-        write_table(table, folder / f"{name}.parquet")
+        write.write_table(table, folder / f"{name}.parquet")
     fitted.save(folder / "flights.fastfeat")
 
 

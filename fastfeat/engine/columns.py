@@ -6,10 +6,10 @@ An input slot is the name and type of a column that a program reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastfeat_kernels.column import EqualChunks
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Table

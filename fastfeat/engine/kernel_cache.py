@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import local
 from typing import NamedTuple
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.errors import FastfeatError
-from fastfeat.io.sinks.atomic import TEMPORARY
+from fastfeat.io.sinks import atomic
 
 _CODE = re.compile(r"[0-9a-f]{40}(\.kernel|-[0-9a-f]{16}\.[a-z]+)")
 
@@ -26,11 +27,7 @@ _BESIDE_CODE = re.compile(r"[0-9a-f]{40}(\.py|\.ll|\.lock|\.[a-z]+\.digest)")
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder.
-
-    Raises:
-        FastfeatError: Neither that variable nor the user's home folder is known.
-    """
+    """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder."""
     chosen = os.environ.get("FASTFEAT_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -50,7 +47,7 @@ def _user_folder() -> Path:
 
 def written_files() -> list[Path]:
     """Return the files that fastfeat wrote in the cache folder; files of others are left out."""
-    patterns = (_CODE, _BESIDE_CODE, TEMPORARY)
+    patterns = (_CODE, _BESIDE_CODE, atomic.TEMPORARY)
     return [
         path
         for path in cache_folder().glob("*")

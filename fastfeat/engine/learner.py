@@ -14,11 +14,12 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, InvalidData
@@ -151,9 +152,6 @@ def of_bytes(learner: Learner[SpecT, StateT], spec: SpecT, hint: Any, content: b
     """Return the state that `to_bytes` serialized.
 
     `spec` is the task's spec, and `hint` the hint that the state's round began with.
-
-    Raises:
-        InvalidData: The bytes are truncated, changed, or of another kind of task.
     """
     head, rest = unseal(content)
     if head["kind"] != learner.kind:
@@ -196,11 +194,7 @@ def hint_to_bytes(hint: Any) -> bytes:
 
 
 def hint_of_bytes(content: bytes) -> Any:
-    """Return the hint that `hint_to_bytes` serialized.
-
-    Raises:
-        InvalidData: The bytes are truncated, changed, or not a hint.
-    """
+    """Return the hint that `hint_to_bytes` serialized."""
     head, rest = unseal(content)
     if head["kind"] != _HINT:
         raise InvalidData(
@@ -238,11 +232,7 @@ def seal(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
 
 
 def unseal(content: bytes) -> tuple[Any, bytes]:
-    """Check bytes that `seal` made; return the head, and the bytes after it.
-
-    Raises:
-        InvalidData: The bytes are truncated or changed.
-    """
+    """Check bytes that `seal` made; return the head, and the bytes after it."""
     start = len(_MAGIC) + _DIGEST_BYTES
     digest, body = content[len(_MAGIC) : start], content[start:]
     if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:

@@ -10,9 +10,11 @@ their leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params, fold, postorder

@@ -11,9 +11,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError
 
@@ -72,13 +73,6 @@ def sources_of(imports: Iterable[Import], places: PackageFolders) -> dict[str, b
 
     The source of a package is its `__init__` file. Parent packages are left out unless they are
     imported by name.
-
-    Args:
-        imports: The first imports.
-        places: Folders of the project's packages.
-
-    Raises:
-        FastfeatError: Nothing is imported, or the source of a module is missing.
     """
     found: dict[str, bytes] = {}
     waiting = list(imports)
@@ -101,9 +95,6 @@ def source_of(module: str, folder: str) -> ModuleSource:
     """Return the content and the imports of a module's file, read once per process.
 
     `folder` is the folder of the top-level package, such as `fastfeat`.
-
-    Raises:
-        FastfeatError: The source is missing.
     """
     path = _path(module, folder)
     path = f"{path}/__init__.py" if _is_folder(path) else f"{path}.py"

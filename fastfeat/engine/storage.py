@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.engine.program import Constants, Output, leaves_of
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.ir.dtypes import FLOAT_FORMATS, DType
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import LAYOUTS, op

@@ -6,9 +6,9 @@ The other kinds are in the folders of steps. A backend is a table from kinds of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.program import Constants, Functions, Program

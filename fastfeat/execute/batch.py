@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int32Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_vocabulary
@@ -359,11 +360,7 @@ def run_program(
     constants: Constants,
     run: Callable[[SlotColumns], ProgramResultT],
 ) -> ProgramResultT:
-    """Return the result of running a program over the batch; `run` gets a column per input slot.
-
-    Raises:
-        Overflow, InvalidData: A row that the program cannot compute, with its values.
-    """
+    """Return the result of running a program over the batch; `run` gets a column per input slot."""
     given = batch.table, batch.made, batch.first_number
     columns = slot_columns(program, *given, batch.backend.literal_codes)
     try:
@@ -440,10 +437,6 @@ def number_distinct_keys(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys 
     """Return the distinct keys of all rows, and the number of each row's key.
 
     None if a backend has the keys of the rows in device memory only.
-
-    Args:
-        found: Key counts of all rows, with the key of each row.
-        by_value: Key counts of the distinct keys themselves, sorted by value.
     """
     if found.of_rows is None or by_value.of_rows is None:
         return None

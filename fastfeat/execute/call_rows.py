@@ -58,10 +58,6 @@ def checked_call_rows(
 
     `CallRows` itself checks nothing: use it for calls without `backend`, for calls that accept
     `memory` with any backend, and for `FittedPlan.transform`, whose small batches must stay fast.
-
-    Raises:
-        BackendUnavailable: There is no backend of that name.
-        InvalidPlan: `memory` is given together with a backend other than "cpu".
     """
     rows_of_call = CallRows(data, rows, history, tables, backend, memory)
     if backend == "cpu":

@@ -7,12 +7,13 @@ a subset is not recognized. Nothing of this is saved with a plan.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array, Uint64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import (

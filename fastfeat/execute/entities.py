@@ -8,8 +8,10 @@ in one share, so each share can be computed alone. A stage is one such split wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted, InputSchema, fitted_of_values
@@ -29,7 +31,9 @@ from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import declare
 from fastfeat.plan.declare.window_reach import entity_text
 from fastfeat.plan.lower.lower import LearntConstant
-from fastfeat.scalars.zones import ZoneTable
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 SHARE = "share"
 """Name of the only feature of the plan that computes the partition of each row."""

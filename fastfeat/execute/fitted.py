@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.program import Constants, Program, interned
 from fastfeat.errors import WarningHistory
@@ -19,9 +21,9 @@ from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower import code_types as types_of_codes
-from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
+from fastfeat.plan.lower import codes as code_plans
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower.indicators import expand_one_hot
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.plan.lower.outputs import (
     arrays_program,
@@ -33,13 +35,14 @@ from fastfeat.plan.lower.outputs import (
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import separate_multi_hot
 from fastfeat.plan.lower.typed import TypedPlan, share_equal_plan, typed_of
-from fastfeat.scalars.zones import ZoneTable, use_zone_tables
+from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from fastfeat.execute.encoded_rows import EncodedRows
     from fastfeat.plan.declare.contract import ContractDeclaration
+    from fastfeat.scalars.zone_files import ZoneTable
 
     Face = TypeVar("Face", default=Any)
 else:
@@ -135,7 +138,7 @@ class Fitted:
         In `constants`, keys that only group rows are unordered. They are sorted here, when first
         looked at or written to a file.
         """
-        return in_order_of_codes(self.constants)
+        return code_plans.in_order_of_codes(self.constants)
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
@@ -166,7 +169,7 @@ class Fitted:
     @cached_property
     def nodes(self) -> dict[str, Node]:
         """The expression of each output column, in order; one-hot encodings have several."""
-        return expand_one_hot(self.declaration.nodes, self.constants, self.bound)
+        return indicators.expand_one_hot(self.declaration.nodes, self.constants, self.bound)
 
     @cached_property
     def types(self) -> NodeTypes:
@@ -251,7 +254,7 @@ class Fitted:
     def n_codes(self) -> dict[str, int]:
         """The number of codes of each ordinal encoding: the rows of an embedding table."""
         return {
-            name: n_codes(node, self.constants)
+            name: code_plans.n_codes(node, self.constants)
             for name, node in self.nodes.items()
             if isinstance(node, Call) and node.function == "encode"
         }
@@ -265,7 +268,7 @@ class Fitted:
         columns: the parts of a `cross` are separated by a space, and a missing part is "missing". A
         text that repeats an earlier one gets another "_" at its end.
         """
-        return categories_of(self.nodes, self.constants, self.types)
+        return code_plans.categories_of(self.nodes, self.constants, self.types)
 
     @property
     def feature_names(self) -> list[str]:
@@ -294,9 +297,6 @@ def check_bound(contract: FittedContract) -> None:
 
     Records the time zones that rules read. A rule that reads the clock or an absent column is
     checked only when rows are judged.
-
-    Raises:
-        UnknownColumn, TypeMismatch: From the first rule that does not fit.
     """
     declared = contract.declaration
     with use_zone_tables(contract.zones):

@@ -8,10 +8,10 @@ their row) are left to `check` and `fit`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import (
@@ -35,7 +35,9 @@ from fastfeat.plan.declare.bind import ColumnTypes, TableTypes
 from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, rule_text
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.source_columns import columns_of
-from fastfeat.scalars.zones import ZoneTable
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 N_SHOWN = 5
 """Number of rule-breaking rows that a message shows."""

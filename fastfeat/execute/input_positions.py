@@ -7,15 +7,16 @@ follow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.program import Program
 from fastfeat.execute.inputs import slot_column
 from fastfeat.execute.prepared_steps import PreparedStep, SchemaSteps, slot_step
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.conform import is_read_unconverted
+from fastfeat.io.columns.types import is_read_unconverted
 from fastfeat.ir.node import Column, Node
 from fastfeat.scalars.value import InputSlot
 

@@ -8,12 +8,12 @@ Rows in the memory of a device are copied to the host for a message, a table, or
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import DEVICE_NAMES, Backend, string_codes
@@ -31,15 +31,14 @@ from fastfeat.errors import (
 from fastfeat.execute import text_slots
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns import column_addresses as wide_columns
-from fastfeat.io.columns import conversions
-from fastfeat.io.columns.conform import (
-    all_missing,
-    conform,
-    in_storage,
+from fastfeat.io.columns import conform, conversions
+from fastfeat.io.columns.types import (
+    UnsupportedType,
+    column_text,
     is_read_unconverted,
-    mismatch,
+    schema_of,
+    storage_type,
 )
-from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources import locations
 from fastfeat.io.sources.frames import columns_table
@@ -72,18 +71,7 @@ def read_columns(
     features: Mapping[str, Node] | None = None,
     label: Mapping[str, Node] | None = None,
 ) -> Any:
-    """Return a table with the named columns of the data; a DeviceTable if any is on a device.
-
-    Args:
-        data: Any data that `fit` accepts.
-        names: Columns that must be present.
-        if_there: Further columns, which may be absent.
-        features: The plan's features, for messages.
-        label: The plan's label, if it is an expression.
-
-    Raises:
-        UnknownColumn: The data lacks one of `names`.
-    """
+    """Return a table with the named columns of the data; a DeviceTable if any is on a device."""
     wanted = list(dict.fromkeys(names))
     asked = list(dict.fromkeys([*wanted, *if_there]))
     if holds_device_memory(data, asked):
@@ -91,9 +79,7 @@ def read_columns(
 
         table = device_table(data, asked)
     else:
-        from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
-
-        table = read_table(data, asked, run_tasks)
+        table = read_table(data, asked, _run_tasks)
         if not asked:  # the plan reads no column
             table = columns_table({}, table.num_rows)
     there = set(table.column_names)
@@ -222,20 +208,16 @@ def slot_column(
 
     `given` holds the columns of the data and the results of steps; `first_row` is the number of the
     first row in messages.
-
-    Raises:
-        TypeMismatch, InvalidData: The column does not have the type seen in fit and cannot be
-            converted exactly.
     """
     columns = [given[source] for source in slot.sources]
     if any(isinstance(column, DeviceArray) for column in columns):
         return _device_column(slot, columns)
     if slot.kind != "column":
         return text_slots.TEXT_SLOTS[slot.kind].columns(slot, columns, literal_codes)
-    stored = in_storage(columns[0], slot.dtype)
+    stored = conform.in_storage(columns[0], slot.dtype)
     if stored is not None:  # no name is needed, and that of a step is slow to write
         return stored
-    return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
+    return conform.conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
@@ -296,8 +278,8 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
                 f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in device "
                 f"memory. {FIT_ON_VALUES}"
             )
-        if not all_missing(column):
-            mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
+        if not conform.all_missing(column):
+            conform.mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
 
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:
@@ -397,3 +379,10 @@ def on_host(table: DeviceTable, backend: Backend) -> Any:
         for name, column in table.given.items()
     ]
     return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
+    """Run tasks on the threads of the CPU backend, which is imported now."""
+    from fastfeat.engine.cpu.threads import run_tasks
+
+    run_tasks(tasks)

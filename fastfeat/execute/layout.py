@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan, OutputError, TypeMismatch, did_you_mean, reason_of
 from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastfeat.errors import FastfeatError, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns import conform, lists
 from fastfeat.io.columns import keys as column_keys
-from fastfeat.io.columns import lists
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sources import schema
@@ -39,12 +38,7 @@ _KEPT: dict[int, tuple[weakref.ref[Any], KeptTables]] = {}
 
 
 def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any]:
-    """Return the tables as Arrow tables with only the given columns.
-
-    Raises:
-        UnknownColumn: A table or a column does not exist.
-        TypeMismatch: An object is not a table.
-    """
+    """Return the tables as Arrow tables with only the given columns."""
     names = dict.fromkeys(column.table for column in columns)
     return {
         name: _read(name, _table_named(name, tables), [c.name for c in columns if c.table == name])
@@ -74,11 +68,6 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
     """Return the columns of lookup tables, converted to the form that steps read.
 
     `columns` maps each column to the type seen in fit.
-
-    Raises:
-        UnknownColumn: A table or a column does not exist.
-        TypeMismatch, InvalidData: A column does not have the type seen in fit and cannot be
-            converted exactly.
     """
     made: dict[Node, TableValues] = {}
     for name in dict.fromkeys(column.table for column in columns):
@@ -124,11 +113,7 @@ def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
 
 
 def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
-    """Return the user's tables by name; `example` is a table name for the message.
-
-    Raises:
-        TypeMismatch: `tables` is not a dict, for example a table itself.
-    """
+    """Return the user's tables by name; `example` is a table name for the message."""
     if tables is not None and not isinstance(tables, Mapping):
         raise TypeMismatch(
             f"tables= must be a dict of tables by name, got a {type(tables).__name__}. Pass "
@@ -186,7 +171,7 @@ def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValue
         elif dtype.is_list:
             stored = lists.list_column(column, node.name, dtype)
         else:
-            stored = conform(column, node.name, dtype)
+            stored = conform.conform(column, node.name, dtype)
     except FastfeatError as error:
         raise type(error)(f"the table {node.table!r}: {error}") from None
     return table_rows.TableValues(node.table, node.name, _whole(stored))

@@ -28,9 +28,8 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import INT64
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
-from fastfeat.ir.scope import is_over_window, order_of, window_of
+from fastfeat.ir.scope import is_over_window, order_of, takes_rows_in_order, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.declare import late_windows
 from fastfeat.steps.windows import tasks as window_tasks
 
 if TYPE_CHECKING:
@@ -43,13 +42,6 @@ def warn_repeated(
     """Warn about history rows that equal rows of the data in all columns that both have.
 
     Rows without a time are in no window, so they do not count if there is a single time.
-
-    Args:
-        batch: Rows of the data, after the rows of the history.
-        data: The source of the rows; columns that no window reads are compared last.
-        history: The source of the history.
-        roots: The features.
-        told: Warnings given so far.
     """
     if RowsRepeated in told.kinds or batch.places is not None or not batch.first_place:
         return
@@ -181,11 +173,6 @@ def ordered_windows(
 
     An order is a time column with entity keys. Ties matter if a window's result depends on the
     order of rows with equal times.
-
-    Args:
-        roots: The features.
-        by_learnt: True for the orders that depend on learned values, False for the others.
-        known: Windows inside these expressions are ignored.
     """
     windows: dict[Call, Node] = {}  # the first of each order
     seen = set(postorder(list(known)))
@@ -201,15 +188,7 @@ def warn_ties(
     told: WarningHistory,
     coming: Container[Node] = (),
 ) -> None:
-    """Warn about ties (rows of one entity with the same time) if windows depend on their order.
-
-    Args:
-        batch: The training rows, with the learned values that their order reads; computed time and
-            key columns are added.
-        windows: One window per order, from `ordered_windows`.
-        told: Warnings given so far.
-        coming: Orders for which windows are computed next, so that counting can share their sort.
-    """
+    """Warn about ties (rows of one entity with the same time) if windows depend on their order."""
     seen = batch.seen
     if not seen.n_rows:  # parts come later, and reuse the columns computed here
         return
@@ -238,19 +217,11 @@ def _is_learnt(order: Node) -> bool:
 
 def _takes_ties(over: Call) -> bool:
     """Return whether a window's result depends on the order of rows with equal times."""
-    return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
+    return takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
-    """Return the number of rows with the same entity and time as another row.
-
-    Args:
-        seen: The rows that windows see; computed time and key columns are added.
-        order: The time column and entity keys of the windows.
-        first: Position of the first row to count; rows before it have been counted.
-        is_coming: Whether windows of this order are computed next. They then reuse the sort, and
-            counting costs only one more pass over the sorted rows.
-    """
+    """Return the number of rows with the same entity and time as another row."""
     computed = [node for node in order.args if not isinstance(node, Column)]
     if computed:
         make(seen, computed)

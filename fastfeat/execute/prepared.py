@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.errors import EncodedInFold
 from fastfeat.execute import encoded_rows as rows_encoded
+from fastfeat.execute import step_costs
 from fastfeat.execute.batch import Batch, ComputedColumns
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.input_positions import columns_named, read_batch, reading_of
 from fastfeat.execute.inputs import slot_column
 from fastfeat.execute.lookup_tables import Tables, table_values
 from fastfeat.execute.prepared_steps import SchemaSteps, slot_step, steps_of_schema
-from fastfeat.execute.step_costs import is_measured
 from fastfeat.execute.steps import run
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.sinks.write import LARGE, empty_matrix, memory_type, overlaps
+from fastfeat.io.columns.types import memory_type
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import NULL
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.schedule import Schedule
@@ -105,7 +106,7 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
-    if data.num_rows >= SMALL or is_progress_shown() or is_observed() or is_measured():
+    if data.num_rows >= SMALL or is_progress_shown() or is_observed() or step_costs.is_measured():
         return None
     schema = data.schema
     for one in prepared:
@@ -228,14 +229,14 @@ def _matrix(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeature
         shape = table.num_rows, n_columns
         if out is None:
             n_bytes = shape[0] * n_columns * dtype.itemsize
-            small = n_bytes < LARGE  # saves .5 us
-            out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
+            small = n_bytes < write.LARGE  # saves .5 us
+            out = np.empty(shape, dtype, "F") if small else write.empty_matrix(shape, dtype)
         elif (
             type(out) is not np.ndarray
             or out.shape != shape
             or out.dtype != dtype
             # the kernel itself checks columns that it reads in place
-            or (before and overlaps(out, columns_named(table, before)))
+            or (before and write.overlaps(out, columns_named(table, before)))
         ):
             return None
         by_rows = not out.flags.f_contiguous
@@ -261,12 +262,15 @@ def _arrow(fitted: Fitted, schema: Schema, steps: SchemaSteps) -> FinishFeatures
     changed afterwards, is not copied.
     """
     from fastfeat.backends.cpu import as_output, split_program
-    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
     made, program = split_program(whole)
     if any(output.dtype == NULL for output in whole.outputs):
         return None
+    if not program.inputs and not steps.is_any:
+        return None
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
     reading = reading_of(program, schema, steps, made.values())
     step_of = reading.sources.made
     copied = {k: step_of[slot] for k, slot in made.items() if slot in step_of}

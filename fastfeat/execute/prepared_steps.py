@@ -7,8 +7,9 @@ steps that these tasks read, run before the call, as for any rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import step_calls
 from fastfeat.execute import text_slots

@@ -16,17 +16,10 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, memory_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.sinks.results import (
-    bfloat16_type,
-    matrix_frame,
-    memory_of_tensor,
-    pandas_frame,
-    polars_frame,
-    tensor,
-)
-from fastfeat.io.sinks.write import memory_type, overlaps
+from fastfeat.io.sinks import results as result_forms
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import BFLOAT16
 from fastfeat.plan.lower.outputs import FORMS, TABLES
 from fastfeat.scalars import op
@@ -72,30 +65,22 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
 def convert_features(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
-    """Return computed features, converted to the form that the user asked for.
-
-    Args:
-        fitted: The plan.
-        features: Features in the form that `computed_form` returns.
-        to: Form of the result.
-        categories: Whether codes become categories.
-        index: Index of a pandas frame; None for row numbers.
-    """
+    """Return computed features, converted to the form that the user asked for."""
     known: Mapping[str, Array] = fitted.categories if categories else {}
     is_bfloat16 = fitted.matrix_dtype == BFLOAT16
     if known and FORMS[to].computed in TABLES:
         features = with_categories(features, known)
     match to:
         case "pandas" if _is_matrix(fitted, to):
-            return matrix_frame(features, fitted.feature_names, index)
+            return result_forms.matrix_frame(features, fitted.feature_names, index)
         case "pandas":
-            return pandas_frame(features, _may_miss(fitted), index)
+            return result_forms.pandas_frame(features, _may_miss(fitted), index)
         case "polars":
-            return polars_frame(features, known)
+            return result_forms.polars_frame(features, known)
         case "torch":
-            return tensor(features, is_bfloat16=is_bfloat16)
+            return result_forms.tensor(features, is_bfloat16=is_bfloat16)
         case "numpy" if is_bfloat16:
-            return features.view(bfloat16_type())
+            return features.view(result_forms.bfloat16_type())
         case _:
             return features
 
@@ -107,17 +92,12 @@ def _may_miss(fitted: Fitted) -> dict[str, bool]:
 
 
 def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
-    """Return the array that kernels write to, made from the user's `out=`; None without one.
-
-    Raises:
-        TypeMismatch, InvalidData: The memory has the wrong type.
-        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
-    """
-    memory = memory_of_tensor(out) if to == "torch" and out is not None else out
+    """Return the array that kernels write to, made from the user's `out=`; None without one."""
+    memory = result_forms.memory_of_tensor(out) if to == "torch" and out is not None else out
     if fitted.matrix_dtype != BFLOAT16 or out is None:
         return memory
     given: object = getattr(out, "dtype", type(out).__name__)
-    if to == "numpy" and given == bfloat16_type():
+    if to == "numpy" and given == result_forms.bfloat16_type():
         return out.view(np.uint16)
     if str(given) != "torch.bfloat16":
         raise InvalidData(f"out= must have the plan's type, bfloat16, got {given}")
@@ -125,13 +105,9 @@ def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
 
 
 def row_type(fitted: Fitted) -> np.dtype[Any]:
-    """Return the NumPy type of the features of one row.
-
-    Raises:
-        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
-    """
+    """Return the NumPy type of the features of one row."""
     dtype = fitted.matrix_dtype
-    return bfloat16_type() if dtype == BFLOAT16 else memory_type(dtype)
+    return result_forms.bfloat16_type() if dtype == BFLOAT16 else memory_type(dtype)
 
 
 def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
@@ -157,7 +133,9 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
     if overlaps_itself(array.shape, array.strides, array.itemsize):
         raise InvalidData("out= must not overlap itself: several elements share one address")
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
+    name = write.overlaps(
+        array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)}
+    )
     if name is not None:
         raise InvalidData(
             f"out= overlaps the memory of the input column {name!r}: kernels would overwrite "

@@ -19,17 +19,6 @@ _WRITTEN = "Pass a bool for each row, rows=mask, or row numbers, rows=[0, 3]"
 def row_numbers(rows: Any, table: Any) -> Int64Array | None:
     """Return the numbers of the selected rows, in order; None for all rows in data order.
 
-    Args:
-        rows: A bool per row, or row numbers from 0 on, which may repeat: a NumPy or Arrow array, a
-            pandas or Polars series, or a list. The index of a series is ignored, like the index of
-            data. None for all rows.
-        table: The data.
-
-    Raises:
-        TypeMismatch: `rows` is neither a mask nor numbers.
-        InvalidData: A mask of another length, a number out of range, a missing value, or data in
-            the memory of a device.
-
     Example:
         >>> import pyarrow as pa
         >>> table = pa.table({"x": [5, 6, 7]})
@@ -50,12 +39,7 @@ def row_numbers(rows: Any, table: Any) -> Int64Array | None:
 
 
 def rows_to_learn_from(rows: Any, table: Any) -> Int64Array | None:
-    """Return `row_numbers` for `fit`, which needs at least one row.
-
-    Raises:
-        InvalidData: No row is selected.
-        FastfeatError: The selection is invalid, as for `row_numbers`.
-    """
+    """Return `row_numbers` for `fit`, which needs at least one row."""
     numbers = row_numbers(rows, table)
     if numbers is not None and not len(numbers):
         raise InvalidData("rows= selects no row, but fit needs rows. Select at least one")
@@ -63,12 +47,7 @@ def rows_to_learn_from(rows: Any, table: Any) -> Int64Array | None:
 
 
 def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
-    """Return flags of the selected rows, for data read in order, shape (n_rows,); None for all.
-
-    Raises:
-        InvalidPlan: Row numbers that are not ascending, or that repeat.
-        FastfeatError: The selection is invalid or empty.
-    """
+    """Return flags of the selected rows, for data read in order, shape (n_rows,); None for all."""
     if rows is None:
         return None
     given = _flags_or_numbers(rows)
@@ -87,12 +66,7 @@ def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
 
 
 def _flags_or_numbers(rows: Any) -> NDArray[Any]:
-    """Return the user's selection as an array of bools or integers, shape (n_given,).
-
-    Raises:
-        InvalidData: A value is missing.
-        TypeMismatch: The selection cannot be such an array.
-    """
+    """Return the user's selection as an array of bools or integers, shape (n_given,)."""
     try:
         array = column_array(rows, "rows=")
     except TypeMismatch as error:

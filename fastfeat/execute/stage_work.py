@@ -11,11 +11,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import Backend
@@ -58,7 +59,10 @@ from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import schedule_of_columns
 from fastfeat.plan.lower.task_graph import columns_read, drop_computed
 from fastfeat.progress import show_progress
-from fastfeat.scalars.zones import ZoneTable, use_zone_tables
+from fastfeat.scalars.zones import use_zone_tables
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2

@@ -11,7 +11,9 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.kernel_cache import kernel_seconds
 from fastfeat.ir.node import Node

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import run_task
 from fastfeat.errors import InvalidData, counted
-from fastfeat.execute import failures, windows
+from fastfeat.execute import failures, step_costs, windows
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import (
     Batch,
@@ -30,7 +31,6 @@ from fastfeat.execute.batch import (
     take_columns_of_source,
 )
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.step_costs import measure_step
 from fastfeat.io import host_memory as memory_of_host
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys as column_keys
@@ -38,7 +38,7 @@ from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.codes import listed_vocabulary
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.draft import of_table, type_in_table
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, ScheduledTask, SpaceOf
 from fastfeat.plan.lower.schedule import ScheduledColumn as Made
@@ -112,7 +112,7 @@ def run_columns(running: Running, task: ScheduledTask) -> None:
         space = running.schedule.columns[task.gives[0]].space
         with _naming(running, space):
             rows = _rows_of(running, space)
-            with measure_step(task.kind, task.nodes, rows.n_rows, task.order):
+            with step_costs.measure_step(task.kind, task.nodes, rows.n_rows, task.order):
                 kind(running, rows, task)
     if running.frees:
         _free(running, task)
@@ -369,7 +369,7 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
         case TableColumn():
             return step_records.Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
-            return step_records.Argument(listed_vocabulary(node, key_dtype), dtype)
+            return step_records.Argument(code_plans.listed_vocabulary(node, key_dtype), dtype)
         case _ if dtype == COUNTS:
             return step_records.Argument(batch.made[node], dtype)
         case _:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
@@ -36,9 +36,8 @@ from fastfeat.execute.stage_work import (
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decode_column
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, tick_of
 from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only

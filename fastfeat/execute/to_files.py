@@ -11,9 +11,11 @@ import io
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import (
     FastfeatError,
@@ -33,7 +35,7 @@ from fastfeat.execute.pieces import (
 )
 from fastfeat.execute.window_columns import history_of
 from fastfeat.io.arrow import Table, pa, write_ipc_stream
-from fastfeat.io.sinks.atomic import replace_file, sync
+from fastfeat.io.sinks import atomic
 from fastfeat.io.sinks.file_writers import open_writer, without_dictionaries
 from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
 from fastfeat.io.sinks.manifest import Manifest, OutputContents, OutputPart, WrittenFile
@@ -159,7 +161,7 @@ def _write_file(
     """Write one file, which appears whole or not at all."""
     n_rows = group_rows_of(empty.schema)
     try:
-        with replace_file(layout.target) as partial:
+        with atomic.replace_file(layout.target) as partial:
             with (
                 open_writer(partial, cast("FileFormat", layout.form), empty.schema) as writer,
                 closing(features(0)) as tables,
@@ -168,7 +170,7 @@ def _write_file(
                 for group in _one_at_least(groups, empty):
                     writer.write_table(told.add(group))
                     del group  # free it before the next one is computed
-            sync(partial)
+            atomic.sync(partial)
             n_bytes = partial.stat().st_size
     except (OSError, pa.ArrowException) as error:
         raise _unwritten(layout.target, error) from error

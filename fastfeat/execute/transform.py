@@ -19,7 +19,7 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute import encoded_rows as rows_encoded
-from fastfeat.execute import order_warnings
+from fastfeat.execute import order_warnings, step_costs
 from fastfeat.execute.batch import (
     Batch,
     ComputedColumns,
@@ -50,13 +50,14 @@ from fastfeat.execute.lookup_tables import Tables, table_values
 from fastfeat.execute.prepared import finish_features, is_prepared_first, prepare, prepared_features
 from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
 from fastfeat.execute.row_selection import row_numbers
-from fastfeat.execute.step_costs import FEATURES, measure_step
 from fastfeat.execute.steps import columns_of_chosen, run
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import plain, plain_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.sinks.results import frame_index, matrix_values, own_array, rows_of_index
-from fastfeat.io.sinks.write import empty_matrix, memory_type
+from fastfeat.io.sinks import results as result_forms
+from fastfeat.io.sinks import write
+from fastfeat.io.sources.frames import frame_index
 from fastfeat.ir.dtypes import BFLOAT16
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
@@ -82,20 +83,7 @@ def transform(
     first_row: int = 0,
     prepares: bool = True,
 ) -> Any:
-    """Return the features of rows, computed by a fitted plan in the form `to`.
-
-    Args:
-        fitted: The fitted plan.
-        rows: The rows.
-        to: Form of the result.
-        out: Array to write to.
-        categories: Whether codes become categories.
-        known: Columns that steps have already computed for these rows.
-        orders: Data that backends cache for each order of the rows that windows see, to reuse.
-        index: Index of all rows for a pandas frame; None for the index of the data, if any.
-        first_row: Number of the first row in messages.
-        prepares: Whether all rows of a small batch may be computed in the prepared way.
-    """
+    """Return the features of rows, computed by a fitted plan in the form `to`."""
     data, tables, backend = rows.data, rows.tables, rows.backend
     is_whole = prepares and rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
@@ -137,7 +125,9 @@ def transform(
     if wanted is not None and out is None and not known and backend == "cpu":
         features = _prepared_of_rows(fitted, table, wanted, tables, form)
         if features is not None:
-            index = rows_of_index(frame_index(data) if index is None else index, wanted)
+            index = result_forms.rows_of_index(
+                frame_index(data) if index is None else index, wanted
+            )
             return convert_features(fitted, features, index=index, **given)
     memory = output_memory(fitted, to, out)
     if form in MATRIX_ORDERS and memory is not None:
@@ -171,7 +161,7 @@ def transform(
     if out is not None:
         return out
     if to == "pandas":
-        index = rows_of_index(frame_index(data) if index is None else index, wanted)
+        index = result_forms.rows_of_index(frame_index(data) if index is None else index, wanted)
     return convert_features(fitted, features, index=index, **given)
 
 
@@ -243,18 +233,7 @@ def run_steps(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return the rows as a batch in which the steps that features read have been run.
-
-    Args:
-        fitted: The plan.
-        table: The data, after reading.
-        rows: The same rows, as the user passed them.
-        known: Columns that steps have already computed.
-        wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
-        frees: Whether to free columns that no later task reads.
-        orders: Data that backends cache for each order of the rows that windows see, to reuse.
-        first_row: Number of the first row in messages.
-    """
+    """Return the rows as a batch in which the steps that features read have been run."""
     made: ComputedColumns = {**table_values(fitted.table_columns, rows.tables), **known}
     engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)
@@ -288,7 +267,7 @@ def read_out(
 
     `form` is described in `outputs.ResultForm`, and `out` must fit if it is given.
     """
-    with measure_step(FEATURES, list(fitted.nodes.values()), batch.n_rows):
+    with step_costs.measure_step(step_costs.FEATURES, list(fitted.nodes.values()), batch.n_rows):
         return _computed(fitted, batch, program, constants, form, out)
 
 
@@ -303,7 +282,7 @@ def _computed(
         case "numpy" | "rows":
             if out is None:
                 shape, dtype = _matrix_form(fitted, program, batch.n_rows)
-                out = empty_matrix(shape, dtype, MATRIX_ORDERS[form])
+                out = write.empty_matrix(shape, dtype, MATRIX_ORDERS[form])
             return _into_matrix(batch, program, constants, out)
         case _:
             from fastfeat.execute import device_results as device  # imports the GPU backend
@@ -339,7 +318,9 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
     """Return an Arrow array for each output, in memory that nothing else refers to."""
     arrays = compute(batch, program, constants)
     shared = batch.backend.shared_outputs(program)
-    return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
+    return [
+        result_forms.own_array(array) if k in shared else array for k, array in enumerate(arrays)
+    ]
 
 
 def _matrix_form(
@@ -355,7 +336,7 @@ def _into_matrix(
 ) -> NDArray[Any]:
     if MatrixTask not in batch.backend.functions:
         for k, array in enumerate(compute(batch, program, constants)):
-            out[:, k] = matrix_values(array)
+            out[:, k] = result_forms.matrix_values(array)
         return out
 
     def run(columns: SlotColumns) -> None:

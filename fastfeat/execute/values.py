@@ -16,9 +16,8 @@ from fastfeat.engine.program import Output
 from fastfeat.execute.batch import Batch, compute_nodes, take_columns_of_source
 from fastfeat.execute.inputs import column_in_host, device_type_error
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns import keys, lists, row_values, times
+from fastfeat.io.columns import conform, keys, lists, row_values, times
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
@@ -78,10 +77,6 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """Return the values of an expression in the storage type of keys; see `io.columns.keys`.
 
     Numbers and times in the memory of a device stay there, unchanged.
-
-    Raises:
-        TypeMismatch, InvalidData: The values do not have the type seen in fit and cannot be
-            converted exactly.
     """
     dtype = batch.types[node]
     if isinstance(node, Literal):
@@ -123,7 +118,7 @@ def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
             if column.dtype == dtype:
                 return dtype, column
         elif column.type in (storage_type(dtype), arrow_type(dtype)):
-            return dtype, conform(column, node.name, dtype)
+            return dtype, conform.conform(column, node.name, dtype)
     return computed_values(batch, node)
 
 

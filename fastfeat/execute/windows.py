@@ -101,15 +101,6 @@ def run_over(
     """Return one column per window function; all functions share one order of the rows.
 
     Columns of numbers may be in the memory of the backend's device.
-
-    Args:
-        batch: Rows to compute for; the inputs of the functions are already computed.
-        order: The order of the rows that windows see.
-        calls: The functions.
-        kept: Cache of the backends for this order.
-
-    Raises:
-        InvalidData: A history row is later than a row of the batch.
     """
     past = batch.seen
     ordering = past_of(past, order, is_mixed=batch.places is not None, kept=kept)
@@ -238,11 +229,6 @@ def window_requests(
     """Return one request per function for a backend, and the texts behind its codes.
 
     Backends see text as integer codes. The texts are None for a function that reads no text.
-
-    Args:
-        rows: Rows that windows see; the inputs of the functions are already computed.
-        calls: The functions.
-        values: Input expression of each function, over these rows.
     """
     of_text = [reads_text(rows.types, *pair) for pair in zip(calls, values, strict=True)]
     pairs = [*zip(values, of_text, strict=True)]
@@ -305,15 +291,7 @@ def _column(values: TableValues, dtype: DType) -> Any:
 def run_over_table(
     batch: Batch, order: Call, calls: Sequence[Node], table: Batch, values: Sequence[Node]
 ) -> list[Any]:
-    """Return one column per window function over a lookup table; all functions share one order.
-
-    Args:
-        batch: Rows to compute for, with their times and keys computed.
-        order: The order of the table's rows, and the time and keys to look up.
-        calls: The functions.
-        table: Rows of the table, with the inputs of the functions computed.
-        values: Input expression of each function, over the table.
-    """
+    """Return one column per window function over a lookup table; all functions share one order."""
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
@@ -326,13 +304,7 @@ def run_over_table(
 
 
 def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
-    """Return one column per function over later rows of the data; all functions share one order.
-
-    Args:
-        batch: Rows to compute for, with their times and keys computed.
-        order: The order of the visible rows; the inputs of the functions are computed there.
-        calls: The functions.
-    """
+    """Return one column per function over later rows of the data; all functions share one order."""
     seen, query = batch.seen, query_columns(batch, order)
     past = past_of(seen, order)
     keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]

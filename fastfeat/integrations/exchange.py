@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat import pickles
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import HistoryMissing, InvalidPlan, warn
 from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
 from fastfeat.execute.fitted import Fitted
@@ -203,7 +203,7 @@ def sent_rows(
     read = exchange.history if is_history else exchange.rows
     assert read is not None
     table = table.select(read.names)
-    with using_threads(1), naming_history() if is_history else nullcontext():
+    with threads.using_threads(1), naming_history() if is_history else nullcontext():
         shares = pickles.fitted_of(exchange.artifact).transform(table, tables=exchange.tables)
         columns = [
             cast_to_schema(table.select([field.name]), pa.schema([field]), "the data").column(0)

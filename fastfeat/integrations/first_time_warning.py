@@ -6,8 +6,9 @@ If the rows of an entity in X begin after its rows in `fit`, X probably lacks ea
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import Plan
 from fastfeat.errors import HistoryMissing, WarningHistory, warn

@@ -8,10 +8,11 @@ numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import Plan
-from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import FastfeatError, WarningHistory
 from fastfeat.execute.row_identity import check_alike, check_ids
 from fastfeat.integrations.exchange import Exchange, RowsWithHistory, exchange_of_ids
@@ -69,7 +70,7 @@ def counts_of_share(check: IdCheck, share: RowsWithHistory) -> Table:
     """Count the rows of a share, and those that repeat an id; return one row of schema `COUNTS`."""
     table = share.table
     try:
-        with using_threads(1):
+        with threads.using_threads(1):
             n_repeats = 0
             if check.compares_rows:
                 check_ids(check.row_id, table)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat import pickles
 from fastfeat.errors import counted, shortened

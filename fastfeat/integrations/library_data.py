@@ -7,10 +7,11 @@ the vocabulary. A model therefore gets the same input from Arrow, from a matrix 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan, as_fitted_plan

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat import errors, pickles
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.api.learning import Learning, State
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
 from fastfeat.execute.guard import check_option, guarded_table_columns
 from fastfeat.execute.inputs import read_columns
@@ -111,7 +112,7 @@ def state_of_part(learning: Learning[Any], parts: Iterable[RowsWithHistory]) -> 
     """
     state: State | None = None
     try:
-        with using_threads(1):
+        with threads.using_threads(1):
             for part in parts:
                 if part.table.num_rows:
                     state = learning.partial(part.table, None, into=state, history=part.history)
@@ -127,7 +128,7 @@ def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
     """
     merged: State | None = None
     try:
-        with using_threads(1):
+        with threads.using_threads(1):
             for table in given:
                 if not table.num_rows:  # such a table may have no columns
                     continue
@@ -245,7 +246,7 @@ def features_of(given: Transform | Training) -> ComputeRowFeatures:
                 return learning.training_features(part.table, None, history=part.history)
 
     def features(part: RowsWithHistory) -> Table:
-        with using_threads(1):
+        with threads.using_threads(1):
             found = own(part)
             if label is None:
                 return found

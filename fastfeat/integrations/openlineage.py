@@ -17,11 +17,12 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import with_argument_errors_as

@@ -8,9 +8,10 @@ partitions.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.learning import Learning
 from fastfeat.integrations.exchange import Exchange, RowsWithHistory, restore_order, sent_rows

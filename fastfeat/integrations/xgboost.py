@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_argument_errors_as
-from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import guarded_columns
@@ -192,7 +192,7 @@ def dmatrix_by_pieces(
     _check_alone(fitted, history, label=of_plan)
     needed, if_there = _read_of_a_piece(fitted, label=of_plan)
     needed += columns.values()
-    n_rows = whole_number("dmatrix_by_pieces", "piece_rows", piece_rows, 1)
+    n_rows = checks.whole_number("dmatrix_by_pieces", "piece_rows", piece_rows, 1)
     pieces = pieces_of(data, [*needed, *if_there], n_rows)
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)

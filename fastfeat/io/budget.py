@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io import host_memory, temporary_files
@@ -74,14 +75,7 @@ class Need(NamedTuple):
 def check_needs(
     needs: Sequence[Need], less: str, budget: Budget | None = None, n_freed: int = 0
 ) -> None:
-    """Raise OutOfMemory, with a sufficient budget, if a budget has no room for all needs together.
-
-    Args:
-        needs: Memory that is needed at the same time.
-        less: How a user can need less, as the end of a sentence.
-        budget: None for the budget of this thread; if there is none, nothing is checked.
-        n_freed: Bytes in memory now that will be free by then.
-    """
+    """Raise OutOfMemory, with a sufficient budget, if a budget has no room for all needs."""
     budget = budget or _current.get()
     n_bytes = sum(need.n_bytes for need in needs) - n_freed
     if budget is not None and needs and budget.lacks(n_bytes):
@@ -120,16 +114,6 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
 
     A call creates its budget once, before it reads a row, with all known needs. So it is refused at
     most once, and memory that the process takes later does not count against the call.
-
-    Args:
-        memory: A text such as "600MiB", or a number of bytes.
-        needs: Memory that the call needs at the same time and that cannot go to disk.
-        less: How a user can need less, as the end of a sentence.
-
-    Raises:
-        InvalidConfig: `memory` is not a number of bytes.
-        OutOfMemory: There is no room for the needs, rows and kernels beside the memory that this
-            process already has. The message gives a sufficient budget.
     """
     budget, n_bytes = Budget(host_memory.bytes_of(memory)), sum(need.n_bytes for need in needs)
     if budget.room() < n_bytes + _LEAST_ROOM:
@@ -145,9 +129,6 @@ def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
     """Return the default budget: the memory this process has, plus three quarters of free memory.
 
     `free` is the result of `free_memory`, None if unknown.
-
-    Raises:
-        OutOfMemory: Almost nothing is free.
     """
     more = _UNKNOWN_FREE if free is None else free
     return budget_of((host_memory.resident_memory() or 0) + more // 4 * 3, needs)

@@ -13,9 +13,6 @@ def library(name: str, lacking: str) -> Any:
 
     Its type is `Any`, so that type checking does not depend on its installation. `lacking` is the
     error message if it is not installed, with the package to install.
-
-    Raises:
-        LibraryUnavailable: It is not installed.
     """
     try:
         return import_module(name)
@@ -26,9 +23,5 @@ def library(name: str, lacking: str) -> Any:
 
 
 def orjson_module(extra: str) -> Any:
-    """Return the module `orjson`; `extra` is the extra that installs it for the caller.
-
-    Raises:
-        LibraryUnavailable: It is not installed.
-    """
+    """Return the module `orjson`; `extra` is the extra that installs it for the caller."""
     return library("orjson", f"orjson is not installed: pip install 'fastfeat[{extra}]'")

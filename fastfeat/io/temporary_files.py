@@ -7,12 +7,12 @@ import os
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, OutputError, reason_of
@@ -31,21 +31,13 @@ class UnnamedFile:
     n_bytes: int = 0
 
     def append(self, content: Any) -> int:
-        """Append bytes and return their offset.
-
-        Raises:
-            OSError: The disk is full, or fails; earlier bytes remain.
-        """
+        """Append bytes and return their offset."""
         first = self.n_bytes
         self.put(first, content)
         return first
 
     def put(self, first: int, content: Any) -> None:
-        """Write bytes at an offset; a gap after the previous end is filled with zeros.
-
-        Raises:
-            OSError: The disk is full, or fails; earlier bytes remain.
-        """
+        """Write bytes at an offset; a gap after the previous end is filled with zeros."""
         view, n_done = memoryview(content).cast("B"), 0
         self.file.seek(first)
         while n_done < len(view):
@@ -53,11 +45,7 @@ class UnnamedFile:
         self.n_bytes = max(self.n_bytes, first + len(view))
 
     def read(self, first: int, n_bytes: int) -> bytearray:
-        """Return `n_bytes` bytes from an offset.
-
-        Raises:
-            OSError: The disk fails.
-        """
+        """Return `n_bytes` bytes from an offset."""
         content, n_done = bytearray(n_bytes), 0
         self.file.seek(first)
         while n_done < n_bytes:
@@ -69,11 +57,7 @@ class UnnamedFile:
 
 
 def unnamed_file(folder: Path) -> UnnamedFile:
-    """Return a new unnamed file on the disk that holds `folder`.
-
-    Raises:
-        OSError: The folder is missing or cannot be written.
-    """
+    """Return a new unnamed file on the disk that holds `folder`."""
     file: Any = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as it is there
     found = UnnamedFile(file)
     weakref.finalize(found, file.close)
@@ -85,9 +69,6 @@ def open_unnamed(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
     """Yield a new buffered file, which is removed when it is closed.
 
     None for `folder` uses the folder of temporary files.
-
-    Raises:
-        OSError: The folder is missing or cannot be written.
     """
     file = TemporaryFile(dir=folder)  # noqa: SIM115 - a full disk may make an error of its end
     try:

@@ -6,8 +6,9 @@ three types that operations inside a kernel support: `f64`, `i64` and `b1` (a bo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from fastfeat_kernels.records import dataclass
 
 Physical = Literal["f64", "i64", "b1"]
 TimeUnit = Literal["s", "ms", "us", "ns"]

@@ -72,12 +72,7 @@ def python_value(value: Any) -> Any:
 
 
 def _python_time(value: Any) -> Any:
-    """Return a datetime64 or timedelta64 as a Python date, datetime or timedelta.
-
-    Raises:
-        TypeMismatch: Python cannot represent it: it has a fraction of a microsecond, months, no
-            unit, or a year outside 1 to 9999.
-    """
+    """Return a datetime64 or timedelta64 as a Python date, datetime or timedelta."""
     item = value.item()
     # NumPy returns the number of nanoseconds
     if isinstance(item, int) and value.dtype.str[-4:] == "[ns]":

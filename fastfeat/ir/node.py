@@ -15,9 +15,11 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Protocol, TypeVar, assert_never
 from weakref import WeakValueDictionary
+
+from fastfeat_kernels.records import dataclass
 
 _POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 _lock = threading.Lock()

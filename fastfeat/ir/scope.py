@@ -180,3 +180,38 @@ def row_fold(
 def is_exploded(node: Node) -> bool:
     """Return whether a node has one row per list element, which only a vocabulary accepts."""
     return isinstance(node, Call) and node.function == "list.explode"
+
+
+def includes_own_row(over: Call) -> bool:
+    """Return whether a window includes the row itself, or for a table the rows at its moment."""
+    params = dict(window_of(over).params)
+    return params["closed"] in ("right", "both") and not params["offset"]
+
+
+def takes_rows_in_order(over: Call) -> bool:
+    """Return whether a window's result depends on the order of rows that share the row's time."""
+    return includes_own_row(over) and not (_is_of_sessions(over) or _is_own_time(over))
+
+
+def _is_own_time(over: Call) -> bool:
+    """Return whether a window function is `time_since` of the time that orders its rows."""
+    return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
+
+
+def _is_of_sessions(over: Call) -> bool:
+    """Return whether a function counts sessions, or finds the gaps between sessions.
+
+    All rows with the same time belong to one session, in whatever order they come.
+    """
+    gaps: Node = over
+    while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
+        if gaps is not over and is_over_window(gaps):
+            return False
+        gaps = gaps.args[0]
+    return isinstance(gaps, Call) and bool(gaps.args)
+
+
+def sees_table(window: Call) -> bool:
+    """Return whether a window is over rows of a table; if not, over rows of the data."""
+    (order,) = window.args
+    return isinstance(order, Call) and is_of_table(order)

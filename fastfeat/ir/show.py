@@ -9,8 +9,10 @@ operator by its last node and returns its text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, assert_never, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.node import (
     Aggregate,

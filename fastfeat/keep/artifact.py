@@ -15,17 +15,19 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar, cast
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, counted, reason_of
 from fastfeat.execute.fitted import Fitted, fitted_of_values
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 from fastfeat.keep import canonical
 from fastfeat.keep.document import plan_document, plan_of_text
 from fastfeat.keep.parts import (
@@ -69,7 +71,7 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
     """
     target = _path(path, "save")
     try:
-        write_bytes(target, _content(fitted), durable=True)
+        atomic.write_bytes(target, _content(fitted), durable=True)
     except (OSError, ValueError) as error:  # ValueError: a path without a name
         reason = reason_of(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None

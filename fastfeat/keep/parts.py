@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import ArtifactError
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, StorableRecord, check_bound
@@ -20,7 +21,10 @@ from fastfeat.ir.node import TableColumn
 from fastfeat.keep import canonical
 from fastfeat.keep.contract import contract_document, contract_of_document, readable
 from fastfeat.plan.declare.bind import TableTypes
-from fastfeat.scalars.zones import ZoneTable, check_zone_table
+from fastfeat.scalars import zone_files
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def zones_of(part: bytes) -> dict[str, ZoneTable]:
 
 
 def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
-    tables = {str(name): check_zone_table(*lists) for name, lists in document.items()}
+    tables = {str(name): zone_files.check_zone_table(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
         raise ArtifactError(
             "the artifact is damaged: a table of a time zone has entries that are not whole seconds"

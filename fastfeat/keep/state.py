@@ -20,7 +20,7 @@ from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.dtypes import TABLE, UTF8, DType
 from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
-from fastfeat.plan.lower.codes import are_keys, n_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import LearntValues
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.targets.time_folds import TimeFolds
@@ -87,7 +87,7 @@ def values_of_state(
             missing, dtypes = dict(aggregate.params)["missing"], [types[a] for a in aggregate.args]
             learnt[aggregate] = vocabulary_of(part, dtypes, missing)
         elif isinstance(aggregate.frame, GroupFrame):
-            n_groups = n_codes(aggregate.args[1], learnt)
+            n_groups = code_plans.n_codes(aggregate.args[1], learnt)
             learnt[aggregate] = groups_of(part, types[aggregate], n_groups)
         else:
             learnt[aggregate] = _value(row, types[aggregate])
@@ -213,7 +213,7 @@ def vocabulary_of(
         raise ArtifactError(
             "the learnt values are damaged: a vocabulary counts more rows than are possible"
         )
-    if not are_keys(parts, missing):
+    if not code_plans.are_keys(parts, missing):
         raise ArtifactError(
             "the learnt values are damaged: a vocabulary has a key twice, or a value that cannot "
             "be a key"

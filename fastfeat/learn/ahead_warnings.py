@@ -28,8 +28,8 @@ from fastfeat.execute.inputs import column_in_host, used_schema
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, call, pa
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decode_column, plain
+from fastfeat.io.columns.types import tick_of
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over

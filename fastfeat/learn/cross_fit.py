@@ -8,10 +8,11 @@ once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic
@@ -32,6 +33,7 @@ from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import column_names
+from fastfeat.learn import training_features
 from fastfeat.learn.fit import fit_on
 from fastfeat.learn.fold_warnings import warn_split
 from fastfeat.learn.folds import FoldRows, Split, columns_named, splits_of
@@ -44,7 +46,6 @@ from fastfeat.learn.purge import (
     resolve_purging,
 )
 from fastfeat.learn.training_data import TrainingData, prepare, share, share_keys
-from fastfeat.learn.training_features import later_features, training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.progress import show_progress
@@ -209,8 +210,8 @@ def _fold(
     try:
         with show_progress(told):
             fitted, training = fit_on(prepared, train, transforms=True)
-            features = training_features(fitted, training, **form)
-            later = later_features(fitted, training, test, **form)
+            features = training_features.training_features(fitted, training, **form)
+            later = training_features.later_features(fitted, training, test, **form)
     except FastfeatError as error:
         error.add_note(f"in {told} of cross_fit")
         raise

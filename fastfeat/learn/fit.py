@@ -6,7 +6,7 @@ An encoder is a target encoding. A label looks ahead if it is computed from late
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
@@ -24,14 +24,14 @@ from fastfeat.execute.lookup_tables import columns_of_tables
 from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.steps import columns_of_chosen
 from fastfeat.execute.transform import transform
+from fastfeat.first_use import is_a
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.learn import ahead_warnings, fold_warnings, labels
+from fastfeat.learn import ahead_warnings, fold_warnings, key_warnings, labels, training_features
 from fastfeat.learn.in_memory import learn, warn_missing
-from fastfeat.learn.key_warnings import warn_rounded_keys
 from fastfeat.learn.training_data import TrainingData, has_windows, prepare, share
-from fastfeat.learn.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     ConstantWarnings,
@@ -42,7 +42,6 @@ from fastfeat.plan.lower.constants import (
     evaluate_calls,
     warn_constants,
 )
-from fastfeat.plan.lower.indicators import check_clash, check_width, expand_one_hot, warn_empty
 from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import orders_of
@@ -50,8 +49,12 @@ from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
+    from fastfeat.aggregates.target import FoldedGroups
     from fastfeat.execute.encoded_rows import EncodedRows
     from fastfeat.learn.fold_warnings import FoldedEncodings, FoldSizes
+
+_FOLDED = "fastfeat.aggregates.target:FoldedGroups"
+_OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
 
 
 @with_ieee_arithmetic
@@ -91,8 +94,8 @@ def training_row_features(
     `training` are the rows after `fit_on(..., transforms=True)`. `to` and `categories` are
     described in `FittedPlan.transform`.
     """
-    if has_folds(training.learnt_from) or training.wanted is not None:
-        return training_features(fitted, training, to, categories=categories)
+    if training_features.has_folds(training.learnt_from) or training.wanted is not None:
+        return training_features.training_features(fitted, training, to, categories=categories)
     return transform(
         fitted,
         prepared.again,
@@ -157,17 +160,17 @@ def learned_constants(
     `told` are the fold warnings given so far.
     """
     plan, typed = prepared.plan, prepared.typed
-    later = for_later_rows(learnt)
-    check_width(plan.nodes, later, typed.types, n_rows)
+    later = _for_later_rows(learnt)
+    indicators.check_width(plan.nodes, later, typed.types, n_rows)
     others = dict.fromkeys(plan.keep, "a column of keep=")
     others |= dict.fromkeys(plan.label_nodes, "the label")
-    check_clash(expand_one_hot(plan.nodes, later, typed.types), others)
+    indicators.check_clash(indicators.expand_one_hot(plan.nodes, later, typed.types), others)
     known = evaluate_calls(typed.once(_constants), later)
     warn_missing(later)
-    warn_rounded_keys(later, _copy_warnings(prepared.told))
+    key_warnings.warn_rounded_keys(later, _copy_warnings(prepared.told))
     if sizes:
         fold_warnings.warn_of_folds(sizes, typed.once(folded_encodings_of), told)
-    warn_empty(plan.nodes, later, typed.types)
+    indicators.warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)
     return known
 
@@ -274,3 +277,12 @@ def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> No
                 "so the features of this row would be learnt from its own label. Give each row "
                 "once, or declare which rows share a fold: Plan(row_id=), fold_by= or fold="
             )
+
+
+def _for_later_rows(learnt: Mapping[Node, LearntConstant]) -> LearntValues:
+    """Return the learned constants for `transform`, which needs no results per fold."""
+    return {
+        node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
+        for node, value in learnt.items()
+        if not is_a(value, _OF_TIMES)
+    }

@@ -39,7 +39,7 @@ from fastfeat.operators import windows as window_operators
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.late_columns import LateColumns
 from fastfeat.plan.declare.source_columns import columns_of
-from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.steps.keys import tasks as key_tasks
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
     if not isinstance(column, DeviceArray):
         return sizes_in(column)
     assert isinstance(folds, Call)
-    n_folds = dict(folds.params).get("n_folds") or n_codes(folds, batch.learnt)
+    n_folds = dict(folds.params).get("n_folds") or code_plans.n_codes(folds, batch.learnt)
     task = key_tasks.GroupsTask([("count", ())], column, INT32, column, n_folds)
     (counts,) = run_task(batch.backend, task)
     return counts.values

@@ -37,18 +37,7 @@ def learn(
     transforms: bool = False,
     held: StableVocabularies = MappingProxyType({}),
 ) -> None:
-    """Learn the value of every aggregate below the features.
-
-    Args:
-        batch: The training rows; receives the values and the columns that steps make.
-        typed: The plan, with the types of these rows.
-        transforms: Whether the features of the training rows are needed too.
-        held: Vocabularies with codes that must not change.
-
-    Raises:
-        InvalidData: There are no rows, or a learned value is not finite.
-        Overflow: An argument, or a sum, does not fit its type; the message names a feature.
-    """
+    """Learn the value of every aggregate below the features."""
     schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_scans = schedule.n_rounds
     with show_progress(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:

@@ -6,10 +6,10 @@ Rows that come in parts are read once more for this, but only if a learnt value 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, number_of
 

@@ -48,7 +48,7 @@ from fastfeat.ir.node import (
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
 from fastfeat.learn import infinite
-from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.plan.lower.passes import key_of
 from fastfeat.progress import report_progress
@@ -141,7 +141,7 @@ def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
     argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
-    n_groups = n_codes(codes, batch.learnt)
+    n_groups = code_plans.n_codes(codes, batch.learnt)
     none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
     return GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
 
@@ -237,7 +237,7 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
     # classes are checked: NaN is null in computed values
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
-    n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
+    n_categories, n_folds = code_plans.n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
     shown = show(aggregate)
     cell_bytes = targets.bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
@@ -299,7 +299,7 @@ def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
     """Return the number of different fold numbers in the rows of a target encoding."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
-        return n_codes(aggregate.args[2], batch.learnt)
+        return code_plans.n_codes(aggregate.args[2], batch.learnt)
     return params["n_folds"] + (1 if params["ordered"] else 0)  # one more for rows without a time
 
 

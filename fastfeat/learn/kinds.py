@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import target as targets
 from fastfeat.engine.program import RowFailed
@@ -19,7 +20,7 @@ from fastfeat.execute.batch import Batch
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import fold_warnings, keys, scans
-from fastfeat.plan.lower.codes import in_any_order
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import LearntValues as Values
 from fastfeat.plan.lower.constants import is_infinite
 from fastfeat.plan.lower.schedule import Purpose, Schedule, ScheduledTask
@@ -138,7 +139,7 @@ def _learn_keys(batch: Batch, one: LearningTask) -> None:
 
 
 def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
-    return in_any_order(typed.nodes.values())
+    return code_plans.in_any_order(typed.nodes.values())
 
 
 def _values_of_keys(one: LearningTask, found: LearntResult, learnt: Values) -> dict[Any, Any]:

@@ -26,8 +26,8 @@ from fastfeat.execute.transform import read_out, run_steps
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decode_column
+from fastfeat.io.columns.types import tick_of
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import duration_text, moment_text

@@ -22,6 +22,7 @@ from fastfeat.execute.steps import run_columns, start_schedule
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
+from fastfeat.learn import training_features
 from fastfeat.learn.fit import fitted_of, folded_encodings_of, learned_constants
 from fastfeat.learn.fold_warnings import n_large_folds
 from fastfeat.learn.part_rows import NOTHING, AttachedColumns, after_history, batch_of_part
@@ -44,7 +45,6 @@ from fastfeat.learn.round_tasks import (
     values_learnt,
 )
 from fastfeat.learn.training_data import check_any_rows, prepare
-from fastfeat.learn.training_features import training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import LearntValues as Values
 from fastfeat.plan.lower.schedule import Schedule
@@ -317,4 +317,4 @@ def part_features(
             "in one part"
         )
     training = TrainingRows(batch, batch, None, None, batch.n_rows)
-    return training_features(fitted, training, to, categories=categories)
+    return training_features.training_features(fitted, training, to, categories=categories)

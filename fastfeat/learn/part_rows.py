@@ -6,11 +6,12 @@ A part is a chunk of the rows; a round is one pass over all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number
@@ -26,7 +27,7 @@ from fastfeat.execute.row_identity import check_present
 from fastfeat.execute.transform import transform
 from fastfeat.execute.values import place_folds
 from fastfeat.io.arrow import Table
-from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.types import known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
@@ -155,4 +156,4 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
         numbers = np.asarray(rows, np.int64)
         begins = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
         for first, stop in pairwise(begins):
-            conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
+            conform.conform(column.slice(first, stop - first), name, dtype, int(rows[first]))

@@ -8,11 +8,12 @@ unit of that time column. An embargo excludes training rows for longer after tes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
@@ -20,7 +21,7 @@ from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
-from fastfeat.io.columns.conversions import tick_of
+from fastfeat.io.columns.types import tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, postorder

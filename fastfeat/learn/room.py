@@ -19,7 +19,7 @@ from fastfeat.ir.show import show
 from fastfeat.learn.part_state import PartState, task_learner
 from fastfeat.learn.round import LearningRound, name_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower import codes as code_plans
 
 GROUP_BYTES = 9
 """Bytes per group: a value, and whether it is present."""
@@ -104,6 +104,6 @@ def _of_groups(learning: LearningRound) -> Iterator[Need]:
         for place in task.learns if task.kind in ("groups", "target") else ():
             node = learning.schedule.values[place].origin
             if isinstance(node, Aggregate):
-                n = n_codes(node.args[1], learning.learnt)
+                n = code_plans.n_codes(node.args[1], learning.learnt)
                 what = f"learning {show(node)} of {counted(n, 'group')}, in pass {learning.round},"
                 yield Need(what, GROUP_BYTES * n)

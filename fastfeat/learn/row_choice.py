@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch

@@ -6,10 +6,11 @@ it, the task takes one pass more. The sample affects only time, never the learne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic

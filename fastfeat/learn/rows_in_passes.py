@@ -6,12 +6,12 @@ the first round that reads them, and stay on disk as columns of the rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named

@@ -14,7 +14,7 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.codes import visible_codes, vocabulary_of_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.lower import NodeTypes
 
 
@@ -31,8 +31,8 @@ def stable_vocabularies(
     categories than the plan allows. Raises TypeMismatch if the type of the key has changed.
     """
     held: dict[Aggregate, Vocabulary] = {}
-    before = visible_codes(old.declaration.nodes.values())
-    for codes in visible_codes(plan.nodes.values()):
+    before = code_plans.visible_codes(old.declaration.nodes.values())
+    for codes in code_plans.visible_codes(plan.nodes.values()):
         learnt = codes.args[-1]
         if not isinstance(learnt, Aggregate):
             continue  # the plan lists the categories in their order
@@ -66,7 +66,7 @@ def _vocabulary(codes: Call, before: Call, types: NodeTypes, old: Fitted) -> Voc
     """
     learnt = codes.args[-1]
     assert isinstance(learnt, Aggregate)
-    found = vocabulary_of_codes(before, old.learnt, old.types)
+    found = code_plans.vocabulary_of_codes(before, old.learnt, old.types)
     for key, part in zip(learnt.args, found.parts, strict=True):
         if part.type != key_type(types[key]):
             raise TypeMismatch(

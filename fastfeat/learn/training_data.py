@@ -17,9 +17,11 @@ fits take rows from there; fits add nothing to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named
@@ -37,34 +39,34 @@ from fastfeat.execute.lookup_tables import (
     table_values,
 )
 from fastfeat.execute.steps import make
-from fastfeat.io.columns.conform import almost_numbers
-from fastfeat.io.sinks.results import frame_index
+from fastfeat.io.columns import conform
+from fastfeat.io.sources.frames import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.learn import duplicate_ids, duplicate_rows
+from fastfeat.learn import duplicate_ids, duplicate_rows, key_warnings
 from fastfeat.learn import keys as fit_keys
 from fastfeat.learn import labels as label_values
 from fastfeat.learn import stable_codes as codes_held
-from fastfeat.learn.key_warnings import warn_rounded_columns
 from fastfeat.plan.declare import leakage
 from fastfeat.plan.declare.bind import TableTypes, bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import LateColumns
 from fastfeat.plan.declare.source_columns import columns_of, window_only_columns
-from fastfeat.plan.lower.codes import check_given_vocabularies
-from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower import codes as code_plans
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
-from fastfeat.scalars.zones import ZoneTable, use_zone_tables
+from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.registry import STEPS, is_step
 
 if TYPE_CHECKING:
     from fastfeat.learn.keys import StableVocabularies
     from fastfeat.learn.labels import RowLabels
+    from fastfeat.scalars.zone_files import ZoneTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +144,7 @@ def prepare(
         typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
         zones.update(typed.zones)
         types = typed.types
-        warn_rounded_columns(plan, table, read, typed, told)
+        key_warnings.warn_rounded_columns(plan, table, read, typed, told)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
         batch = Batch(table, types, engine, {}, {**made}, training=True)
         batch = with_past(batch, earlier, plan.training_past_columns, plan.row_id)
@@ -327,7 +329,7 @@ def _bound_label(
 
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
     """Return the features with exactly one column before fit: all except one-hot encodings."""
-    return {name: node for name, node in nodes.items() if not is_one_hot(node)}
+    return {name: node for name, node in nodes.items() if not indicators.is_one_hot(node)}
 
 
 def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: TableTypes) -> NodeTypes:
@@ -337,7 +339,8 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: TableTy
     check_new_plan(types)
     check_clocks(plan, types)
     output_types(plan, _fixed(plan.nodes), types)
-    check_given_vocabularies(roots, types)
+    if any(isinstance(node, Call) and node.function == "encode" for node in types):
+        code_plans.check_given_vocabularies(roots, types)
     return types
 
 
@@ -347,6 +350,6 @@ def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: TableType
         return bind(roots, schema, tables)
     except TypeMismatch as error:
         columns = [name for name in schema if show(Column(name)) in str(error)]
-        odd = [almost_numbers(table.column(name), name) for name in columns]
+        odd = [conform.almost_numbers(table.column(name), name) for name in columns]
         told = ". ".join([str(error), *filter(None, odd)])
         raise TypeMismatch(told) from error.__cause__

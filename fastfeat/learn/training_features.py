@@ -6,9 +6,9 @@ of the data that the plan passes through (`keep=`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,8 @@ from fastfeat.execute.steps import columns_of_chosen, run
 from fastfeat.execute.transform import read_out
 from fastfeat.first_use import is_a
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.sinks.results import rows_of_index
-from fastfeat.ir.node import Node
-from fastfeat.plan.lower.constants import LearntValues, bind
-from fastfeat.plan.lower.lower import LearntConstant
+from fastfeat.io.sinks import results as result_forms
+from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import (
     MATRIX_ORDERS,
     TABLES,
@@ -41,7 +39,7 @@ from fastfeat.plan.lower.outputs import (
 from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
-    from fastfeat.aggregates.target import FoldedGroups
+    pass
 
 _FOLDED = "fastfeat.aggregates.target:FoldedGroups"
 _OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
@@ -52,15 +50,6 @@ def has_folds(batch: Batch) -> bool:
     return any(is_a(value, _FOLDED) for value in batch.learnt.values())
 
 
-def for_later_rows(learnt: Mapping[Node, LearntConstant]) -> LearntValues:
-    """Return the learned constants for `transform`, which needs no results per fold."""
-    return {
-        node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
-        for node, value in learnt.items()
-        if not is_a(value, _OF_TIMES)
-    }
-
-
 def training_features(
     fitted: Fitted, training: TrainingRows, to: str, *, categories: bool = False
 ) -> Any:
@@ -69,7 +58,7 @@ def training_features(
     `to` and `categories` are described in `FittedPlan.transform`.
     """
     features = _training_features(fitted, training, computed_form(fitted, to))
-    index = rows_of_index(training.index, training.wanted)
+    index = result_forms.rows_of_index(training.index, training.wanted)
     return convert_features(fitted, features, to, categories=categories, index=index)
 
 
@@ -101,7 +90,7 @@ def later_features(
     described in `FittedPlan.transform`.
     """
     features = _later_features(fitted, training, numbers, computed_form(fitted, to))
-    index = rows_of_index(training.index, numbers)
+    index = result_forms.rows_of_index(training.index, numbers)
     return convert_features(fitted, features, to, categories=categories, index=index)
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidData, StateError, reason_of
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.sinks.atomic import replace_file
+from fastfeat.io.sinks import atomic
 from fastfeat.keep.artifact import fitted_digest
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.lower.live_plan import LivePlan
@@ -51,7 +51,7 @@ def export(state: LiveState, path: str | os.PathLike[str]) -> None:
     }
     rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
     try:
-        with replace_file(target) as partial, open(partial, "xb") as file:
+        with atomic.replace_file(target) as partial, open(partial, "xb") as file:
             parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
         reason = reason_of(error)

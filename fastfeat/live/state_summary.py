@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import UnknownColumn, counted, shortened
 from fastfeat.execute.fitted import Fitted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+
+from fastfeat_kernels.records import dataclass
 
 _WIDTH, _ROW, _TOP, _BOTTOM = 760, 26, 76, 20
 _CHARACTER = 7.2

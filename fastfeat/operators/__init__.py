@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.expr import Expr
-from fastfeat.first_use import LazyRows, import_object
+from fastfeat.first_use import LazyRows, OnFirstUse, import_object
 from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
@@ -135,25 +135,6 @@ for _family, _names in WRITTEN_TOGETHER.items():
 FRAMES[GroupFrame] = _by_options
 
 
-class OnFirstUse:
-    """A placeholder for a method or namespace of `Expr` that is not imported yet.
-
-    On first access it imports the real one and puts it in its own place.
-
-    Args:
-        name: The attribute of `Expr`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Expr | None, owner: type[Expr]) -> Any:
-        """Return the real method, bound to the expression, or the plain function from the class."""
-        found = _attribute(self.name)
-        setattr(Expr, self.name, found)
-        return found.__get__(instance, owner)
-
-
 @cache
 def _attribute(name: str) -> Any:
     """Return the function or property that a placeholder of this name stands for."""
@@ -171,6 +152,6 @@ def _attribute(name: str) -> Any:
 
 _OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
 for _name in _OF_EXPRESSIONS:
-    setattr(Expr, _name, OnFirstUse(_name))
+    setattr(Expr, _name, OnFirstUse(Expr, _name, _attribute))
 for _name, _value in other_libraries.SPECIAL.items():
     setattr(Expr, _name, _value)

@@ -15,8 +15,6 @@ from fastfeat_kernels.words import Interpolation
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
-from fastfeat.ir.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
-from fastfeat.ir.node import params_of
 from fastfeat.operators import keys, windows
 from fastfeat.operators.operator import (
     Case,
@@ -24,7 +22,7 @@ from fastfeat.operators.operator import (
     OperatorReference,
     ReferenceColumn,
     check_parameters,
-    drop_missing,
+    compute_by_definition,
     parameters_of,
 )
 
@@ -507,28 +505,6 @@ def _aggregate_expression(
         keys.resolve_keys(function, by), keys.min_rows_of(function, min_rows)
     )
     return group_aggregate(function, x, group, **params)
-
-
-def compute_by_definition(function: str, values: ReferenceColumn, **params: Any) -> Any:
-    """Return an aggregate of Python values, computed by its definition, for reference functions."""
-    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
-
-    return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
-
-
-def compute_quantile(values: ReferenceColumn, q: float) -> float | None:
-    """Return a linearly interpolated quantile of Python values, computed by its definition."""
-    return compute_by_definition("quantile", values, q=q, interpolation="linear")
-
-
-def _type_of(values: ReferenceColumn) -> DType:
-    """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
-    known = drop_missing(values)
-    if any(isinstance(value, float) for value in known):
-        return FLOAT64
-    if any(isinstance(value, str) for value in known):
-        return UTF8
-    return UINT64 if any(value > INTEGER_RANGE["int64"][1] for value in known) else INT64
 
 
 def _constant(function: str, **given: Any) -> OperatorReference:

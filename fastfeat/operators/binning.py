@@ -13,8 +13,14 @@ from fastfeat.ir import node as ir
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.parameters import Parameter, Real, Several, TextChoice, Whole
 from fastfeat.ir.writing import Texts, Writer, numbers_text
-from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
-from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    compute_by_definition,
+    compute_quantile,
+)
 from fastfeat.scalars.binning import CLOSED, EDGE, BinClosed, is_right
 
 Strategy = Literal["uniform", "quantile"]

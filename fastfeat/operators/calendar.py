@@ -5,8 +5,9 @@ A part, such as the hour, is read in the time zone of the column, or in `tz=`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch

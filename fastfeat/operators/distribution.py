@@ -11,13 +11,13 @@ from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Parameter, TextChoice
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import compute_quantile
 from fastfeat.operators.horizontal import min_horizontal
 from fastfeat.operators.operator import (
     Case,
     Operator,
     ReferenceColumn,
     check_parameters,
+    compute_quantile,
     parameters_of,
 )
 

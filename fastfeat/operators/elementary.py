@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from fastfeat.calls.checks import number
+from fastfeat.calls import checks
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call
 from fastfeat.ir.parameters import is_of_type
@@ -87,7 +87,7 @@ def log(x: Expr, base: float | None = None) -> Expr:
     """
     if base is None:
         return call("log", x, base=None)
-    positive = number("log", "base", base)
+    positive = checks.number("log", "base", base)
     if not is_of_type(BASE.type, positive):
         raise InvalidPlan(f"log(base={base!r}): takes a positive finite number other than 1")
     return call("log", x, base=positive)

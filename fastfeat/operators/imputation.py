@@ -13,8 +13,14 @@ from fastfeat.ir.parameters import BoolChoice, Parameter
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
-from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    compute_by_definition,
+    compute_quantile,
+)
 
 if TYPE_CHECKING:
     from fastfeat.operators.keys import KeyColumns

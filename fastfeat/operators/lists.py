@@ -6,9 +6,10 @@ Summaries skip missing elements. A missing list gives a missing result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch
@@ -17,7 +18,6 @@ from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import compute_by_definition
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
@@ -28,6 +28,7 @@ from fastfeat.operators.operator import (
     Operator,
     ReferenceColumn,
     check_parameters,
+    compute_by_definition,
     parameters_of,
 )
 from fastfeat.scalars.categories import MISSING, MissingOption

@@ -8,8 +8,10 @@ columns, and the time and key of the data that select rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors, with_method_errors
 from fastfeat.calls.completion import with_completion
@@ -25,7 +27,7 @@ from fastfeat.ir.node import (
     postorder,
     rewrite_nodes,
 )
-from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
+from fastfeat.ir.scope import is_over, sees_table, table_columns_of, table_of
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.operator import check_parameters, parameters_of
@@ -252,11 +254,6 @@ def _table_column_name(told: str, given: Any) -> str:
     if isinstance(given, Expr) and isinstance(given.nodes[0], Column):
         return given.nodes[0].name
     raise TypeMismatch(f"{told}: takes the name of a column of the table")
-
-
-def sees_table(window: Call) -> bool:
-    """Return whether a window is over rows of a table; if not, over rows of the data."""
-    return is_of_table(_order(window))
 
 
 def time_of_table(window: Call) -> Expr:

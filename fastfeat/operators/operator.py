@@ -7,19 +7,14 @@ that a plan node calls; one operator may build several.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from fastfeat.calls.checks import (
-    choice,
-    make_refusal,
-    number,
-    number_pair,
-    rising_numbers,
-    switch,
-    text,
-    whole_number,
-)
+from fastfeat_kernels.records import dataclass
+
+from fastfeat.calls import checks
+from fastfeat.ir.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
+from fastfeat.ir.node import params_of
 from fastfeat.ir.parameters import (
     BoolChoice,
     FreeText,
@@ -171,23 +166,45 @@ def _convert_parameter(operator: str, name: str, value: Any, kind: ParameterType
     """Return a user's value in the type of its parameter; InvalidPlan or TypeMismatch if wrong."""
     match kind:
         case Whole(least, most) if least is not None:
-            return whole_number(operator, name, value, least, most)
+            return checks.whole_number(operator, name, value, least, most)
         case Real(least, most):
-            found = number(operator, name, value, least, most)
+            found = checks.number(operator, name, value, least, most)
             if is_of_type(kind, found):
                 return found
-            raise make_refusal(
+            raise checks.make_refusal(
                 operator, name, value, f"takes a number above {least:g}, up to {most:g}"
             )
         case TextChoice(words):
-            return choice(operator, name, value, words)
+            return checks.choice(operator, name, value, words)
         case BoolChoice():
-            return switch(operator, name, value)
+            return checks.switch(operator, name, value)
         case FreeText():
-            return text(operator, name, value)
+            return checks.text(operator, name, value)
         case Several(Real(), 2, 2):
-            return number_pair(operator, name, value)
+            return checks.number_pair(operator, name, value)
         case Several(Real(or_whole=exact), rising=True):
-            return rising_numbers(operator, name, value, exact=exact)
+            return checks.rising_numbers(operator, name, value, exact=exact)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")
+
+
+def compute_by_definition(function: str, values: ReferenceColumn, **params: Any) -> Any:
+    """Return an aggregate of Python values, computed by its definition, for reference functions."""
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
+
+    return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
+
+
+def compute_quantile(values: ReferenceColumn, q: float) -> float | None:
+    """Return a linearly interpolated quantile of Python values, computed by its definition."""
+    return compute_by_definition("quantile", values, q=q, interpolation="linear")
+
+
+def _type_of(values: ReferenceColumn) -> DType:
+    """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
+    known = drop_missing(values)
+    if any(isinstance(value, float) for value in known):
+        return FLOAT64
+    if any(isinstance(value, str) for value in known):
+        return UTF8
+    return UINT64 if any(value > INTEGER_RANGE["int64"][1] for value in known) else INT64

@@ -10,8 +10,13 @@ from fastfeat.expr import Expr, aggregate, call
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import BoolChoice, Parameter, Parameters, TextChoice
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import compute_by_definition
-from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    compute_by_definition,
+)
 from fastfeat.operators.scaling import find_standardized, standard_scale
 
 PowerMethod = Literal["yeo-johnson", "box-cox"]

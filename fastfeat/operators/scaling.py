@@ -18,9 +18,15 @@ from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import Texts, Writer, number_text
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators import horizontal
-from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
 from fastfeat.operators.cast import as_float
-from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    ReferenceColumn,
+    check_parameters,
+    compute_by_definition,
+    compute_quantile,
+)
 
 if TYPE_CHECKING:
     from fastfeat.operators.keys import KeyColumns

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from fastfeat.calls.checks import rising_numbers
+from fastfeat.calls import checks
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, literal_table, several_columns
 from fastfeat.ir import node as ir
@@ -96,7 +96,7 @@ def spline_transform(
     if isinstance(knots, str):
         table = learnt_points(operator, KNOTS, x, knots, n_knots)
     else:
-        given = rising_numbers(operator, "knots", knots)
+        given = checks.rising_numbers(operator, "knots", knots)
         if not 2 <= len(given) <= MOST_KNOTS or not all(map(math.isfinite, given)):
             raise InvalidPlan(
                 f"{operator}(knots={knots!r}): takes 'uniform', 'quantile', or from 2 to 1,000 "

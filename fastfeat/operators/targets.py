@@ -17,7 +17,6 @@ from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
 from fastfeat.ir.parameters import Parameter, TextChoice
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.aggregates import compute_by_definition
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import (
     KeyColumns,
@@ -32,6 +31,7 @@ from fastfeat.operators.operator import (
     Operator,
     ReferenceColumn,
     check_parameters,
+    compute_by_definition,
     parameters_of,
 )
 

@@ -12,12 +12,13 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
+
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.calls.checks import switch, text, whole_number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several_columns
 from fastfeat.ir.node import Call, Literal, Node
@@ -270,7 +271,7 @@ class TextFunctions:
             >>> fitted.transform({"s": ["a,b,,c", "", None]}, backend="reference")["n"].to_pylist()
             [4, 1, None]
         """
-        if not text("split_count", "by", by):
+        if not checks.text("split_count", "by", by):
             raise InvalidPlan(
                 "split_count(by=''): the separator is empty. Count characters with len_chars()"
             )
@@ -292,8 +293,8 @@ class TextFunctions:
             >>> col("s").str.extract("-([0-9]+)")
             col('s').str.extract(group_index=1, pattern='-([0-9]+)')
         """
-        groups = _names_of_groups(text("extract", "pattern", pattern))
-        group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
+        groups = _names_of_groups(checks.text("extract", "pattern", pattern))
+        group = checks.whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
     def replace(
@@ -396,7 +397,7 @@ class TextFunctions:
         """
         from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
-        date_format(text("to_datetime", "format", format))
+        date_format(checks.text("to_datetime", "format", format))
         given = check_parameters(
             "to_datetime", parameters_of("str.to_datetime"), format=format, strict=strict
         )
@@ -459,8 +460,8 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
     A pattern is plain text if `literal` says so, or if it has no special characters. Raises
     InvalidPlan if the pattern is neither plain text nor a regular expression.
     """
-    pattern = text(operator, "pattern", pattern)
-    if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
+    pattern = checks.text(operator, "pattern", pattern)
+    if checks.switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
         return pattern, True
     _names_of_groups(pattern)
     return pattern, False

@@ -7,8 +7,9 @@ training and in later calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.calls.completion import with_completion
@@ -17,7 +18,7 @@ from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Literal, Node, params_of
 from fastfeat.ir.parameters import LONGEST, WindowEnds
-from fastfeat.ir.scope import OVER, table_columns_of
+from fastfeat.ir.scope import OVER, sees_table, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import lookup
@@ -188,7 +189,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     told = f"{x!r}.{function}"
     chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
-    if lookup.sees_table(chosen.node):
+    if sees_table(chosen.node):
         x = lookup.read_in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
@@ -373,7 +374,7 @@ def count(*, over: Window) -> Expr:
 
 
 def _time_of(over: Window) -> Expr:
-    if lookup.sees_table(over.node):
+    if sees_table(over.node):
         return lookup.time_of_table(over.node)
     (order,) = over.node.args
     return Expr((order.args[0],))

@@ -10,7 +10,7 @@ algorithms", Software: Practice and Experience 53 (2023).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.scalars import op
 from fastfeat.scalars.integral_floats import floor_parts, floor_quotient, to_integer

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastfeat.io.columns.conversions import DAY_MS, LARGEST_HALF, is_32_bits, tick_ns
+from fastfeat.io.columns import conversions
+from fastfeat.io.columns.types import DAY_MS, tick_ns
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.cast import is_within, truncate_to
@@ -45,7 +46,11 @@ def _is_float(value: Value, wanted: DType) -> Op:
     if value.op.physical != "f64":
         bits = FLOAT_FORMATS[wanted.name].n_bits
         exact = _fits(value, bits)
-        return exact & (op.magnitude(x) <= LARGEST_HALF) if wanted.name == "float16" else exact
+        return (
+            exact & (op.magnitude(x) <= conversions.LARGEST_HALF)
+            if wanted.name == "float16"
+            else exact
+        )
     if wanted.name == "float32":
         return op.round_float32(x).eq(x)
     return _is_half(x) if wanted.name == "float16" else op.TRUE
@@ -65,7 +70,7 @@ def _is_half(x: Op) -> Op:
     """Return whether a float64 is exact as a float16."""
     size = op.magnitude(x)
     units = size * _SUBNORMAL_HALVES
-    is_normal = (op.bits_of(x) & _LOST_OF_HALF).eq(0) & (size <= float(LARGEST_HALF))
+    is_normal = (op.bits_of(x) & _LOST_OF_HALF).eq(0) & (size <= float(conversions.LARGEST_HALF))
     return size.eq(float("inf")) | op.select(
         size < _LEAST_NORMAL_HALF, op.truncate(units).eq(units), is_normal
     )
@@ -97,6 +102,6 @@ def _rescale(value: Value, wanted: DType) -> tuple[Op, Op]:
         exact = (result * factor).eq(ticks)
     if wanted.name == "date64":
         exact = exact & op.remainder(result, DAY_MS).eq(0)
-    if is_32_bits(wanted):
+    if conversions.is_32_bits(wanted):
         exact = exact & is_within(replace(value, op=result), "int32", *INTEGER_RANGE["int32"])
     return result, exact

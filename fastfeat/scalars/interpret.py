@@ -7,9 +7,10 @@ elementary functions run the steps of their bodies, so the bits equal those of a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.op import EXACT, Op

@@ -9,10 +9,11 @@ the bucket number is one multiplication, whatever the number of changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import PER_SECOND, DType, TimeUnit
 from fastfeat.ir.node import Literal
@@ -22,7 +23,8 @@ from fastfeat.scalars.integral_floats import floor_parts, from_small, nearest_pa
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TableKey
-from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
+from fastfeat.scalars.zone_files import CYCLE, HORIZON, ZoneTable
+from fastfeat.scalars.zones import table_for
 
 HEADER = 3
 """Number of floats before the offsets: slope and intercept of the bucket number, last bucket."""

@@ -11,8 +11,9 @@ A function here that "returns a value" returns the Op that computes the value in
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import FLOAT_FORMATS, DType, Physical
 from fastfeat.ir.node import Interned

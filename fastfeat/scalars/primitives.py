@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import Physical
 

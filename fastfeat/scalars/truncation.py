@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import NULL, DType, TimeUnit
 from fastfeat.ir.parameters import FreeText, Parameter
-from fastfeat.scalars import op
+from fastfeat.scalars import op, zone_files
 from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
@@ -36,7 +38,9 @@ from fastfeat.scalars.local_time import (
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
-from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y)")
 _UNITS = "ns us ms s m h d w mo q y, as in '15m', '1d' or '1mo'"
@@ -189,7 +193,7 @@ def _instant(zone: ZoneTable, unit: TimeUnit, x: Op, start: Op) -> Op:
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
     same = within_table(zone, unit, start)
     # with any offset, the instant lies in this window, and at most one change does
-    old, new = offsets_around(zone, unit, same, 2 * LARGEST_OFFSET)
+    old, new = offsets_around(zone, unit, same, 2 * zone_files.LARGEST_OFFSET)
     first, second = same + to_integer(offset - old), same + to_integer(offset - new)
     at_first, at_second = offset_at(zone, unit, first), offset_at(zone, unit, second)
     inside = (at_first.change <= first) & (at_first.change > second)

@@ -8,8 +8,10 @@ kernel. A step computes a whole column, for example a lookup, before the kernel 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INT64, DType

@@ -12,13 +12,15 @@ the zone has the tried offset at the resulting instant, the instant is right. Th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir import dtypes
 from fastfeat.ir.dtypes import NULL, DType, TimeUnit
 from fastfeat.ir.parameters import FreeText, Parameter, TextChoice
-from fastfeat.scalars import op
+from fastfeat.scalars import op, zone_files
 from fastfeat.scalars.calendar import require_kind
 from fastfeat.scalars.integers import add_overflows
 from fastfeat.scalars.integral_floats import to_integer
@@ -33,7 +35,9 @@ from fastfeat.scalars.value import (
     Value,
     raise_status,
 )
-from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 NEW_ZONE = Parameter(
     "zone",
@@ -95,7 +99,7 @@ def _instants(zone: ZoneTable, unit: TimeUnit, local: Value) -> Instants:
     `local` is the local time as if it were UTC.
     """
     same = within_table(zone, unit, local.op)
-    old, new = offsets_around(zone, unit, same, LARGEST_OFFSET)
+    old, new = offsets_around(zone, unit, same, zone_files.LARGEST_OFFSET)
     is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
     is_second = offset_at(zone, unit, same - to_integer(new)).ticks.eq(new)
     return Instants(

@@ -6,8 +6,10 @@ A column is in device memory (DeviceArray) or in host memory (Arrow).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.runtime import Runtime

@@ -28,7 +28,7 @@ from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import names_of, show, show_all
 from fastfeat.plan.declare.bind import ColumnTypes, TableTypes, bind
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.lower import NodeTypes, constant_nodes
 from fastfeat.plan.lower.outputs import arrow_program
 from fastfeat.plan.lower.schedule import Purpose
@@ -94,7 +94,7 @@ def explain_plan(
             f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
             f"plan.explain({stage!r}, schema=table.schema)"
         )
-    fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
+    fixed = {name: node for name, node in plan.nodes.items() if not indicators.is_one_hot(node)}
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     typed = TypedPlan(columns, plan.dtype, schema, tables or {}, types, {}, codes)
@@ -225,7 +225,7 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
 
     `made` has the output columns of the fitted plan by name. "" for other features, and before fit.
     """
-    if not is_one_hot(node):
+    if not indicators.is_one_hot(node):
         return ""
     of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
     names = [name for name in of_codes if name.startswith(f"{feature}_")]

@@ -8,8 +8,9 @@ table, or the elements of lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.ir.node import Call, Column, Node, TableColumn

@@ -7,10 +7,11 @@ by it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Groups, Vocabulary
@@ -26,8 +27,8 @@ from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold, p
 from fastfeat.ir.show import show_all
 from fastfeat.keep.state import aggregates_of
 from fastfeat.plan.declare.bind import list_names
-from fastfeat.plan.lower.codes import category_names, n_codes, vocabulary_of_codes
-from fastfeat.plan.lower.indicators import expand_one_hot
+from fastfeat.plan.lower import codes as code_plans
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 
 
@@ -53,7 +54,7 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, LearntConstant], types: 
 
     `codes` is the call of the encoder. The first codes stand for missing and unseen keys.
     """
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
     # with several codes, the hash of a rare key chooses one, and no counts are kept per code
     rare = [vocabulary.n_rare] if n_unseen == 1 else [None if vocabulary.n_rare else 0] * n_unseen
@@ -78,7 +79,7 @@ def categories_of_codes(
         InvalidData: A number is not a code of the encoder.
         TypeMismatch: The codes are not integers.
     """
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
     places = _integers(given)
     odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
@@ -124,7 +125,7 @@ def learnt_table(
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
     codes = aggregate.args[1]
     assert isinstance(codes, Call)
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     first = len(value.values) - len(vocabulary)
     found = _group_values(value, types[aggregate])
     keys = _key_columns(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
@@ -226,7 +227,7 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
-        for column in expand_one_hot(written, fitted.learnt, fitted.types):
+        for column in indicators.expand_one_hot(written, fitted.learnt, fitted.types):
             yield column, feature
 
 
@@ -278,7 +279,7 @@ class Encoding:
         columns. The parts of a `cross` are separated by a space, and a missing part is "missing".
         If two texts are equal, the later one gets a "_" appended.
         """
-        return category_names(self.encoder, self.record.constants, self.record.types)
+        return code_plans.category_names(self.encoder, self.record.constants, self.record.types)
 
     def inverse(self, codes: Any) -> Any:
         """Return the category that each code stands for.
@@ -300,7 +301,7 @@ class Encoding:
 def encoding_of(fitted: Fitted, feature: str) -> Encoding:
     """Return the encoding of a feature; see `FittedPlan.encoding`."""
     encoder = _encoder(fitted, feature)
-    return Encoding(feature, n_codes(encoder, fitted.constants), fitted, encoder)
+    return Encoding(feature, code_plans.n_codes(encoder, fitted.constants), fitted, encoder)
 
 
 def _encoder(fitted: Fitted, feature: str) -> Call:

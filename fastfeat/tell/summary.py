@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import counted, shortened
@@ -15,7 +16,7 @@ from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show_columns
 from fastfeat.markup.html import short, shorten_middle
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.indicators import is_one_hot, n_indicators
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.outputs import output_types
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def type_of(fitted: Fitted, feature: str) -> str:
     types: dict[str, None] = {}
     for suffix in plan.features[feature].suffixes:
         node = plan.nodes[feature + suffix]
-        if is_one_hot(node):
-            n_columns += n_indicators(cast("Call", node), fitted.constants, fitted.bound)
+        if indicators.is_one_hot(node):
+            n_columns += indicators.n_indicators(cast("Call", node), fitted.constants, fitted.bound)
             types["uint8"] = None
         else:
             n_columns += 1

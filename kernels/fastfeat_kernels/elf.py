@@ -69,14 +69,6 @@ def load(code: bytes, symbol: str) -> int:
     """Return the address of a function after loading its object, which is never unloaded.
 
     Its pages are first writable and then executable, never both at once.
-
-    Args:
-        code: The object file.
-        symbol: Name of the function.
-
-    Raises:
-        UnknownObject: The object does not define the function, or holds something unsupported.
-        CodeRefused: The system allows no new code.
     """
     try:
         return _load(code, symbol)
@@ -175,17 +167,7 @@ def _relocate(
     symbols: list[_Symbol],
     base: int,
 ) -> None:
-    """Apply the relocations of one section.
-
-    Args:
-        image: Future content of the memory; takes the addresses.
-        code: The object file.
-        sections: Sections of the file.
-        listed: The section of relocations.
-        places: Places of the sections in memory.
-        symbols: Symbols of the file.
-        base: Future address of the image.
-    """
+    """Apply the relocations of one section."""
     if listed.kind != _RELOCATIONS:
         raise UnknownObject("the object has relocations without addends")
     size, first = sections[listed.info].size, places[listed.info]

@@ -22,17 +22,7 @@ _engines: list[Any] = []  # code lives as long as the process
 
 
 def load_object(code: bytes, symbol: str) -> LoadedKernel:
-    """Return a kernel (table address, first row, n rows) -> status; calls release the GIL.
-
-    Args:
-        code: Result of `compile_entry` or `compile_text`, for this processor.
-        symbol: The symbol from the same result.
-
-    Raises:
-        ValueError: The object does not define the symbol.
-        CodeRefused: The system allows no new code. LLVM's loader would run its code anyway, and end
-            the process.
-    """
+    """Return a kernel (table address, first row, n rows) -> status; calls release the GIL."""
     try:
         return load_known(code, symbol)
     except elf.UnknownObject:
@@ -40,23 +30,14 @@ def load_object(code: bytes, symbol: str) -> LoadedKernel:
 
 
 def load_known(code: bytes, symbol: str) -> LoadedKernel:
-    """Return a kernel like `load_object`, with our own loader only.
-
-    Raises:
-        UnknownObject: It does not support the object, or the system.
-        CodeRefused: The system allows no new code.
-    """
+    """Return a kernel like `load_object`, with our own loader only."""
     if not _IS_KNOWN:
         raise elf.UnknownObject("this system is not x86-64 Linux")
     return _PROTOTYPE(elf.load(code, symbol))
 
 
 def load_by_llvm(code: bytes, symbol: str) -> LoadedKernel:
-    """Return a kernel like `load_object`, with LLVM's loader.
-
-    Raises:
-        ValueError: The object does not define the symbol.
-    """
+    """Return a kernel like `load_object`, with LLVM's loader."""
     import llvmlite.binding as llvmlite_binding  # pyright: ignore[reportMissingTypeStubs]
 
     binding: Any = llvmlite_binding  # it has no types

@@ -37,16 +37,7 @@ def bit_at(address: int, index: int) -> bool:
 def value_at(
     element: str, values: int, value_bit: int, validity: int, bit_offset: int, row: int
 ) -> float | int | bool | None:
-    """Return the value of a row, None if it is missing; NaN is missing.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        values: Address of the chunk.
-        value_bit: For bools, the bit of row 0.
-        validity: Address of the bitmap, or 0.
-        bit_offset: Bit of row 0 in the bitmap.
-        row: Number of the row in the chunk.
-    """
+    """Return the value of a row, None if it is missing; NaN is missing."""
     if validity and not bit_at(validity, bit_offset + row):
         return None
     if element == "bool":
@@ -62,16 +53,7 @@ def value_at(
 def text_at(
     offsets: int, offset_bytes: int, data: int, validity: int, bit_offset: int, row: int
 ) -> bytes | None:
-    """Return the bytes of a row of text, None if it is missing.
-
-    Args:
-        offsets: Address of the offset of row 0.
-        offset_bytes: Width of an offset, 4 or 8.
-        data: Address of the byte at offset 0.
-        validity: Address of the bitmap, or 0.
-        bit_offset: Bit of row 0 in the bitmap.
-        row: Number of the row in the chunk.
-    """
+    """Return the bytes of a row of text, None if it is missing."""
     if validity and not bit_at(validity, bit_offset + row):
         return None
     start, end = words_at(offsets + row * offset_bytes, 2, bits=8 * offset_bytes)

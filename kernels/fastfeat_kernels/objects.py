@@ -83,11 +83,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def _checked(content: Any) -> dict[str, Any]:
-    """Return the entries of a manifest.
-
-    Raises:
-        ValueError: It has another format; TypeError, KeyError and AttributeError: it is damaged.
-    """
+    """Return the entries of a manifest."""
     if content["format"] != FORMAT:
         raise ValueError(f"the manifest has format {content['format']}, not {FORMAT}")
     for entry, listed in content["kernels"].items():

@@ -25,7 +25,7 @@ from fastfeat.errors import (
     UnknownColumn,
 )
 from fastfeat.keep.artifact import artifact_bytes
-from fastfeat.scalars import zones
+from fastfeat.scalars import zone_files
 from fastfeat_tests.plan.plan_tables import differing
 
 ROWS = pa.table(
@@ -364,7 +364,8 @@ def test_the_label_keeps_the_types_and_zones_of_fit(tmp_path, monkeypatch):
     loaded = ff.load(tmp_path / "labelled")
     assert artifact_bytes(loaded.record) == artifact_bytes(fitted.record)
     assert "Asia/Tokyo" in loaded.record.zones
-    monkeypatch.setattr(zones, "_machine_table", lambda name: zones.ZoneTable((), (12 * 3600,)))
+    other = zone_files.ZoneTable((), (12 * 3600,))
+    monkeypatch.setattr(zone_files, "machine_table", lambda name: other)
     for one in (loaded, loaded.select(["a"]), pickle.loads(pickle.dumps(loaded))):
         assert one.label(rows).equals(expected)
     with pytest.raises(TypeMismatch, match=r'col\("n"\): fit saw int64'):

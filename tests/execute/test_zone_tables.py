@@ -10,7 +10,8 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.scalars import zones
-from fastfeat.scalars.zones import ZoneTable, table_for
+from fastfeat.scalars.zone_files import ZoneTable
+from fastfeat.scalars.zones import table_for
 
 
 @pytest.fixture

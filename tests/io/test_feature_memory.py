@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
-from fastfeat.io.sinks.write import array_from_buffers, memory_type, overlaps, staggered_columns
+from fastfeat.io.columns.types import arrow_type, dtype_of, memory_type, storage_type
+from fastfeat.io.sinks.write import array_from_buffers, overlaps, staggered_columns
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir import dtypes
 from fastfeat_tests.io.arrow_columns import plain_types, read_memory, same_values

@@ -12,7 +12,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat.errors import TypeMismatch
-from fastfeat.operators import OnFirstUse
+from fastfeat.first_use import OnFirstUse
 
 API: Any = ff
 X: Any = ff.col("x")

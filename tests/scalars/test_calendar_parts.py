@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
-from fastfeat.scalars.zones import CYCLE, HORIZON, table_for
+from fastfeat.scalars.zone_files import CYCLE, HORIZON
+from fastfeat.scalars.zones import table_for
 from fastfeat_tests.scalars.temporal_rows import (
     LARGEST,
     SMALLEST,

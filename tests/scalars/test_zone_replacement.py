@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, NaiveTimes, Overflow, TypeMismatch
-from fastfeat.scalars.zones import CYCLE, table_for
+from fastfeat.scalars.zone_files import CYCLE
+from fastfeat.scalars.zones import table_for
 from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, column, computed, fitted
 
 ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "+05:30")

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.scalars import zones
+from fastfeat.scalars import zone_files, zones
 from fastfeat.scalars.local_time import bucket_length
 from fastfeat.scalars.tzif import read_changes
-from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, use_zone_tables
+from fastfeat.scalars.zone_files import CYCLE, HORIZON, ZoneTable
+from fastfeat.scalars.zones import table_for, use_zone_tables
 from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -155,13 +156,13 @@ def test_zones_come_from_the_package_where_the_machine_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(zoneinfo, "TZPATH", ())
-    zones._machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    zone_files.machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
     try:
         packaged = table_for("Europe/Berlin")
         with pytest.raises(TypeMismatch, match="no time zone"):
             table_for("Europe")
     finally:
-        zones._machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+        zone_files.machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
     assert packaged.changes[-10:] == zones.table_for("Europe/Paris").changes[-10:]
 
 
@@ -184,7 +185,7 @@ def test_a_table_that_a_kernel_cannot_search_is_refused(
     changes: tuple[int, ...], offsets: tuple[int, ...], words: str
 ) -> None:
     with pytest.raises(InvalidData, match=words):
-        zones.check_zone_table(changes, offsets)
+        zone_files.check_zone_table(changes, offsets)
 
 
 def test_plans_take_zones_from_the_given_tables_and_record_those_they_read() -> None:

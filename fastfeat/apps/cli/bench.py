@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.cli.command_options import BenchOptions
 from fastfeat.apps.cli.contestant import STAGES, BenchRequest, StageTimes

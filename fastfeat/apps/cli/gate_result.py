@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.cli.reporting import FAILED, with_options
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan, reason_of
 

@@ -11,9 +11,10 @@ import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.refusals import Refusal, refusal_of

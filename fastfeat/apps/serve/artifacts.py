@@ -11,9 +11,10 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import FittedPlan, fitted_of
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest

@@ -6,8 +6,9 @@ A value that does not convert exactly is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.serve.json_text import as_list
 from fastfeat.apps.serve.refusals import Refusal

@@ -7,7 +7,8 @@ import socket
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.apps.serve.answers import infinite

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.apps.serve.json_rows import RowReader, row_reader

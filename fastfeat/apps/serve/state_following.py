@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import FittedPlan, fitted_of, fitted_records
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan

@@ -18,7 +18,7 @@ from typing import Any
 
 from fastfeat.apps.stream.config import Topic
 from fastfeat.errors import InvalidConfig, LibraryUnavailable
-from fastfeat.io.sinks.atomic import new_file
+from fastfeat.io.sinks import atomic
 
 _FRAME = 5
 """Bytes before a record of a registry: a zero byte and the schema id."""
@@ -136,7 +136,7 @@ class FirstSchemaId:
         if self._number is not None:
             return
         if self._path is not None:
-            with new_file(self._path.parent, ".partial") as (file, partial):
+            with atomic.new_file(self._path.parent, ".partial") as (file, partial):
                 file.write(f"{number}\n".encode())
                 file.flush()
                 os.fsync(file.fileno())

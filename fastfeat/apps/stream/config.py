@@ -6,9 +6,11 @@ The page of options in the docs lists every key, with an example.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.state_options import Archive, Keep, KeepAudit, MaxAhead, MaxJump
 from fastfeat.calls.options import (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan, fitted_records, load

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, get_args
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.outputs import Reason
 from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Metric, Samples, alone, by_label

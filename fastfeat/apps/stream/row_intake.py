@@ -7,8 +7,9 @@ messages cover. A state records the offset that it has reached, also past refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.outputs import Reason
 from fastfeat.errors import (

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.config import Config, KafkaOut
 from fastfeat.apps.stream.config_file import config_of, read_config

@@ -14,7 +14,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.kafka import Consumer, Message, TopicPlace

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 
 
 class SourceOrder:
@@ -97,7 +97,7 @@ class SourceOrder:
         """Rewrite the file with the steps and rows that remain; return its file descriptor."""
         lines: Iterable[tuple[str | int, int]] = [*self.steps, *self.ahead]
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        write_bytes(self._path, content, durable=bool(content), private=True)
+        atomic.write_bytes(self._path, content, durable=bool(content), private=True)
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.stream.outputs import Outputs
 from fastfeat.apps.stream.to_kafka import OFFSET, ROW
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import StreamError
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.sinks.atomic import TEMPORARY, replace_file, sync
+from fastfeat.io.sinks import atomic
 
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
 _LARGEST_BYTES = 64 << 20
@@ -71,7 +72,7 @@ class ToParquet:
             found = _NAME.fullmatch(path.name)
             if found is not None:
                 covered = max(covered, int(found[2]))
-            elif TEMPORARY.fullmatch(path.name):
+            elif atomic.TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)  # left by a killed member
         self._waiting[partition] = _Waiting(covered, covered, covered)
 
@@ -109,10 +110,10 @@ class ToParquet:
             return
         target = self._of(partition) / f"{waiting.first:020}-{waiting.end:020}.parquet"
         try:
-            with replace_file(target) as partial:
+            with atomic.replace_file(target) as partial:
                 parquet_module().write_table(pa.concat_tables(waiting.tables), partial)
-                sync(partial)
-            sync(target.parent)
+                atomic.sync(partial)
+            atomic.sync(target.parent)
         except OSError as error:
             raise StreamError(f"cannot write {target}: {error.strerror or error}") from error
         waiting.covered = waiting.first = waiting.end

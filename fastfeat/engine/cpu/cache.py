@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +30,7 @@ from pathlib import Path
 from fastfeat_kernels import objects, processor
 from fastfeat_kernels.elf import CodeRefused, UnknownObject
 from fastfeat_kernels.load import LoadedKernel, load_known, load_object
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.kernel_cache import (
     UsedKernel,
@@ -41,7 +41,7 @@ from fastfeat.engine.kernel_cache import (
 )
 from fastfeat.engine.sources import Import, digest_of, imports_of, package_folders, sources_of
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, reason_of, warn
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 from fastfeat.progress import show_progress
 
 try:
@@ -84,17 +84,7 @@ def recipe_of_written(folder: str, entry: str) -> str:
 def cached_kernel(
     recipe: str, compile_kernel: Compile, text: Callable[[], str] | None = None
 ) -> LoadedKernel:
-    """Return the kernel of a recipe: from this process, from disk, or compiled now.
-
-    Args:
-        recipe: The code's recipe; it names the file, together with the sources and the machine.
-        compile_kernel: Returns object code and its symbol, or a kernel that cannot be kept on disk.
-        text: Returns the LLVM text that is compiled, to be kept beside the code for people to read;
-            without it, the recipe is kept.
-
-    Raises:
-        BackendUnavailable: The system does not allow new code.
-    """
+    """Return the kernel of a recipe: from this process, from disk, or compiled now."""
     key = kernel_key(recipe)
     kernel = _loaded.get(key)
     if kernel is None or is_observed():
@@ -328,8 +318,8 @@ def _write(
     content = _MAGIC + _digest(key, body) + body
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes(path.with_suffix(ending), beside.encode(), private=True)
-        write_bytes(path, content, private=True)
+        atomic.write_bytes(path.with_suffix(ending), beside.encode(), private=True)
+        atomic.write_bytes(path, content, private=True)
     except OSError as error:
         _warn_of_folder(str(path.parent), error)
 

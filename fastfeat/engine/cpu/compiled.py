@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 from fastfeat_kernels import processor
 from fastfeat_kernels.load import LoadedKernel
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.cpu import render as rendering
 from fastfeat.engine.cpu.cache import cached_kernel, tell_foreign

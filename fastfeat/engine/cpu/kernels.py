@@ -14,6 +14,7 @@ from importlib import import_module
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.load import LoadedKernel
 
+from fastfeat.engine.cpu import threads
 from fastfeat.engine.cpu.cache import (
     cached_kernel,
     digest_of_sources,
@@ -23,11 +24,8 @@ from fastfeat.engine.cpu.cache import (
     tell_foreign,
     tell_not_kept,
 )
-from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.first_use import import_object
 from fastfeat.progress import show_progress
-
-import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be imported at exit
 
 
 def written_kernel(folder: str, entry: str) -> LoadedKernel:
@@ -41,11 +39,7 @@ def is_written_kernel_compiled(folder: str, entry: str) -> bool:
 
 
 def written_object(folder: str, entry: str) -> tuple[bytes, str]:
-    """Return the object code of a hand-written kernel and its symbol, to be kept in the package.
-
-    Raises:
-        NotCacheable: It needs a function that a process without Numba lacks.
-    """
+    """Return the object code of a hand-written kernel and its symbol, to be kept in the package."""
     from fastfeat_kernels.compile import compile_entry
 
     recipe = recipe_of_written(folder, entry)
@@ -85,7 +79,7 @@ PARTS_PER_THREAD = 2
 
 def n_parts(n_rows: int) -> int:
     """Return the number of row ranges to split `n_rows` rows into: 1 if threads would not pay."""
-    return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
+    return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * threads.num_threads()
 
 
 def n_tables(n_rows: int) -> int:
@@ -146,6 +140,6 @@ def runner(folder: str) -> CallRunner:
         if len(sequences) == 1:  # without the pool: saves 5 of 15 us for few rows
             work(sequences[0])
         else:
-            run_tasks([lambda calls=calls: work(calls) for calls in sequences])
+            threads.run_tasks([lambda calls=calls: work(calls) for calls in sequences])
 
     return run

@@ -9,12 +9,13 @@ of parts, such as moments or values by rank; see `part`. A round is one pass ove
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.moments.state import moments_of_count
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES, power
 from fastfeat.aggregates.function import (
@@ -25,7 +26,7 @@ from fastfeat.aggregates.function import (
     needs_order,
     needs_powers,
 )
-from fastfeat.engine.cpu import likelihood, ranks, shared_learning
+from fastfeat.engine.cpu import likelihood, ranks, run, shared_learning, threads
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.part import (
     MANY,
@@ -37,8 +38,6 @@ from fastfeat.engine.cpu.part import (
     OutputLearner,
     OutputResult,
 )
-from fastfeat.engine.cpu.run import compute
-from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.learner import (
     Learner,
     LearntResult,
@@ -178,13 +177,13 @@ def _add_in_place(state: StatisticsState, columns: Mapping[int, ChunkedArray], r
     `columns` is by index of the output. If there are many columns, each is a task for one thread:
     splitting each of 8 columns between two threads cost 0.1 ms more per column than it saved.
     """
-    many = len(columns) >= PARTS_PER_THREAD * num_threads()
+    many = len(columns) >= PARTS_PER_THREAD * threads.num_threads()
     parts = 1 if many else n_parts(len(rows))
     tasks = [
         partial(_add_output, state.outputs[k], column, rows, parts) for k, column in columns.items()
     ]
     if many and n_parts(len(rows)) > 1:
-        run_tasks(tasks)
+        threads.run_tasks(tasks)
     else:
         for task in tasks:
             task()
@@ -193,11 +192,7 @@ def _add_in_place(state: StatisticsState, columns: Mapping[int, ChunkedArray], r
 def _add_computed(
     state: StatisticsState, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
 ) -> None:
-    """Add rows to the states of outputs that must be computed; `computed` has their indices.
-
-    Raises:
-        RowFailed: The first row that cannot be computed.
-    """
+    """Add rows to the states of outputs that must be computed; `computed` has their indices."""
     if not computed:
         return
     outputs = state.spec.program.outputs
@@ -206,7 +201,7 @@ def _add_computed(
         some = rows[start : start + ROWS_PER_PIECE]
         piece = {slot: columns[slot].slice(start, len(some)) for slot in part.inputs}
         try:
-            arrays = compute(RowTask(part, piece, len(some), state.spec.constants))
+            arrays = run.compute(RowTask(part, piece, len(some), state.spec.constants))
         except RowFailed as failure:
             raise RowFailed(number_of(some, failure.args[0])) from None
         for k, array in zip(computed, arrays, strict=True):

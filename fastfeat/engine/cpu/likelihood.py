@@ -9,7 +9,6 @@ row programs that also transform later rows. The cost of a power is its negative
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from fastfeat_kernels.moments.state import (
     no_moments,
     summarize,
 )
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.function import key_element
 from fastfeat.aggregates.power import (
@@ -35,6 +35,7 @@ from fastfeat.aggregates.power import (
     lambda_without_search,
     next_grid,
 )
+from fastfeat.engine.cpu import run, threads
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import (
     N_BYTES_OF_MOMENTS,
@@ -44,8 +45,6 @@ from fastfeat.engine.cpu.part import (
     OutputResult,
     plain_moments,
 )
-from fastfeat.engine.cpu.run import ROWS_PER_TASK, compute
-from fastfeat.engine.cpu.threads import num_threads
 from fastfeat.engine.learner import NextRound, PackedState, Rows
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
@@ -129,7 +128,7 @@ def _add(state: LikelihoodState, column: ChunkedArray, rows: Rows, n_parts: int)
         state.moments = merge(state.moments, _ends(state.asked, column, n_parts))
         return
     search = state.search
-    for start in range(0, len(column), piece := ROWS_PER_TASK * num_threads()):
+    for start in range(0, len(column), piece := run.ROWS_PER_TASK * threads.num_threads()):
         some = column.slice(start, piece)
         sizes = _sizes(search.field, state.asked.dtype, some)
         if search.sizes is None:
@@ -163,7 +162,7 @@ def _summarized(column: ChunkedArray, level: Level) -> Moments:
 
 def _computed(program: Program, column: ChunkedArray, given: dict[str, float]) -> ChunkedArray:
     slot: InputSlot = program.inputs[0]
-    (array,) = compute(RowTask(program, {slot: column}, len(column), Constants(given, {})))
+    (array,) = run.compute(RowTask(program, {slot: column}, len(column), Constants(given, {})))
     return pa.chunked_array([array])
 
 
@@ -282,7 +281,7 @@ def _at_once(
     begun = _begun(method, asked, _ends(asked, column, n_parts))
     if not isinstance(begun, GridSearch):
         return begun
-    field, piece = begun.field, ROWS_PER_TASK * num_threads()
+    field, piece = begun.field, run.ROWS_PER_TASK * threads.num_threads()
     kept = [
         _sizes(field, asked.dtype, column.slice(start, piece))
         for start in range(0, len(column), piece)

@@ -7,7 +7,7 @@ itself a learner, of one column; all parts go through the same rounds (passes ov
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -23,6 +23,7 @@ from fastfeat_kernels.moments.state import (
     summarize,
 )
 from fastfeat_kernels.powers import state as power_sums
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import AggregateFunction, level_of

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.load import LoadedKernel
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.rows import (
     ARRAY_WORDS,
     BLOCK_WORD,
@@ -37,7 +37,7 @@ from fastfeat.engine.cpu.table import ProgramTableLayout
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
@@ -122,15 +122,7 @@ def arrow_program(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> PreparedProgram:
-    """Return a program prepared to return Arrow columns.
-
-    Args:
-        program: The program; its outputs have stored types, not null.
-        constants: Constants that the program reads.
-        sources: Locations of the input columns.
-        places: Position of each output among all returned columns.
-        copied: For the position of every other column, the step that makes it.
-    """
+    """Return a program prepared to return Arrow columns."""
     bound = bound_program(program, constants)
     widths = [
         0 if output.dtype.name == "bool" else memory_type(output.dtype).itemsize

@@ -10,13 +10,14 @@ and finishes at once. If all rows are in memory, a direct selection finds the sa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.selection.rounds import (
     BucketMap,
     SelectionColumn,

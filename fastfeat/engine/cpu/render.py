@@ -296,14 +296,7 @@ def _copy_bytes(target: str, source: str, size: str) -> str:
 def _for_each_row(
     lines: Lines, label: str, write: Callable[[Lines, str], None], status: str | None = None
 ) -> None:
-    """Add the LLVM text of a loop over the rows.
-
-    Args:
-        lines: Text of the function, to which lines are added.
-        label: Label of the block of a row.
-        write: Adds the lines of one row, from the lines and the name of the row's number.
-        status: Name of the status after a row; None if no row has one.
-    """
+    """Add the LLVM text of a loop over the rows."""
     before, part = lines.block, Lines(label)
     write(part, f"%{label}.i")
     lines.do(f"%{label}.some = icmp sgt i64 %n, 0")

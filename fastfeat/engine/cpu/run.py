@@ -18,15 +18,15 @@ from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_byt
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
+from fastfeat.engine.cpu import threads
 from fastfeat.engine.cpu.bound import BoundProgram, bound_program
 from fastfeat.engine.cpu.compiled import CompiledProgram, driver
-from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
 from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
-from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import BOOL
 from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -179,20 +179,7 @@ def run(
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return each output's number of missing values.
-
-    Args:
-        program: The program.
-        columns: An Arrow chunked array of `n_rows` rows for each input slot.
-        n_rows: Number of rows.
-        constants: Learned constants.
-        targets: Memory for each output. Bits are written in whole words of 64 rows.
-        owners: Objects that keep the memory of the targets alive.
-        tile: The tile, if targets are in one.
-
-    Raises:
-        RowFailed: The first row that fails, such as by an overflow.
-    """
+    """Compute all outputs into their targets; return each output's number of missing values."""
     bound = bound_program(program, constants)
     plan = bound.compiled
     kept = pieces(columns, n_rows, program.inputs)
@@ -228,11 +215,11 @@ def _run_tasks(
         if is_progress_shown():
             report_progress(f"{sum(done):,} of {n_rows:,} rows done")
 
-    if n_rows < SERIAL_BELOW or num_threads() == 1:
+    if n_rows < SERIAL_BELOW or threads.num_threads() == 1:
         for k in range(len(tasks)):
             job(k)
     else:
-        run_tasks([lambda k=k: job(k) for k in range(len(tasks))])
+        threads.run_tasks([lambda k=k: job(k) for k in range(len(tasks))])
     return statuses
 
 
@@ -314,17 +301,17 @@ def compute(task: RowTask) -> list[Any]:
     """Return the values of each output as an Arrow array."""
     program, n_rows = task.program, task.n_rows
     values = _allocate(program, n_rows)
-    validity = staggered_columns(len(program.outputs), n_rows, BOOL)
+    validity = write.staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
         OutputTarget(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
         for output, (array, address), bits in zip(
-            program.outputs, values, staggered_addresses(validity), strict=True
+            program.outputs, values, write.staggered_addresses(validity), strict=True
         )
     ]
     owners = (values, validity)
     missing = run(program, task.columns, n_rows, task.constants, targets, owners).tolist()
     return [
-        array_from_buffers(output.dtype, array, bits, count, n_rows)
+        write.array_from_buffers(output.dtype, array, bits, count, n_rows)
         for output, (array, _), bits, count in zip(
             program.outputs, values, validity, missing, strict=True
         )
@@ -338,8 +325,8 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
         by_type.setdefault(output.dtype, []).append(k)
     columns: dict[int, tuple[NDArray[Any], int]] = {}
     for dtype, members in by_type.items():
-        arrays = staggered_columns(len(members), n_rows, dtype)
-        placed = zip(arrays, staggered_addresses(arrays), strict=True)
+        arrays = write.staggered_columns(len(members), n_rows, dtype)
+        placed = zip(arrays, write.staggered_addresses(arrays), strict=True)
         columns.update(zip(members, placed, strict=True))
     return [columns[k] for k in range(len(program.outputs))]
 

@@ -23,7 +23,7 @@ import fastfeat_kernels
 from fastfeat_kernels import objects
 
 from fastfeat.engine.cpu.kernels import sources_of_written, written_object
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 
 V4 = "x86-64-v4"
 FASTER_BY_V4 = frozenset(
@@ -74,7 +74,7 @@ def ship(folder: Path) -> int:
             entry["targets"][target] = {key: found[key] for key in ("symbol", "digest")}
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"format": objects.FORMAT, "kernels": listed}, indent=1, sort_keys=True)
-    write_bytes(folder / objects.MANIFEST, content.encode() + b"\n")
+    atomic.write_bytes(folder / objects.MANIFEST, content.encode() + b"\n")
     objects.manifest_of.cache_clear()
     kept = {objects.file_of(name, target, folder) for name in wanted for target in targets_of(name)}
     for path in set(folder.glob("*/*.o")) - kept:
@@ -152,7 +152,7 @@ def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
     for k, name in enumerate(names, 1):
         sources = sources_of_written(*name.split("."))
         code, symbol = written_object(*name.split("."))
-        write_bytes(objects.file_of(name, target, folder), code)
+        atomic.write_bytes(objects.file_of(name, target, folder), code)
         made_by = {"sources": sources, "compiler": _compiler()}
         listed[name] = {**objects.entry_of(code, symbol), **made_by}
         if time.monotonic() - told > _EVERY_S or k == len(names):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.load import LoadedKernel
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.rows import BEFORE_WORDS, FILL_WORDS
 from numpy.typing import NDArray
 

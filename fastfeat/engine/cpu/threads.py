@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_argument_errors
-from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidPlan
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
@@ -30,17 +30,12 @@ def set_num_threads(n_threads: int | None) -> None:
     """Set the number of threads that kernels use in this process.
 
     Results do not depend on the number of threads.
-
-    Args:
-        n_threads: Number of threads, from 1. None returns to the environment variable
-            FASTFEAT_NUM_THREADS, or to all cores that the process may use.
-
-    Raises:
-        InvalidPlan: `n_threads` is not a whole number from 1.
     """
     global _chosen
     _chosen = (
-        None if n_threads is None else whole_number("set_num_threads", "n_threads", n_threads, 1)
+        None
+        if n_threads is None
+        else checks.whole_number("set_num_threads", "n_threads", n_threads, 1)
     )
 
 
@@ -49,12 +44,6 @@ def using_threads(n_threads: int) -> Generator[None, None, None]:
     """Set the number of threads that kernels use inside a `with` block, and restore it afterwards.
 
     Results do not depend on the number of threads.
-
-    Args:
-        n_threads: Number of threads, from 1.
-
-    Raises:
-        InvalidPlan: `n_threads` is not a whole number from 1.
     """
     global _chosen
     before = _chosen
@@ -71,9 +60,6 @@ def num_threads() -> int:
 
     It is the number given to `set_num_threads`, else the environment variable FASTFEAT_NUM_THREADS,
     else the number of cores that the process may use.
-
-    Raises:
-        InvalidPlan: FASTFEAT_NUM_THREADS is not a whole number from 1.
     """
     if _chosen is not None:
         return _chosen
@@ -91,10 +77,6 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     """Run tasks on the pool and in the calling thread; return when no thread works on them.
 
     A task must hold a reference to the memory that it uses: an interrupt can come at any time.
-
-    Raises:
-        BaseException: The first error of a task, or an interrupt; tasks not yet started are
-            dropped.
     """
     run = _Run(deque(tasks), deque(), deque(), allocate_lock())
     n_others = 0 if len(run.queue) < 2 else min(num_threads(), len(run.queue)) - 1

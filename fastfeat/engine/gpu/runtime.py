@@ -14,10 +14,10 @@ while launches that use it are outstanding.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.computations import Computations

@@ -25,7 +25,8 @@ from fastfeat.engine.program import (
 )
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns import keys as column_keys
-from fastfeat.io.sinks.write import array_from_buffers, memory_type
+from fastfeat.io.columns.types import memory_type
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import BFLOAT16, FLOAT_FORMATS, DType
 from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars import LAYOUTS
@@ -216,7 +217,7 @@ def array_of(values: list[Any], dtype: DType) -> Any:
     storage = memory_type(dtype)
     if dtype == BFLOAT16:
         bits = [0x7FC0 if value is None else _bfloat16_bits(float(value)) for value in values]
-        return array_from_buffers(dtype, np.array(bits, np.uint16), None, 0, len(bits))
+        return write.array_from_buffers(dtype, np.array(bits, np.uint16), None, 0, len(bits))
     is_float = storage.kind == "f"
     filler: Any = float("nan") if is_float else 0
     present = np.array([value is not None for value in values], dtype=bool)
@@ -225,14 +226,14 @@ def array_of(values: list[Any], dtype: DType) -> Any:
     validity = np.packbits(present, bitorder="little")
     if dtype.name == "bool":
         bits = np.packbits(np.array(filled, dtype=bool), bitorder="little")
-        return array_from_buffers(dtype, bits, validity, null_count, len(values))
+        return write.array_from_buffers(dtype, bits, validity, null_count, len(values))
     if is_float:
         with np.errstate(over="ignore"):
             array = np.array(filled, dtype=np.float64).astype(storage)
     else:
         wide = [value % (1 << 64) for value in filled]
         array = np.array(wide, dtype=np.uint64).view(np.int64).astype(storage)
-    return array_from_buffers(dtype, array, validity, null_count, len(values))
+    return write.array_from_buffers(dtype, array, validity, null_count, len(values))
 
 
 def _bfloat16_bits(x: float) -> int:

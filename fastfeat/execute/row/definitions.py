@@ -46,7 +46,7 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import names_of, show
-from fastfeat.plan.lower.codes import listed_vocabulary
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.lower.patterns import outputs_of
@@ -203,7 +203,7 @@ def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
         case TableColumn():
             return lambda row: row[node]
         case Literal() if dtype == TABLE:
-            listed = listed_vocabulary(node, fitted.types[step.args[0]])
+            listed = code_plans.listed_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed
         case Literal(value):
             stored = stored_literal(value, dtype)

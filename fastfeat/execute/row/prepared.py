@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.row import RowProgram, row_program, row_values_program
@@ -28,7 +29,7 @@ from fastfeat.ir.dtypes import FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
-from fastfeat.plan.lower.codes import listed_vocabulary
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import NodeTypes, output_of
 from fastfeat.plan.lower.patterns import outputs_of
@@ -312,7 +313,7 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
         case TableColumn():
             return Argument(layout.tables[arg], dtype)
         case Literal() if dtype == TABLE:
-            return Argument(listed_vocabulary(arg, fitted.types[step.args[0]]), dtype)
+            return Argument(code_plans.listed_vocabulary(arg, fitted.types[step.args[0]]), dtype)
         case _:
             return Argument(None, dtype)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from fastfeat.engine.cpu.row import FORMATS
 from fastfeat.engine.float_environment import with_ieee_arithmetic
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.row_values import content_value, convert, list_value
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 ValueReader = Callable[[Any], Any]

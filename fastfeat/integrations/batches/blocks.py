@@ -8,10 +8,10 @@ embeddings. A bag is a feature with several columns of codes: the codes of a lis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan, as_fitted_plan

@@ -13,10 +13,10 @@ and an epoch can be resumed after any number of batches.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 Even = Literal["pad", "drop"] | None

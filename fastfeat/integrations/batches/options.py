@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.checks import choice, switch, whole_number
+from fastfeat.calls import checks
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.blocks import BlockContents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
@@ -44,17 +44,17 @@ def resolve_contents(
         bags=resolve_names(bags, "bags"),
         label=label,
         keep=None if keep is None else resolve_names(keep, "keep"),
-        dtype=choice(_NAME, "dtype", dtype, floats),
-        as_matrix=choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
+        dtype=checks.choice(_NAME, "dtype", dtype, floats),
+        as_matrix=checks.choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
     )
 
 
 def resolve_mixing(shuffle: bool, seed: int, mix: int) -> ShuffleOptions:
     """Return the options for shuffling, after checking them."""
     return ShuffleOptions(
-        switch(_NAME, "shuffle", shuffle),
-        whole_number(_NAME, "seed", seed, 0),
-        whole_number(_NAME, "mix", mix, 1),
+        checks.switch(_NAME, "shuffle", shuffle),
+        checks.whole_number(_NAME, "seed", seed, 0),
+        checks.whole_number(_NAME, "mix", mix, 1),
     )
 
 
@@ -63,13 +63,13 @@ def resolve_division(
 ) -> Division:
     """Return the division of rows into ranks and batches, after checking the arguments."""
     if even is not None:
-        choice(_NAME, "even", even, ("pad", "drop"))
-    world_size = whole_number(_NAME, "world_size", world_size, 1)
+        checks.choice(_NAME, "even", even, ("pad", "drop"))
+    world_size = checks.whole_number(_NAME, "world_size", world_size, 1)
     return Division(
         n_rows,
-        whole_number(_NAME, "batch_size", batch_size, 1),
-        switch(_NAME, "drop_last", drop_last),
-        whole_number(_NAME, "rank", rank, 0, world_size - 1),
+        checks.whole_number(_NAME, "batch_size", batch_size, 1),
+        checks.switch(_NAME, "drop_last", drop_last),
+        checks.whole_number(_NAME, "rank", rank, 0, world_size - 1),
         world_size,
         even,
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa, parquet_module

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_method_errors
-from fastfeat.calls.checks import choice, switch, whole_number
-from fastfeat.engine.cpu.threads import set_num_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import read_columns
@@ -167,7 +167,7 @@ class FeatureBatches(torch_data.IterableDataset):
         contents = resolve_contents(fitted, label, codes, bags, keep, form, dtype)
         columns = [*contents.columns, *contents.optional_columns]
         pieces = pieces_of(
-            data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
+            data, columns, checks.whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
         read = {name: read_table(of) for name, of in resolve_tables(tables).items()}
         rows = rows_of(contents, pieces, CallRows(data, history=history, tables=read))
@@ -303,7 +303,7 @@ class FeatureBatches(torch_data.IterableDataset):
         Args:
             epoch: The number of the epoch, from 0.
         """
-        self.begin_at(whole_number("FeatureBatches", "epoch", epoch, 0), 0)
+        self.begin_at(checks.whole_number("FeatureBatches", "epoch", epoch, 0), 0)
 
     def begin_at(self, epoch: int, n_given: int) -> None:
         """Set the next epoch, and how many of its batches were given before.
@@ -348,7 +348,9 @@ class FeatureBatches(torch_data.IterableDataset):
         """Return the batches of an epoch; in a worker process, only the worker's own ones."""
         info = torch_data.get_worker_info()
         if info is not None:
-            set_num_threads(1)  # workers share the cores; torch does the same for its own threads
+            threads.set_num_threads(
+                1
+            )  # workers share the cores; torch does the same for its own threads
         worker = Worker() if info is None else Worker(info.id, info.num_workers)
         epoch, n_given = self._at.tolist()
         blocks = self.stream.batches(epoch, worker.after(n_given), n_given)
@@ -441,14 +443,14 @@ class FeatureLoader:
                 "data sets, use torch's DataLoader"
             )
         name = "FeatureLoader"
-        n_workers = whole_number(name, "num_workers", num_workers, 0)
+        n_workers = checks.whole_number(name, "num_workers", num_workers, 0)
         pins = torch.cuda.is_available() if pin_memory is None else pin_memory
         self._options: dict[str, Any] = {"batch_size": None, "num_workers": n_workers}
-        self._options["pin_memory"] = switch(name, "pin_memory", pins)
+        self._options["pin_memory"] = checks.switch(name, "pin_memory", pins)
         if context is not None:
-            choice(name, "context", context, multiprocessing.get_all_start_methods())
+            checks.choice(name, "context", context, multiprocessing.get_all_start_methods())
         if n_workers:
-            ahead = whole_number(name, "prefetch_factor", prefetch_factor, 1)
+            ahead = checks.whole_number(name, "prefetch_factor", prefetch_factor, 1)
             self._options |= {"persistent_workers": True, "prefetch_factor": ahead}
             self._options["multiprocessing_context"] = context
             _check_picklable(batches, context)
@@ -516,7 +518,7 @@ class FeatureLoader:
         Args:
             epoch: The number of the epoch, from 0.
         """
-        epoch = whole_number("FeatureLoader", "epoch", epoch, 0)
+        epoch = checks.whole_number("FeatureLoader", "epoch", epoch, 0)
         if not (self._is_next and epoch == self._epoch):
             self._epoch, self._n_given, self._is_next = epoch, 0, True
 

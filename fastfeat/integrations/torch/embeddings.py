@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastfeat.api.plan import FittedPlan
+from fastfeat.calls import checks
 from fastfeat.calls.arguments import with_argument_errors_as
-from fastfeat.calls.checks import whole_number
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
 
@@ -29,7 +29,7 @@ def embedding_sizes(
         >>> embedding_sizes({"carrier": 18, "tail": 4000}, widest=50)
         {'carrier': (18, 8), 'tail': (4000, 50)}
     """
-    widest = whole_number("embedding_sizes", "widest", widest, 1)
+    widest = checks.whole_number("embedding_sizes", "widest", widest, 1)
     match codes:
         case FeatureBatches():
             counts = codes.n_codes | codes.n_bag_codes

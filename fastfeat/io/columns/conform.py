@@ -15,7 +15,13 @@ from fastfeat.io.columns import conversions
 from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.column import combined
 from fastfeat.io.columns.decode import decode_column, is_binary, is_text
-from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
+from fastfeat.io.columns.types import (
+    ALWAYS_CONVERTED,
+    arrow_type,
+    column_text,
+    known_type,
+    storage_type,
+)
 from fastfeat.ir.dtypes import INT64, DType
 
 if TYPE_CHECKING:
@@ -30,10 +36,6 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     integral floats for integers (NaN is missing), times of another unit, or a column without any
     value for every type. Text is returned unchanged. `dtype` is the type in fit; `first_row` is the
     number of the first row, for messages.
-
-    Raises:
-        TypeMismatch: The column's type cannot be converted to `dtype`.
-        InvalidData: A value is not exactly a value of `dtype`; the first one and its row are named.
 
     Example:
         >>> import pyarrow as pa
@@ -55,19 +57,12 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
     exact = arrow_type(dtype)
     if column.type != exact:
         return column if is_accepted_text(column.type, dtype) else None
-    if dtype.name in _ALWAYS_CONVERTED:
+    if dtype.name in ALWAYS_CONVERTED:
         return None
     column, storage = combined(column), storage_type(dtype)
     if storage is exact:
         return column
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
-
-
-def is_read_unconverted(given: DataType, dtype: DType) -> bool:
-    """Return whether columns of an Arrow type are read without conversion as values of `dtype`."""
-    if dtype.name in _ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
-        return False
-    return given == arrow_type(dtype)
 
 
 def is_accepted_text(given: DataType, dtype: DType) -> bool:
@@ -195,7 +190,6 @@ _WHOLE_DECIMALS = (
     ". Decimals without digits after the point are read as int64. Cast the column first: ids with "
     "column.cast(pyarrow.string()), amounts with column.cast(pyarrow.float64()), which rounds"
 )
-_ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60
 
 

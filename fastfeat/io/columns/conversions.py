@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import present_rows, unpack
-from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
+from fastfeat.io.columns.types import DAY_MS, tick_ns
+from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, DType
 
 _SMALLEST = 2.0**-149  # the smallest float32 above zero
 _NORMAL = 2.0**-126  # the smallest normal float32
@@ -340,19 +341,6 @@ def is_32_bits(dtype: DType) -> bool:
     return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
 
 
-def tick_ns(dtype: DType) -> int:
-    """Return the nanoseconds between two adjacent values of a temporal type."""
-    if dtype.unit is not None:
-        return 10**9 // PER_SECOND[dtype.unit]
-    return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
-
-
-def tick_of(dtype: DType) -> int:
-    """Return the nanoseconds per tick of the time type; 1 for integer times."""
-    return tick_ns(dtype) if dtype.is_temporal else 1
-
-
-DAY_MS = 86_400_000
 LARGEST_HALF = 65_504
 _FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], ConvertedPiece]] = {
     "whole": _from_whole,

@@ -7,11 +7,11 @@ column's name. `docs/live.md` contains the same table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import time
 from typing import Any, Literal
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.types import arrow_type

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
-from fastfeat.io.columns import conversions, strings
+from fastfeat.io.columns import conform, conversions, strings
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
-from fastfeat.io.columns.conform import all_missing, conform, is_accepted_text, mismatch
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.dtypes import FLOAT64, UTF8, DType
@@ -72,21 +71,18 @@ def key_column(
     """Return a column in the storage of keys, shape (n_rows,).
 
     `narrow` allows 32-bit offsets for text and bytes, which avoids a copy.
-
-    Raises:
-        TypeMismatch, InvalidData: It is not of type `dtype`, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if is_accepted_text(column.type, dtype):
+    if conform.is_accepted_text(column.type, dtype):
         if narrow and _is_plain(column.type):
             return column
         chunks = [_content(chunk, wanted) for chunk in column.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
-    if dtype.holds_bytes and not all_missing(column):
-        mismatch(column, name, str(dtype), _TEXT)
+    if dtype.holds_bytes and not conform.all_missing(column):
+        conform.mismatch(column, name, str(dtype), _TEXT)
     if dtype.holds_bytes:
         return pa.chunked_array([pa.nulls(len(column), wanted)])
-    plain = conform(column, name, dtype)
+    plain = conform.conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.bits import pack, present_rows
-from fastfeat.io.columns.conform import all_missing, conform, mismatch
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.types import is_list_type, storage_type
@@ -45,8 +45,8 @@ def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """
     assert dtype.of is not None
     if not is_list_type(column.type):
-        if not all_missing(column):
-            mismatch(column, name, str(dtype), "Pass a column of lists")
+        if not conform.all_missing(column):
+            conform.mismatch(column, name, str(dtype), "Pass a column of lists")
         return pa.chunked_array([pa.nulls(len(column), storage_type(dtype))])
     pieces = [_piece(chunk) for chunk in column.chunks]
     if len(pieces) == 1:
@@ -87,7 +87,7 @@ def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
     if dtype == UTF8:
         stored = decode_column(key_column(elements, name, dtype))
     else:
-        stored = conform(elements, name, dtype)
+        stored = conform.conform(elements, name, dtype)
     if stored.num_chunks == 1:
         return stored.chunk(0)
     return pa.concat_arrays(stored.chunks or [pa.nulls(0, stored.type)])

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.strings import content_of
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import FLOAT64, INTEGER_RANGE, NULL, UTF8, DType
 
 _NARROW = {"float16": "<e", "float32": "<f"}

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack, validity_of
 from fastfeat.io.columns.column import combined
-from fastfeat.io.columns.conform import all_missing, is_accepted_text, mismatch
 from fastfeat.io.columns.decode import decode_column, is_text, plain
 from fastfeat.ir.dtypes import UTF8, DType
 
@@ -24,9 +24,6 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
     Missing stays missing. In a dictionary only the entries are looked up. The column is text in any
     Arrow form, shape (n_rows,), or has any type and no values. If literals are equal, the first
     counts.
-
-    Raises:
-        TypeMismatch: The column is not text.
 
     Example:
         >>> import pyarrow as pa
@@ -46,9 +43,6 @@ def string_equal(
 
     Both columns are text or bytes in any Arrow form, shape (n_rows,). `dtype` is the type in fit:
     utf8, or binary, for which text is accepted too.
-
-    Raises:
-        TypeMismatch: One of them is not of that type.
     """
     sides = [_content(left, left_name, dtype), _content(right, right_name, dtype)]
     return call("equal", *(sides if dtype == UTF8 else [_as_bytes(side) for side in sides]))
@@ -58,11 +52,8 @@ def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> Chu
     """Return whether each row of a text or bytes column holds a value, as bool without nulls.
 
     `dtype` is the type in fit: utf8, or binary, for which text is accepted too.
-
-    Raises:
-        TypeMismatch: The column is not of that type.
     """
-    if is_accepted_text(column.type, dtype):
+    if conform.is_accepted_text(column.type, dtype):
         return validity_of(column)
     return validity_of(_missing_text(column, name, pa.int32(), dtype))
 
@@ -159,7 +150,7 @@ def _codes_of_one(piece: Array, text: object) -> Array:
 
 def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """Return a text or bytes column without dictionaries and views, for compute functions."""
-    if not is_accepted_text(column.type, dtype):
+    if not conform.is_accepted_text(column.type, dtype):
         return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decode_column(column))
 
@@ -168,9 +159,11 @@ def _missing_text(
     column: ChunkedArray, name: str, arrow_type: object, dtype: DType = UTF8
 ) -> ChunkedArray:
     """Return nulls for a column of another type without any value; raise if it has values."""
-    if not all_missing(column):
+    if not conform.all_missing(column):
         wanted = "text" if dtype == UTF8 else "text or bytes"
-        mismatch(column, name, str(dtype), f"This column must be {wanted}: cast it yourself")
+        conform.mismatch(
+            column, name, str(dtype), f"This column must be {wanted}: cast it yourself"
+        )
     return pa.chunked_array([pa.nulls(len(column), arrow_type)])
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.ir import dtypes
-from fastfeat.ir.dtypes import DType
+from fastfeat.ir.dtypes import PER_SECOND, DType
+
+DAY_MS = 86_400_000
+ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
+"""Types of values that are stored otherwise than as their bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,6 @@ def dtype_of(arrow_type: DataType) -> DType:
 
     A dictionary or run-end encoded column has the type of its values.
 
-    Raises:
-        TypeMismatch: No expression can read it: structs, lists of lists, extension types.
-
     Example:
         >>> import pyarrow as pa
         >>> str(dtype_of(pa.dictionary(pa.int8(), pa.large_string())))
@@ -55,11 +59,7 @@ def schema_of(table: Table) -> dict[str, DType | UnsupportedType]:
 
 
 def supported(dtype: DType | UnsupportedType, name: str) -> DType:
-    """Return a type from `schema_of` for a column that an expression reads.
-
-    Raises:
-        TypeMismatch: No expression can read columns of the type.
-    """
+    """Return a type from `schema_of` for a column that an expression reads."""
     if isinstance(dtype, UnsupportedType):
         raise TypeMismatch(
             f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "
@@ -187,3 +187,35 @@ def _value_bytes(dtype: DataType, of_text: int) -> int:
         return -(-dtype.bit_width // 8)
     except ValueError:
         return of_text
+
+
+@cache
+def memory_type(dtype: DType) -> np.dtype[Any]:
+    """Return the NumPy type of the memory to which kernels write a feature.
+
+    bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
+    """
+    if dtype.name in ("bool", "bfloat16"):
+        return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
+    if dtype.is_temporal:
+        return np.dtype(f"i{arrow_type(dtype).bit_width // 8}")
+    return np.dtype(np.float64 if dtype.name in ("decimal", "null") else dtype.name)
+
+
+def is_read_unconverted(given: DataType, dtype: DType) -> bool:
+    """Return whether columns of an Arrow type are read without conversion as values of `dtype`."""
+    if dtype.name in ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
+        return False
+    return given == arrow_type(dtype)
+
+
+def tick_ns(dtype: DType) -> int:
+    """Return the nanoseconds between two adjacent values of a temporal type."""
+    if dtype.unit is not None:
+        return 10**9 // PER_SECOND[dtype.unit]
+    return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
+
+
+def tick_of(dtype: DType) -> int:
+    """Return the nanoseconds per tick of the time type; 1 for integer times."""
+    return tick_ns(dtype) if dtype.is_temporal else 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Schema, pa
@@ -165,11 +166,7 @@ def is_on_device(values: Any) -> bool:
 
 
 def cuda_interface(values: object) -> Any:
-    """Return an array's own CUDA description, not yet validated; None if it is no CUDA array.
-
-    Raises:
-        TypeMismatch: The array cannot be shared, such as a tensor that records gradients.
-    """
+    """Return an array's own CUDA description, not yet validated; None if it is no CUDA array."""
     try:
         return getattr(values, "__cuda_array_interface__", None)
     except Exception as error:  # a library may raise any error
@@ -177,11 +174,7 @@ def cuda_interface(values: object) -> Any:
 
 
 def dlpack_device(values: object) -> int | None:
-    """Return the DLPack device type of a tensor; None if it is no DLPack tensor.
-
-    Raises:
-        TypeMismatch: The tensor does not report its device.
-    """
+    """Return the DLPack device type of a tensor; None if it is no DLPack tensor."""
     device = getattr(values, "__dlpack_device__", None)
     try:
         return None if device is None else int(device()[0])

@@ -19,10 +19,6 @@ def replace_file(target: Path) -> Generator[Path]:
     """Yield the path of a new file, which replaces the target at the end of the `with`.
 
     After an error the new file is removed, and the target is unchanged.
-
-    Raises:
-        OSError: The file cannot be moved, or the path is invalid. The error names the target, not
-            the temporary file.
     """
     if "\0" in str(target):  # Python's own ValueError says no more than this
         raise OSError("its name contains a NUL character")
@@ -63,18 +59,7 @@ def write_bytes(
     durable: bool = False,
     private: bool = False,
 ) -> None:
-    """Write a file, whole or not at all; an existing file is replaced.
-
-    Args:
-        target: Path of the file.
-        content: All bytes, or consecutive pieces.
-        durable: Whether to sync to disk before replacing: a crash of the machine then leaves either
-            the old file or the new one.
-        private: Whether to deny other users reading and writing.
-
-    Raises:
-        OSError: A folder that is missing or not writable, a full disk, or a NUL in the path.
-    """
+    """Write a file, whole or not at all; an existing file is replaced."""
     mode = 0o600 if private else 0o666
 
     def opener(path: str, flags: int) -> int:

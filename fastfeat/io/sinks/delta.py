@@ -15,7 +15,7 @@ from fastfeat.errors import OutputError, TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.columns.common_types import cast_to_schema, common_type
 from fastfeat.io.libraries import library
-from fastfeat.io.sinks.atomic import sync_below
+from fastfeat.io.sinks import atomic
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 from fastfeat.io.sources.locations import MISSING
 
@@ -60,7 +60,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
         )
     except Exception as error:  # the Rust library has its own exception types
         raise OutputError(f"deltalake cannot create a table in {folder}: {error}") from error
-    sync_below(folder / "_delta_log")
+    atomic.sync_below(folder / "_delta_log")
 
 
 def _action(transaction: Any, file: WrittenFile) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import Schema, Table
 from fastfeat.io.sinks import delta, lance

@@ -14,7 +14,7 @@ from typing import Any
 from fastfeat.errors import OutputError
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
 from fastfeat.io.libraries import library
-from fastfeat.io.sinks.atomic import sync, sync_below
+from fastfeat.io.sinks import atomic
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 
 
@@ -70,8 +70,8 @@ def _batches(
 def _written(folder: Path, fragment: dict[str, Any]) -> WrittenFile:
     (file,) = fragment["files"]
     name = f"data/{file['path']}"
-    sync(folder / name)
-    sync(folder / "data")
+    atomic.sync(folder / name)
+    atomic.sync(folder / "data")
     n_bytes = (folder / name).stat().st_size
     return WrittenFile(name, fragment["physical_rows"], n_bytes, json.dumps(fragment))
 
@@ -94,7 +94,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         raise OutputError(f"lance cannot create a dataset in {folder}: {error}") from error
     for name in ("_versions", "_transactions"):
-        sync_below(folder / name)
+        atomic.sync_below(folder / name)
 
 
 def check_installed() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.errors import OutputError, counted, reason_of
-from fastfeat.io.sinks.atomic import sync, write_bytes
+from fastfeat.io.sinks import atomic
 
 NAME = "_manifest.json"
 FORMAT = 1
@@ -122,8 +123,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     body = _body(manifest)
     text = json.dumps({"sha256": _digest(body), **body}, indent=1)
-    write_bytes(folder / NAME, text.encode(), durable=True)
-    sync(folder)
+    atomic.write_bytes(folder / NAME, text.encode(), durable=True)
+    atomic.sync(folder)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from fastfeat.errors import OutputError, reason_of
-from fastfeat.io.sinks.atomic import sync
+from fastfeat.io.sinks import atomic
 from fastfeat.io.sinks.manifest import (
     NAME,
     Manifest,
@@ -125,7 +125,7 @@ def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
         with suppress(FileNotFoundError):
             target.rmdir()  # remove an empty target, because Windows does not rename onto it
         os.rename(folder, target)
-        sync(target.parent)
+        atomic.sync(target.parent)
     except OSError as error:
         raise OutputError(
             f"cannot move {folder} to {target}: {reason_of(error)}. All features are in {folder}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, Table, call, options_of, pa

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.columns.types import row_bytes
-from fastfeat.io.sinks.atomic import replace_file, sync
+from fastfeat.io.sinks import atomic
 from fastfeat.io.sinks.file_writers import FileWriter, open_writer
 from fastfeat.io.sinks.manifest import WrittenFile
 from fastfeat.io.sinks.partitions import split
@@ -179,7 +181,7 @@ def write_part(
                 if file is None:
                     path = folder / part.folder / (name + SUFFIX_OF[file_format])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    partial = stack.enter_context(replace_file(path))
+                    partial = stack.enter_context(atomic.replace_file(path))
                     writer = stack.enter_context(
                         open_writer(partial, file_format, part.rows.schema)
                     )
@@ -194,9 +196,9 @@ def write_part(
         for file in opened.values():
             file.write()
     for file in opened.values():
-        sync(file.path)
+        atomic.sync(file.path)
     for path in {file.path.parent for file in opened.values()}:
-        sync(path)
+        atomic.sync(path)
     return tuple(
         WrittenFile(file.path.relative_to(folder).as_posix(), file.n_rows, file.path.stat().st_size)
         for _, file in sorted(opened.items())

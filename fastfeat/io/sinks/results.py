@@ -16,16 +16,12 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io import libraries
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
-from fastfeat.io.sources.frames import class_names
 
 
 def library(name: str) -> Any:
     """Return a library as `Any`, so that type checking does not depend on its installation.
 
     `name` is "pandas", "polars" or "torch", which is also the extra that installs it.
-
-    Raises:
-        LibraryUnavailable: It is not installed.
     """
     return libraries.library(
         name,
@@ -35,14 +31,7 @@ def library(name: str) -> Any:
 
 
 def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:
-    """Return a table as a pandas frame; features are not copied, other columns are.
-
-    Args:
-        table: A table with features in memory of their own.
-        may_miss: Whether each feature, by name, may have missing values. If so, an integer or bool
-            gets a nullable pandas type, even if no value is missing in these rows.
-        index: Index of the rows; None for row numbers.
-    """
+    """Return a table as a pandas frame; features are not copied, other columns are."""
     pandas = library("pandas")
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -61,11 +50,6 @@ def matrix_frame(matrix: NDArray[Any], names: list[str], index: Any) -> Any:
     """
     pandas = library("pandas")
     return pandas.DataFrame(matrix, columns=names, index=index, copy=False)
-
-
-def frame_index(data: Any) -> Any:
-    """Return the index of a pandas frame; None for any other data."""
-    return data.index if "pandas.DataFrame" in class_names(data) else None
 
 
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
@@ -103,11 +87,7 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
 
 
 def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
-    """Return a data column as a pandas array that shares no memory with it.
-
-    Raises:
-        TypeMismatch: pandas cannot represent its values.
-    """
+    """Return a data column as a pandas array that shares no memory with it."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         array = _whole(column)
@@ -188,9 +168,6 @@ def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
     """Return a table as a Polars frame; numbers are not copied.
 
     `categories` has the entries of each dictionary feature, which becomes an Enum in that order.
-
-    Raises:
-        TypeMismatch: Polars cannot represent a kept column.
     """
     polars = library("polars")
     errors = polars.exceptions.PolarsError, polars.exceptions.PanicException
@@ -210,11 +187,7 @@ def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
 
 
 def bfloat16_type() -> np.dtype[Any]:
-    """Return the NumPy type of bfloat16, from the package ml_dtypes.
-
-    Raises:
-        LibraryUnavailable: It is not installed.
-    """
+    """Return the NumPy type of bfloat16, from the package ml_dtypes."""
     module = libraries.library(
         "ml_dtypes",
         "a matrix of bfloat16 in NumPy needs the package ml_dtypes, which is not installed. "
@@ -233,11 +206,7 @@ def tensor(matrix: NDArray[Any], *, is_bfloat16: bool = False) -> Any:
 
 
 def memory_of_tensor(out: Any) -> NDArray[Any]:
-    """Return the memory of a user's output torch tensor as an array; bfloat16 as its bits.
-
-    Raises:
-        TypeMismatch: It is not a strided tensor on the CPU, or requires a gradient.
-    """
+    """Return the memory of a user's output torch tensor as an array; bfloat16 as its bits."""
     torch = library("torch")
     if not isinstance(out, torch.Tensor):
         raise TypeMismatch(

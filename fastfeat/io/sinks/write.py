@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import arrow_type, memory_type
 from fastfeat.io.sinks import atomic
 from fastfeat.io.sources import formats
 from fastfeat.ir.dtypes import DType
@@ -33,17 +32,7 @@ def array_from_buffers(
     null_count: int,
     length: int,
 ) -> Array:
-    """Return a feature as an Arrow array over memory that kernels wrote, without a copy.
-
-    Args:
-        dtype: Type of the feature; not text.
-        values: At least `length` elements of `memory_type(dtype)`; booleans as bits, 8 per byte,
-            least significant bit first.
-        validity: Bitmap with one bit per row, set if there is a value; ignored if nothing is
-            missing.
-        null_count: Number of missing rows; -1 lets Arrow count them on demand.
-        length: Number of rows.
-    """
+    """Return a feature as an Arrow array over memory that kernels wrote, without a copy."""
     arrow = arrow_type(dtype)
     if dtype.name == "null":
         return pa.nulls(length)
@@ -101,19 +90,6 @@ def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
     return [first + k * (second - first) for k in range(len(columns))]
 
 
-@cache
-def memory_type(dtype: DType) -> np.dtype[Any]:
-    """Return the NumPy type of the memory to which kernels write a feature.
-
-    bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
-    """
-    if dtype.name in ("bool", "bfloat16"):
-        return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
-    if dtype.is_temporal:
-        return np.dtype(f"i{arrow_type(dtype).bit_width // 8}")
-    return np.dtype(np.float64 if dtype.name in ("decimal", "null") else dtype.name)
-
-
 def overlaps(out: NDArray[Any], columns: Mapping[str, ChunkedArray]) -> str | None:
     """Return the first column that shares memory with an output array, or None.
 
@@ -142,10 +118,6 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
 
     An existing file is replaced. The file appears whole or not at all: it is written beside its
     final path and then moved there.
-
-    Raises:
-        FastfeatError: An unknown suffix, a column that the format cannot hold, a folder that is
-            missing or not writable, or a full disk. The message names the path.
     """
     target = Path(path)
     file_format = formats.SUFFIXES.get(target.suffix.lower())

@@ -26,9 +26,6 @@ def column_array(values: Any, name: str) -> Array | ChunkedArray:
 
     `values` is a NumPy array (also masked), list, tuple, range, pyarrow array, pandas or Polars
     series, or any object that exports Arrow data or a NumPy array.
-
-    Raises:
-        TypeMismatch: It is not a column, or its values have no common type without loss.
     """
     if isinstance(values, np.ndarray):
         return numpy_array(cast("NDArray[Any]", values), name)
@@ -44,9 +41,6 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
 
     NaN stays a value; NaT and masked elements become null. Years and months become days, and so do
     weeks; hours and minutes become seconds.
-
-    Raises:
-        TypeMismatch: More than one dimension, or a type without an exact Arrow counterpart.
     """
     if values.ndim != 1:
         raise TypeMismatch(
@@ -286,11 +280,7 @@ def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
 
 
 def pandas_array(values: Any, name: str) -> Any:
-    """Return a pandas Series or extension array as an Arrow array, with its zone, without an index.
-
-    Raises:
-        TypeMismatch: Its values have no Arrow type without loss.
-    """
+    """Return a pandas Series or extension array as an Arrow array, with its zone."""
     dtype: Any = values.dtype
     kind = type(dtype).__name__
     if isinstance(dtype, np.dtype) or kind == "SparseDtype":

@@ -10,10 +10,12 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, Schema, pa, schema_within

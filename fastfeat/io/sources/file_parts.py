@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module

@@ -19,10 +19,6 @@ def mapping_table(
 
     `columns` selects columns; names that are missing are left out, and None takes all. `run` copies
     strided columns.
-
-    Raises:
-        InvalidData: No columns, or columns of unequal lengths.
-        TypeMismatch: A name that is not text, or a column without an Arrow type.
     """
     if not data:
         raise InvalidData("the dict of columns is empty: pass at least one column")
@@ -42,11 +38,6 @@ def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
 
     A column is built like one from the list of its values. `columns` selects columns; names that no
     row has are left out, and None takes all.
-
-    Raises:
-        InvalidData: A row lacks a column that another one has.
-        TypeMismatch: A row that is not a dict, a name that is not text, or values without a common
-            type.
     """
     for at, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -69,10 +60,6 @@ def polars_table(frame: Any, columns: Sequence[str] | None) -> Table:
     """Return an eager Polars frame as a table, through its Arrow stream.
 
     `columns` selects columns; names that are missing are left out, and None takes all.
-
-    Raises:
-        InvalidData: No columns.
-        TypeMismatch: A column without an Arrow type.
     """
     names: list[str] = frame.columns
     if not names:
@@ -123,10 +110,6 @@ def pandas_table(frame: Any, columns: Sequence[str] | None, run: RunTasks = run_
 
     `columns` selects columns; names that are missing are left out, and None takes all. `run` copies
     strided columns.
-
-    Raises:
-        InvalidData: No columns, or a selected name that occurs twice.
-        TypeMismatch: A label that is not text, or a column without an Arrow type.
     """
     labels: list[Any] = frame.columns.tolist()
     if not labels:
@@ -195,3 +178,8 @@ def _pandas_column(frame: Any) -> Callable[[int], Any]:
     """
     quick = getattr(frame, "_get_column_array", None)
     return quick if quick is not None else lambda at: frame.iloc[:, at].array
+
+
+def frame_index(data: Any) -> Any:
+    """Return the index of a pandas frame; None for any other data."""
+    return data.index if "pandas.DataFrame" in class_names(data) else None

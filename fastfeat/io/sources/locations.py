@@ -10,11 +10,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, shortened
 from fastfeat.io.arrow import Array, pa

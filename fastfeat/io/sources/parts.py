@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.arrow import DataType, Schema, Table, pa

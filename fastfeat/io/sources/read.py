@@ -21,22 +21,6 @@ def read_table(
 ) -> Table:
     """Return data of any kind as a pyarrow Table, without a copy if Arrow has the same layout.
 
-    Args:
-        data: pyarrow Table, RecordBatch, RecordBatchReader (read whole), list of record batches,
-            Dataset; any object with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
-            arrays, lists or Arrow arrays; a list of dicts, one per row; a pandas frame (its index
-            is ignored); a Polars DataFrame; a path, folder, pattern or address of Parquet, Arrow
-            IPC, Feather or CSV, or a list of them; or a function that opens a reader (see
-            `dataset_of`).
-        columns: Columns to read, in this order; None reads all. A column that the data lacks is
-            left out, and the caller reports it.
-        run: Runs the copies of strided columns.
-
-    Raises:
-        TypeMismatch: The data is not a table, or a column has no Arrow type.
-        InvalidData: No columns, unequal lengths, a wanted name that occurs twice, a missing or
-            damaged file, or a reader that was already read.
-
     Example:
         >>> import numpy as np
         >>> read_table({"x": np.arange(3.0), "y": [1, None, 3]}, ["y"]).to_pydict()
@@ -100,9 +84,6 @@ def schema_in_parts(data: Any) -> Schema:
     """Return the Arrow schema of files, or of a function that opens them, without reading rows.
 
     For one CSV file the types are inferred from its start; several CSV files are read completely.
-
-    Raises:
-        InvalidData: A file is missing or damaged, or has no columns.
     """
     from fastfeat.io.sources.dataset import dataset_of  # rarely needed
 

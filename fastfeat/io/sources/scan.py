@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa, schema_with

@@ -14,9 +14,11 @@ import time
 from bisect import bisect_right
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin

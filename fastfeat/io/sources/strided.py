@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.io.sinks import write
 
 LEAST_ROWS, MOST_ROWS = 16, 512  # rows of a block; 16 float32 are a cache line
 BLOCK_BYTES = 1 << 18
@@ -89,7 +89,7 @@ def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """
     n_bytes = n_rows * dtype.itemsize
     stride = 64 * (-(-n_bytes // 64) | 1)
-    memory = empty_bytes(n_columns * stride).reshape(n_columns, stride)
+    memory = write.empty_bytes(n_columns * stride).reshape(n_columns, stride)
     return memory[:, :n_bytes].view(dtype)
 
 

@@ -28,11 +28,6 @@ def table_in_memory(
     `data` may be of any kind that `read_table` takes, except paths and functions. `columns` selects
     columns in this order; names that are missing are left out, and None takes all. `run` copies
     strided columns.
-
-    Raises:
-        TypeMismatch: The data is not a table, or a column has no Arrow type.
-        InvalidData: No columns, unequal lengths, a wanted name that occurs twice, or a reader that
-            was already read.
     """
     match data:
         case pa.Table():
@@ -55,10 +50,6 @@ def select(table: Table, columns: Sequence[str] | None) -> Table:
     """Return the wanted columns that a table or record batch has, in the wanted order.
 
     None for `columns` takes all.
-
-    Raises:
-        InvalidData: The table has neither columns nor rows although columns are wanted; or a wanted
-            name occurs twice.
     """
     schema = table.schema
     if len(schema) == 0:

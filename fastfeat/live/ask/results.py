@@ -13,8 +13,8 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import check_memory, computed_form, convert_features, output_memory
 from fastfeat.execute.transform import program_and_constants, read_out
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.sinks.results import frame_index
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
+from fastfeat.io.sources.frames import frame_index
 from fastfeat.live.ask.features import AnsweredRows
 from fastfeat.live.ask.one_row import AnsweredRow
 from fastfeat.plan.lower.outputs import check_result

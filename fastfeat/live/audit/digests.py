@@ -13,12 +13,12 @@ import hashlib
 import hmac
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 from fastfeat_kernels.arrays import Uint64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Buffer, DataType, Schema, Table, pa

@@ -8,10 +8,11 @@ input rows, results, other fields.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatError, StateError
 from fastfeat.execute.fitted import Fitted

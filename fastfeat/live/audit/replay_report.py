@@ -5,8 +5,9 @@ A link is the hash of a change in the audit chain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat import pickles
 from fastfeat.errors import counted

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError, counted
 from fastfeat.live.audit.chain import (

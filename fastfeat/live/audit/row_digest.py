@@ -11,8 +11,9 @@ import hmac
 import struct
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import DataType, Schema, pa
 from fastfeat.live.audit.column_words import (

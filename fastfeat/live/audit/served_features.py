@@ -12,19 +12,19 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
-from fastfeat.io.sinks.atomic import replace_file
-from fastfeat.io.sinks.write import write_table
+from fastfeat.io.sinks import atomic, write
 from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.learn.labels import label_of
@@ -270,10 +270,10 @@ def finish_served_file(
     """
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:
-        write_table(one.fitted.schema.empty_table(), path)
+        write.write_table(one.fitted.schema.empty_table(), path)
         return ServedCounts(0, one.n_left_out, None, one.n_late, note, one.n_of_others)
     one.writer.close()
-    with replace_file(Path(path)) as partial:
+    with atomic.replace_file(Path(path)) as partial:
         _copy(one.path, partial, label)
     n_without = None if label is None else label.column(0).null_count
     return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note, one.n_of_others)

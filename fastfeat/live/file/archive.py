@@ -18,9 +18,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, cast, get_args
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa

@@ -11,8 +11,9 @@ import sqlite3
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.live.file.archive import ArchivedSegment, read_archived, read_archiving

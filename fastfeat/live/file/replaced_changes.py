@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.live.file.archive import (
     FOREVER,

@@ -25,10 +25,11 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.live.file.entries import (

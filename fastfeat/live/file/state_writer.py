@@ -10,13 +10,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.errors import StateError
-from fastfeat.io.sinks.atomic import sync
+from fastfeat.io.sinks import atomic
 from fastfeat.live.file.archive import (
     ArchiveChange,
     ArchivedSegment,
@@ -284,9 +286,9 @@ def create_file(target: Path, lock: WriteLock, content: StateFileContent) -> Non
         _remove(beside)
         with name_path_in_errors(target):
             _write_new(beside, content)
-        sync(beside)
+        atomic.sync(beside)
         os.replace(beside, target)
-        sync(target.parent)
+        atomic.sync(target.parent)
     except OSError as error:
         raise StateError(f"{target}: the file cannot be written: {error.strerror}") from None
     finally:
@@ -327,9 +329,9 @@ def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
         path.parent.mkdir(exist_ok=True)
         with name_path_in_errors(path):
             _write_file(beside, put, mode="DELETE")
-        sync(beside)
+        atomic.sync(beside)
         os.replace(beside, path)
-        sync(path.parent)
+        atomic.sync(path.parent)
     except OSError as error:
         told = f"{path}: the archive segment cannot be written: {error.strerror}"
         raise StateError(told) from None

@@ -16,8 +16,8 @@ from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.bits import array_of_values, pack, present_rows, unpack
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.lists import list_array, list_column, lists_of, offsets_of
@@ -199,7 +199,7 @@ class FixedColumn:
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
         """Convert an Arrow column to stored form; see `LogColumn.read`."""
         if column.type != self._type and column.type != self._storage:
-            column = conform(column, name, self._dtype)
+            column = conform.conform(column, name, self._dtype)
         pieces = [self._numbers(chunk) for chunk in column.chunks]
         if len(pieces) == 1:
             return pieces[0]
@@ -459,7 +459,7 @@ class MissingColumn:
 
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
         """Convert an Arrow column to stored form; see `LogColumn.read`."""
-        conform(column, name, DType("null"))
+        conform.conform(column, name, DType("null"))
         return LogColumnValues(None, None)
 
     def append(self, piece: LogColumnValues, n_rows: int) -> None:

@@ -9,11 +9,11 @@ call, and are left out. Slots index an array in which each entity's rows are sor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.live.log.columns import Places, ranges

@@ -9,7 +9,8 @@ log stores their results beside each row.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.execute.fitted import Fitted

@@ -13,7 +13,7 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import check_still_missing, read_columns
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Schema, Table, pa
 from fastfeat.io.arrow import cast as arrow_cast
-from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.lists import list_column
@@ -252,7 +252,7 @@ def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         check_still_missing(pa.table({name: column}), [name])
         return pa.chunked_array([pa.nulls(len(column))])
     else:
-        found = conform(column, name, dtype)
+        found = conform.conform(column, name, dtype)
         if dtype.is_temporal:
             return pa.chunked_array([chunk.view(wanted) for chunk in found.chunks], wanted)
     return found if found.type == wanted else arrow_cast(found, wanted)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch, Programs

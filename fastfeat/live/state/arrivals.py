@@ -7,10 +7,10 @@ row of its entity. A run is a stretch of consecutive rows of a call that are com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import LateRow
 from fastfeat.io.arrow import Array, Table

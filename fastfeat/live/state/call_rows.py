@@ -7,9 +7,9 @@ window results of earlier stages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.arrow import Table
 from fastfeat.live.ask.features import Batches, LogView

@@ -7,11 +7,12 @@ scripts, and the style matches the HTML of plans.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from typing import Any
 
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table

@@ -7,10 +7,10 @@ That row, and the source and offset that it came from, are looked up only when a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table

@@ -10,12 +10,13 @@ row that is late relative to a row of the run, so that the earlier one does not 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import FutureRow, LateRow

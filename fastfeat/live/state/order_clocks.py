@@ -7,10 +7,11 @@ Lengths are in "time" (nanoseconds) or in "steps" (whole numbers).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column

@@ -7,10 +7,11 @@ window the expressions are walked again for the rows in the window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.fitted import Fitted

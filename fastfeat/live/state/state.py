@@ -13,13 +13,14 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice, pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa

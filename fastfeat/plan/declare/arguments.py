@@ -88,15 +88,7 @@ def resolve_outcomes(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
 
 
 def resolve_delay(told: str, given: Any) -> GivenDelay:
-    """Return a user's delay in the form that a plan stores.
-
-    Args:
-        told: The option, for messages: "Plan(label_delay=...)".
-        given: A duration, a whole number, a mapping of clock to either, or None.
-
-    Raises:
-        InvalidPlan, TypeMismatch: It is not a valid delay.
-    """
+    """Return a user's delay in the form that a plan stores."""
     if not _is_mapping(given):
         return _delay_text(told, given)
     if not given:
@@ -127,11 +119,7 @@ def _delay_text(told: str, given: Any) -> DelayText | None:
 
 
 def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
-    """Return the user's `known_tables` as a dict of table name to column names.
-
-    Raises:
-        InvalidPlan: It is not a mapping of table name to a list of columns.
-    """
+    """Return the user's `known_tables` as a dict of table name to column names."""
     told = f"known_tables must be {{table: [columns]}}, got {given!r}"
     if not _is_mapping(given):
         raise InvalidPlan(told)

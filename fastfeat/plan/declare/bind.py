@@ -55,10 +55,6 @@ def bind(
     """Return the type of every node of the expressions `roots`.
 
     `schema` has the types of the data's columns, `tables` those of each lookup table.
-
-    Raises:
-        UnknownColumn: The schema lacks a column.
-        TypeMismatch: An operator does not accept the types of its arguments.
     """
 
     def visit(node: Node, types: list[DType]) -> DType:
@@ -123,10 +119,6 @@ def check_new_plan(types: Mapping[Node, DType]) -> None:
     """Raise if an expression is ambiguous, or would round a key.
 
     Loaded plans are not checked: a plan that was saved before these were errors keeps its meaning.
-
-    Raises:
-        TypeMismatch: `tz=` for a timestamp without a zone; or decimals with digits after the point
-            that are compared or used as a key.
     """
     for told in _naive_times(types):
         raise TypeMismatch(told)

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.errors import FastfeatError
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import PER_SECOND, DType
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.scalars.truncation import Interval, interval_of
-from fastfeat.scalars.zones import ZoneTable, table_for
+from fastfeat.scalars.zone_files import ZoneTable
+from fastfeat.scalars.zones import table_for
 
 _DAY: Final = 86_400 * 10**9
 _EPOCH: Final = {"d": _DAY, **{unit: 10**9 // n for unit, n in PER_SECOND.items()}}

@@ -9,13 +9,17 @@ rows. An encoder is a target encoding.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
-from fastfeat.calls.checks import choice
+from fastfeat_kernels.records import dataclass
+
+from fastfeat.aggregates import is_target
+from fastfeat.calls import checks
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import is_over_ahead
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare import leakage, rows_ahead
 from fastfeat.plan.declare.arguments import (
@@ -268,7 +272,7 @@ def declare(
         resolve_known_tables({} if known_tables is None else known_tables),
         resolve_names(known_clocks, "known_clocks"),
         row_id,
-        codes=codes if codes is None else choice("ff.Plan", "codes", codes, ("smallest",)),
+        codes=codes if codes is None else checks.choice("ff.Plan", "codes", codes, ("smallest",)),
         fold_id=row_id,
     )
     check_row_id(row_id, declared.late)
@@ -277,8 +281,16 @@ def declare(
     _check_tables(declared)
     _check_known_clocks(declared)
     check_features(declared.nodes, list(declared.label_nodes.values()))
-    leakage.check_leakage(declared.nodes, declared.known_late)
+    if _may_leak(declared):
+        leakage.check_leakage(declared.nodes, declared.known_late)
     return declared
+
+
+def _may_leak(declared: Declaration) -> bool:
+    """Whether a feature can see a late column, or could if it were declared."""
+    nodes = postorder(list(declared.nodes.values()))
+    late = declared.known_late
+    return bool(late.columns) or any(is_target(node) or is_over_ahead(node) for node in nodes)
 
 
 def _check_names(declared: Declaration) -> None:

@@ -8,8 +8,10 @@ by.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
@@ -236,13 +238,7 @@ def resolve_late_columns(
     known_tables: Mapping[str, Sequence[str]],
     known_clocks: Sequence[str],
 ) -> LateColumns:
-    """Return a plan's late columns and delays, from its checked arguments.
-
-    Raises:
-        InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
-            that the label reads from its own row; `known_tables` names a column that is not late;
-            `known_clocks` names the label's own clock, or is given although no label looks ahead.
-    """
+    """Return a plan's late columns and delays, from its checked arguments."""
     of_own_row = frozenset(late_columns(label.values()))
     ahead = ahead_of(label.values())
     _check_known(known, label, list(outcomes), of_own_row, has_ahead=ahead is not None)

@@ -8,19 +8,19 @@ by which a window orders rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastfeat_kernels.records import dataclass
+
 from fastfeat.errors import Leakage
-from fastfeat.io.columns import conversions
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import (
-    OVER,
+    includes_own_row,
     is_over_table,
-    is_over_window,
     order_of,
     table_columns_of,
     table_of,
@@ -148,35 +148,6 @@ def sight_over(
     return LateSight(LatePath.PAST, clocks=frozenset({time}))
 
 
-def includes_own_row(over: Call) -> bool:
-    """Return whether a window includes the row itself, or for a table the rows at its moment."""
-    params = dict(window_of(over).params)
-    return params["closed"] in ("right", "both") and not params["offset"]
-
-
-def takes_rows_in_order(over: Call) -> bool:
-    """Return whether a window's result depends on the order of rows that share the row's time."""
-    return includes_own_row(over) and not (_is_of_sessions(over) or _is_own_time(over))
-
-
-def _is_own_time(over: Call) -> bool:
-    """Return whether a window function is `time_since` of the time that orders its rows."""
-    return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
-
-
-def _is_of_sessions(over: Call) -> bool:
-    """Return whether a function counts sessions, or finds the gaps between sessions.
-
-    All rows with the same time belong to one session, in whatever order they come.
-    """
-    gaps: Node = over
-    while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
-        if gaps is not over and is_over_window(gaps):
-            return False
-        gaps = gaps.args[0]
-    return isinstance(gaps, Call) and bool(gaps.args)
-
-
 def _check_own_row(over: Call) -> None:
     if reads_own_row(over):
         raise Leakage(
@@ -279,7 +250,7 @@ def _check_clock_of_table(over: Call, types: BoundTypes | None) -> None:
         )
     if types is not None and types[left].is_temporal and types[right].is_temporal:
         data, other = types[left], types[right]
-        if conversions.tick_ns(other) > conversions.tick_ns(data):
+        if tick_ns(other) > tick_ns(data):
             raise Leakage(
                 f"{show(over)}: reads values of the table {table!r} that are known only after the "
                 f"prediction. There {right.name!r} is {other}, coarser than {data} in the data, so "

@@ -51,10 +51,6 @@ def check_leakage(
 
     Before binding, `types` is None. With the bound types, the zones of columns count too, and the
     ages of the labels that windows see are checked again.
-
-    Raises:
-        Leakage: A feature sees a late column, or one that is not known yet; an encoding reaches a
-            key, a window or another encoder; or the target of an encoder is not declared.
     """
 
     def visit(node: Node, args: list[LateSight]) -> LateSight:

@@ -23,10 +23,11 @@ from fastfeat.ir.scope import (
     order_of,
     query_of,
     table_columns_of,
+    takes_rows_in_order,
     window_of,
 )
 from fastfeat.ir.show import show
-from fastfeat.plan.declare import clocks, late_windows
+from fastfeat.plan.declare import clocks
 from fastfeat.plan.declare.late_columns import Ahead, LateColumns, without_targets
 from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
@@ -137,7 +138,7 @@ def _check_same_moment(over: Call, ahead: Ahead, types: BoundTypes | None) -> No
     """Raise if a window with a rounded time may include later rows with the same rounded time."""
     order = order_of(over)
     time = order.args[0]
-    if not late_windows.takes_rows_in_order(over):
+    if not takes_rows_in_order(over):
         return
     ties = order.args[len(query_of(order)) :]
     for other in ahead.times:

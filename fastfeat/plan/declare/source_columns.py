@@ -84,11 +84,7 @@ ExpressionRows = str | tuple[()] | None
 
 
 def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
-    """Return for each expression the lookup table that its rows belong to; None for the data.
-
-    Raises:
-        ArtifactError: An expression mixes rows of the data and of tables.
-    """
+    """Return for each expression the lookup table that its rows belong to; None for the data."""
     rows = _rows_of(roots)
     found = {root: rows[root] for root in roots}
     return {root: table if isinstance(table, str) else None for root, table in found.items()}

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text

@@ -167,12 +167,7 @@ def category_names(codes: Call, learnt: Mapping[Node, LearntConstant], types: No
 
 @lru_cache(maxsize=128)
 def listed_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
-    """Return the vocabulary of categories that a user has listed, in the order of their codes.
-
-    Raises:
-        TypeMismatch: A category is not a value of type `dtype`.
-        InvalidPlan: A category is listed twice or is missing.
-    """
+    """Return the vocabulary of categories that a user has listed, in the order of their codes."""
     values = [row_values.stored_literal(value, dtype) for value in listed.value]
     keys = column_keys.key_array(values, dtype)
     if not are_keys([keys], "key"):

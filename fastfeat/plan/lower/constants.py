@@ -59,9 +59,6 @@ def evaluate_calls(constants: ConstantCalls, learnt: Mapping[Node, LearntConstan
     """Return the learned values together with the values of the constant expressions.
 
     `learnt` holds the value of each aggregate; None is missing, a tuple is a table.
-
-    Raises:
-        Overflow: A constant does not fit its type.
     """
     values: LearntValues = dict(learnt)
     program = constants.program

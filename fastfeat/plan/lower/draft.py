@@ -8,8 +8,10 @@ by their index in the schedule; the index of a column is its place.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeGuard
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import FLOAT64, NEVER_COLUMNS, DType
 from fastfeat.ir.node import (

@@ -12,7 +12,7 @@ from fastfeat.aggregates import is_vocabulary
 from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.keys import rows as key_rows
 
@@ -28,9 +28,6 @@ def expand_one_hot(
     """Return the expression of each output column of a fitted plan.
 
     `nodes` are the features of the plan, by name.
-
-    Raises:
-        InvalidPlan: Two columns have the same name.
     """
     if not any(map(is_one_hot, nodes.values())):
         return dict(nodes)
@@ -77,7 +74,7 @@ def _indicators(
 ) -> Iterator[tuple[str, Node]]:
     """Yield the name suffix and the expression of each output column of a one-hot encoding."""
     codes, params = node.args[0], dict(node.params)
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
     of_lists = codes.function == "list.encode"
     column = _has_code if of_lists else _is_code
@@ -110,7 +107,7 @@ def check_width(
         if not is_one_hot(node):
             continue
         assert isinstance(node, Call)
-        vocabulary = vocabulary_of_codes(node.args[0], learnt, types)
+        vocabulary = code_plans.vocabulary_of_codes(node.args[0], learnt, types)
         room = _max_memory(node)
         if room is not None and len(vocabulary) * n_rows > room:
             raise InvalidData(

@@ -15,7 +15,7 @@ from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
-from fastfeat.io.sinks.results import library
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.ir.dtypes import (
     BOOL,
     CROSS,
@@ -81,12 +81,7 @@ _FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
 def check_result(to: str, out: object, backend: str, *, categories: bool = False) -> None:
-    """Raise unless a backend can return features in the form `to`.
-
-    Raises:
-        InvalidPlan: The backend or the form does not support the options, or the form is unknown.
-        LibraryUnavailable: The library of the form is not installed.
-    """
+    """Raise unless a backend can return features in the form `to`."""
     form = FORMS.get(str(to))
     if form is None:
         hint = did_you_mean(str(to), FORMS)
@@ -108,7 +103,7 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
             "has the codes as numbers. Leave out categories="
         )
     if form.library is not None:
-        library(form.library)
+        result_forms.library(form.library)
 
 
 FeatureNodes = Mapping[str, Node]
@@ -162,11 +157,7 @@ def _dtype_of_codes(plan: TypedPlan) -> DType:
 def matrix_program(
     plan: TypedPlan, features: FeatureNodes, types: NodeTypes, *, training: bool = False
 ) -> Program:
-    """Return the program that computes the features as columns of a matrix, all of one type.
-
-    Raises:
-        TypeMismatch: A feature is neither a number nor a bool.
-    """
+    """Return the program that computes the features as columns of a matrix, all of one type."""
     named = _numbers(features, types, "a matrix")
     dtype = matrix_dtype(plan)
     make = partial(matrix_output if dtype.is_float else code_output, dtype=dtype)
@@ -180,11 +171,7 @@ def arrays_program(
     *,
     training: bool = False,
 ) -> Program:
-    """Return the program that computes the features as arrays, each of its own type.
-
-    Raises:
-        TypeMismatch: A feature is neither a number nor a bool.
-    """
+    """Return the program that computes the features as arrays, each of its own type."""
     named = _numbers(features, types, "a device array")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
     outputs = outputs_of(named, types, make, hoist=True, training=training)
@@ -205,12 +192,7 @@ def _numbers(features: FeatureNodes, types: NodeTypes, place: str) -> list[tuple
 def output_types(
     plan: Declaration | TypedPlan, features: FeatureNodes, types: NodeTypes
 ) -> dict[str, DType]:
-    """Return the type of each feature's Arrow column, by name.
-
-    Raises:
-        TypeMismatch: A feature is text, a list or a cross.
-        InvalidPlan: The columns of a feature are known only once the plan is fitted.
-    """
+    """Return the type of each feature's Arrow column, by name."""
     found: dict[str, DType] = {}
     for name, node in features.items():
         dtype = types[node]
@@ -254,11 +236,7 @@ def schema_before_fit(
     tables: TableTypes,
     types: NodeTypes,
 ) -> Schema:
-    """Return the Arrow schema of the features of a plan before it is fitted.
-
-    Raises:
-        InvalidPlan: Columns, or types of codes, are known only once the plan is fitted.
-    """
+    """Return the Arrow schema of the features of a plan before it is fitted."""
     codes = None if plan.codes is None else types_of_codes.code_types(plan.nodes, None)
     typed = TypedPlan(plan.nodes, plan.dtype, inputs, tables, types, {}, codes)
     return output_schema(typed, plan.nodes, types)

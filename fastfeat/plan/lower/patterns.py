@@ -39,15 +39,7 @@ def outputs_of(
     hoist: bool,
     training: bool = False,
 ) -> list[Output]:
-    """Return the program output of each feature; features of one pattern share their operations.
-
-    Args:
-        features: Names and expressions.
-        types: Type of every node.
-        make: Returns the output for a name and a lowered value.
-        hoist: Whether constant expressions are computed before the rows.
-        training: Whether the rows are the training rows.
-    """
+    """Return the program output of each feature; features of one pattern share their operations."""
     roots = [root for _, root in features]
     copied = _copied(roots, types) if len(roots) >= FEWEST_FEATURES else {}
     own = [root for root in roots if root not in copied]

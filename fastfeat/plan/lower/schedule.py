@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, fold

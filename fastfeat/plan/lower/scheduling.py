@@ -18,6 +18,7 @@ from fastfeat.ir.node import (
     Node,
     fold,
 )
+from fastfeat.plan.lower import indicators
 from fastfeat.plan.lower.draft import (
     Draft,
     columns_of,
@@ -29,7 +30,6 @@ from fastfeat.plan.lower.draft import (
     visit,
     without_repeats,
 )
-from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import (
@@ -199,10 +199,10 @@ def _add_learning(
 
 def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
     """Add the task that computes all features; return indices of the columns that it reads."""
-    read = [node.args[0] if is_one_hot(node) else node for node in roots]
+    read = [node.args[0] if indicators.is_one_hot(node) else node for node in roots]
     visit(draft, ROWS, read)
     for node in roots:
-        if is_one_hot(node) and _is_of_lists(node):
+        if indicators.is_one_hot(node) and _is_of_lists(node):
             _add_indicators(draft, node)
     reads, uses = leaves_of(draft, ROWS, read)
     blocks = [draft.places[ROWS, node] for node in roots if (ROWS, node) in draft.places]

@@ -8,10 +8,12 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType
@@ -21,7 +23,10 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.schedule import Purpose, Schedule
 from fastfeat.plan.lower.scheduling import schedule_of
-from fastfeat.scalars.zones import ZoneTable, table_for, use_zone_tables
+from fastfeat.scalars.zones import table_for, use_zone_tables
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.zone_files import ZoneTable
 
 R = TypeVar("R")
 N_KEPT = 4

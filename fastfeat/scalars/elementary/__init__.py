@@ -11,9 +11,10 @@ Many functions return a pair (high, low) of floats: their sum is more precise th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from math import inf
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.scalars.elementary.exponentials import cosh, exp, expm1, sigmoid, sinh, tanh
 from fastfeat.scalars.elementary.floats import fewer_periods, fewer_periods_exact, fmod

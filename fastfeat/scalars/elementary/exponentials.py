@@ -6,7 +6,7 @@ x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)). Sums 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.scalars.elementary.floats import (
     INFINITY,

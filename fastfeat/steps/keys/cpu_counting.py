@@ -8,13 +8,14 @@ first, equally frequent keys by value.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import TEXT, CallRunner
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import ordering, spans, tables
 from fastfeat_kernels.vocabulary import state as vocabularies
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of

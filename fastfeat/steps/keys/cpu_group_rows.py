@@ -8,13 +8,12 @@ of one range have moments, or sorted values, in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import ArrowChunk, split_rows
-from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import Table, new_table
 from fastfeat_kernels.grouped.order import (
     MAX_PARTITION_BITS,
@@ -25,6 +24,7 @@ from fastfeat_kernels.grouped.order import (
 from fastfeat_kernels.grouped.summarize import add_partitions, new_task
 from fastfeat_kernels.grouped.tables import Partitions, split_groups
 from fastfeat_kernels.moments.state import Level
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
@@ -35,13 +35,6 @@ from fastfeat.io.temporary_files import UnnamedFile, unnamed_file
 
 MIN_RANGE_BITS = 16
 """Groups per range, in bits; their moments take about 4 MiB."""
-ORDER_BYTES = 16
-"""Bytes per group for the order of its values."""
-TAKES = (  # by states that keep rows because states of all groups would not fit
-    f"per {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
-    f"squares{{more}}; {ORDER_BYTES} for an order, plus 12 per row. If they do not fit in memory, "
-    "12 bytes per row go to disk, and 9 per {stays} stay in memory"
-)
 _RUN = "grouped"
 
 
@@ -206,11 +199,6 @@ def in_order(rows: GroupRows, some: Range) -> SortedGroups:
 def keys_of(rows: GroupRows, some: Range) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the sort key (`column.key_of`) of each present value of a range, and its group."""
     return keys_in(_partitions(rows, some.n_groups, some.values, some.groups))
-
-
-def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:
-    """Return about how many bytes the moments of `n_groups` groups take."""
-    return n_groups * 8 * (layout.LINE_WORDS[level] + (2 if extremes else 0))
 
 
 def table_of(rows: GroupRows, level: Level, extremes: bool) -> Table:

@@ -8,7 +8,6 @@ if no others follow, some statistics are faster from the rows than from sums of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ from fastfeat_kernels.grouped.summarize import (
 )
 from fastfeat_kernels.grouped.tables import Partitions
 from fastfeat_kernels.moments.state import Level
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of as level_of_functions
@@ -42,11 +42,10 @@ from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered, cpu_packed
 from fastfeat.steps.keys import cpu_ordered as ordering
-from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import (
-    GroupSummaries as RowsOfGroups,
-)
-from fastfeat.steps.keys.cpu_groups import (
+    ORDER_BYTES,
+    TAKES,
+    bytes_of_moments,
     codes_of,
     learn_aggregate,
     needs_extremes,
@@ -54,11 +53,15 @@ from fastfeat.steps.keys.cpu_groups import (
     reads_order,
     statistic_of,
 )
+from fastfeat.steps.keys.cpu_groups import (
+    GroupSummaries as RowsOfGroups,
+)
 from fastfeat.steps.keys.tasks import GroupsTask
 
 if TYPE_CHECKING:
     from fastfeat_kernels.grouped.order import SortedGroups
 
+    from fastfeat.steps.keys.cpu_group_rows import GroupRows
     from fastfeat.steps.keys.cpu_ordered import OrderedRows
 
 VALUES, CODES = "values", "codes"
@@ -405,6 +408,6 @@ LEARNER = Learner(
     size=_size,
     bound=_bound,
     spill=_spill,
-    takes=keeping.TAKES.format(of="group", more=", 16 for extremes", stays="group"),
+    takes=TAKES.format(of="group", more=", 16 for extremes", stays="group"),
 )
 OF_TASKS = TaskLearner(LEARNER, learner_input)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastfeat_kernels.grouped import finalize, order, statistics
+from fastfeat_kernels.grouped import finalize, layout, order, statistics
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
     moments_of,
     n_rows_of,
 )
+from fastfeat_kernels.moments.state import Level
 from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers import state as powers
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     from fastfeat_kernels.grouped.statistics import GroupStatistic
 
 _RUN = "grouped"
+ORDER_BYTES = 16
+"""Bytes per group for the order of its values."""
+TAKES = (  # by states that keep rows because states of all groups would not fit
+    f"per {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
+    f"squares{{more}}; {ORDER_BYTES} for an order, plus 12 per row. If they do not fit in memory, "
+    "12 bytes per row go to disk, and 9 per {stays} stay in memory"
+)
 
 """Parameters of an aggregate."""
 
@@ -259,3 +267,8 @@ _READINGS = {
 def _reading(name: str) -> _Reading:
     """Return the table row of an aggregate; without one, it is computed by its own definition."""
     return _READINGS.get(name) or _Reading(partial(_one_by_one, name))
+
+
+def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:
+    """Return about how many bytes the moments of `n_groups` groups take."""
+    return n_groups * 8 * (layout.LINE_WORDS[level] + (2 if extremes else 0))

@@ -27,11 +27,12 @@ from fastfeat.engine.cpu.step_calls import (
 )
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.bits import array_of_values, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
+from fastfeat.io.columns.types import is_read_unconverted
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.entries import content_column, over_entries, without_dictionary
 from fastfeat.steps.step import Argument
@@ -127,7 +128,7 @@ def _calls(
 def _column(number: int, given: DataType, arg: Argument) -> tuple[int, KernelColumn] | None:
     """Return a column's element type, and the table words for its addresses; None if impossible."""
     form, dtype = form_of(given), arg.dtype
-    is_text = dtype.holds_bytes and is_accepted_text(given, dtype)
+    is_text = dtype.holds_bytes and conform.is_accepted_text(given, dtype)
     if form is None or not (is_text or (form >= 0 and is_read_unconverted(given, dtype))):
         return None
     element = layout.IS_TEXT if is_text else ELEMENTS.index(storage(dtype))

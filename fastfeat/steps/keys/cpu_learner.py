@@ -9,7 +9,7 @@ table. If they are very many, and all lists are sorted by hash, the lists are me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import growing
 from fastfeat_kernels.vocabulary.state import DistinctKeys
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge

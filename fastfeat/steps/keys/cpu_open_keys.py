@@ -9,10 +9,10 @@ itself a number: the combination of all parts but the last, from another hash ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary.growing import (
     GrowingVocabulary,
     count_into,

@@ -9,7 +9,7 @@ groups at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from fastfeat_kernels.grouped.order import (
     split_by_group,
 )
 from fastfeat_kernels.grouped.tables import Partitions
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner

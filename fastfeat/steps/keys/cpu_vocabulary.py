@@ -34,10 +34,10 @@ from fastfeat.engine.cpu.step_calls import (
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.budget import has_room, is_bounded
-from fastfeat.io.columns import strings
+from fastfeat.io.columns import conform, strings
 from fastfeat.io.columns.bits import array_of_values, unpack, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
+from fastfeat.io.columns.types import is_read_unconverted
 from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
@@ -324,7 +324,9 @@ def _index_calls(
 def _element_in_place(given: DataType, dtype: DType) -> str | None:
     """Return the name of a column's type in kernels; None if they cannot read it without a copy."""
     if dtype.holds_bytes:
-        return TEXT if is_accepted_text(given, dtype) and form_of(given) in (-4, -8) else None
+        return (
+            TEXT if conform.is_accepted_text(given, dtype) and form_of(given) in (-4, -8) else None
+        )
     if not is_read_unconverted(given, dtype):
         return None
     element = storage(dtype)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns.bits import array_of_values, present_rows
-from fastfeat.io.columns.conversions import read_values
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
@@ -129,7 +129,7 @@ def _completed(
 
 
 def _present(lists: Lists, dtype: DType) -> _Elements:
-    values = read_values(lists.values, dtype)
+    values = conversions.read_values(lists.values, dtype)
     known = present_rows(lists.values)
     if values.dtype.kind == "f":
         numbers = values == values
@@ -175,7 +175,7 @@ def _end(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
 
 def _floats(lists: Lists, dtype: DType) -> NDArray[np.float64]:
     """Return the elements of all lists as float64, NaN if missing."""
-    values = np.ascontiguousarray(read_values(lists.values, dtype), np.float64)
+    values = np.ascontiguousarray(conversions.read_values(lists.values, dtype), np.float64)
     known = present_rows(lists.values)
     return values if known is None else np.where(known, values, np.nan)
 

@@ -23,7 +23,7 @@ from fastfeat.engine.cpu.step_calls import (
     form_of,
 )
 from fastfeat.io.arrow import DataType, pa
-from fastfeat.io.columns.conform import is_read_unconverted
+from fastfeat.io.columns.types import is_read_unconverted
 from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import REQUESTED
 from fastfeat.steps.step import Argument

@@ -13,7 +13,7 @@ from fastfeat_kernels.lists.requests import REQUESTS, Request
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
-from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call
@@ -168,7 +168,9 @@ def _slice_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _contains_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     element, item = element_type(types), types[1]
-    if item != element and (item.is_list or conversion(comparable(item), element) is None):
+    if item != element and (
+        item.is_list or conversions.conversion(comparable(item), element) is None
+    ):
         raise TypeMismatch(f"a list of {element} cannot contain {item}. Cast one of them first")
     return BOOL
 

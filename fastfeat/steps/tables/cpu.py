@@ -19,7 +19,7 @@ from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_learner
 from fastfeat.steps.keys.cpu_vocabulary import encode
@@ -97,7 +97,7 @@ def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
     numbers, chunks = physical_chunks(rows), physical_chunks(pa.chunked_array([column]))
     empty = Chunk(0, 0, 0, 0, 0, column)
     values = chunks[0] if chunks else empty
-    memory, parts = empty_bytes(n_bytes * len(rows)), n_parts(len(rows))
+    memory, parts = write.empty_bytes(n_bytes * len(rows)), n_parts(len(rows))
     found = gather(numbers, values, n_bytes, runner("gather"), parts, memory)
     bitmap = None if found.bitmap is None else pa.py_buffer(found.bitmap)
     buffers = [bitmap, pa.py_buffer(found.values)]
@@ -170,7 +170,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
         codes = values_in(encoded)
     times = physical_chunks(ticks_column(time.values, time.dtype))
     rule = rule_of(time.dtype, right.dtype, params)
-    memory = empty_bytes(8 * n_rows).view(np.int64)
+    memory = write.empty_bytes(8 * n_rows).view(np.int64)
     run, parts = runner(_RUN), n_parts(n_rows)
     found = find(table.rows, codes, times, rule, run, parts, _FIRST_KEY, memory)
     buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]

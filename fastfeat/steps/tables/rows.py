@@ -7,16 +7,18 @@ key, or by key and moment. lookup_value then gives the value of a table column t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastfeat_kernels.asof.reference import KnownRows, MatchRule, in_order, latest
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.conversions import conversion, tick_ns, tick_of
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
@@ -101,7 +103,7 @@ def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         for dtype in (left, right):
             if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
                 raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
-        if left != right and conversion(comparable(left), comparable(right)) is None:
+        if left != right and conversions.conversion(comparable(left), comparable(right)) is None:
             raise TypeMismatch(
                 f"cannot compare the key of the data, {left}, with the key of the table, {right}. "
                 "Cast one of them first"

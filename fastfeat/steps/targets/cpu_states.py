@@ -7,10 +7,9 @@ rows of a fold are the rows from which its statistic is computed; see `cpu`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
@@ -18,6 +17,7 @@ from fastfeat_kernels.grouped.joining import join_tables
 from fastfeat_kernels.grouped.order import keys_of, neighbours, quantile_between
 from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.summarize import add, moments_in
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import CategoryStatistics, FoldedGroups, smooth_statistics
@@ -29,10 +29,10 @@ from fastfeat.io.columns.column import plain_chunks
 from fastfeat.io.temporary_files import map_file, unnamed_file
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys import cpu_group_rows
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
-from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, Range, bytes_of_moments
-from fastfeat.steps.keys.cpu_groups import codes_of
+from fastfeat.steps.keys.cpu_groups import ORDER_BYTES, TAKES, bytes_of_moments, codes_of
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
 from fastfeat.steps.targets.cpu import (
@@ -47,6 +47,9 @@ from fastfeat.steps.targets.cpu import (
 )
 from fastfeat.steps.targets.cpu import target_level as level_of
 from fastfeat.steps.targets.tasks import TargetTask
+
+if TYPE_CHECKING:
+    from fastfeat.steps.keys.cpu_group_rows import GroupRows, Range
 
 VALUES, CODES, FOLDS = "values", "codes", "folds"
 """The columns that the task reads: the target, the category and the fold of each row.
@@ -214,7 +217,7 @@ def _by_fold(some: Range, spec: TargetSpec, first: int, n_codes: int) -> Range:
     cells = (given & np.int32((1 << spec.fold_bits) - 1)) * np.int32(n_codes)
     cells += (given >> np.int32(spec.fold_bits)) + np.int32(first)
     groups = np.where(is_missing, ~cells, cells)
-    return Range(0, n_codes * spec.n_folds, some.values, groups)
+    return cpu_group_rows.Range(0, n_codes * spec.n_folds, some.values, groups)
 
 
 def _next(state: TargetState) -> LearntResult:
@@ -387,6 +390,6 @@ LEARNER = Learner(
     size=_size,
     bound=_bound,
     spill=_spill,
-    takes=keeping.TAKES.format(of="category and fold", more="", stays="category"),
+    takes=TAKES.format(of="category and fold", more="", stays="category"),
 )
 OF_TASKS = TaskLearner(LEARNER, learner_input)

@@ -7,12 +7,12 @@ at position ceil(k n / f), counted from 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.grouped.finalize import values_of_keys
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.learner import Learner, LearntResult, NextRound, PackedState, Rows, TaskLearner

@@ -6,10 +6,10 @@ The functions below define the result, row by row; backends must return the same
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.target import CategoryStatistics, FoldedGroups, smooth_statistics

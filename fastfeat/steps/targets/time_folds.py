@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.strings import contents_of
+from fastfeat.io.columns.types import tick_of
 from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, params_of

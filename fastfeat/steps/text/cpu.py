@@ -49,10 +49,10 @@ from fastfeat.engine.cpu.step_calls import (
     scratch_of,
 )
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
-from fastfeat.io.columns.conform import is_accepted_text
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
@@ -89,7 +89,7 @@ def _computed(request: Request, params: ParameterValues, column: ChunkedArray) -
     """Return the kernel's result for a column of text; raise StepFailed for invalid UTF-8."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
-        return computed(request, own, text_chunks(column), runner(_RUN), parts, empty_bytes)
+        return computed(request, own, text_chunks(column), runner(_RUN), parts, write.empty_bytes)
     except InvalidUtf8 as error:
         raise StepFailed(error.row, NOT_UTF8) from None
 
@@ -194,7 +194,7 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
         args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
     ) -> StepCalls | None:
         form = form_of(given[0])
-        if form is None or form >= 0 or not is_accepted_text(given[0], args[0].dtype):
+        if form is None or form >= 0 or not conform.is_accepted_text(given[0], args[0].dtype):
             return None
         held = request.words(kernel_params(request, params))
         words = np.zeros(N_TABLE_WORDS, np.int64)
@@ -280,7 +280,7 @@ def _compared(entry: str, given: Sequence[DataType], dtype: DType) -> StepCalls 
     columns: list[KernelColumn] = []
     for k, one in enumerate(given):
         form, first = form_of(one), SIDES + SIDE_WORDS * k
-        if form not in (-4, -8) or not is_accepted_text(one, dtype):
+        if form not in (-4, -8) or not conform.is_accepted_text(one, dtype):
             return None
         words[first + SIDE_OFFSET_BYTES] = -form
         columns.append(

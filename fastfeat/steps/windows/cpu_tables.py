@@ -9,19 +9,20 @@ row that is too early to fit, or has one that is too late and a window has later
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int32Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.state import WindowOrder, partition_shift
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values, values_in
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.cpu_vocabulary import encode

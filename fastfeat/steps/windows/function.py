@@ -7,16 +7,16 @@ table, `fastfeat_kernels.windows.statistics`, and are not repeated here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import reference as definitions
 from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.statistic import WindowStatistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.errors import Overflow
-from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import Parameters, ParameterValues
 from fastfeat.ir.writing import Writer

@@ -9,17 +9,19 @@ see, but that get no values themselves.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
-from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.first_use import RowsOnFirstUse
 from fastfeat.io.columns.keys import comparable
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import (
     BOOL,
     FLOAT64,
@@ -365,12 +367,6 @@ _N_BACK = (
 _UNTIL = "For the time until its first row, write col('t').first(over=...) - col('t')"
 
 _WRITTEN: dict[str, WindowFunction] = {
-    "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
-    "sum": _of_aggregate("sum", too_large=SUM_TOO_LARGE),
-    "mean": _of_aggregate("mean", ("mean", "whole_mean"), _mean),
-    "quantile": _of_aggregate(
-        "quantile", ("quantile", "whole_quantile", "count"), _quantile, "between"
-    ),
     "first": WindowFunction(_same, ("first",), asks("first"), tells_number=False),
     "last": WindowFunction(_same, ("last",), asks("last"), tells_number=False),
     "lag": WindowFunction(
@@ -395,10 +391,18 @@ _WRITTEN: dict[str, WindowFunction] = {
     **TRENDS,
 }
 
-OVER_FUNCTIONS: dict[str, WindowFunction] = {
-    **{name: _of_aggregate(name) for name in AGGREGATES if name in STATISTICS},
-    **_WRITTEN,
+_OF_AGGREGATES: dict[str, Callable[[], WindowFunction]] = {
+    **{name: partial(_of_aggregate, name) for name in AGGREGATES if name in STATISTICS},
+    "null_count": partial(
+        _of_aggregate, "null_count", ("count", "n_rows"), _null_count, "difference"
+    ),
+    "sum": partial(_of_aggregate, "sum", too_large=SUM_TOO_LARGE),
+    "mean": partial(_of_aggregate, "mean", ("mean", "whole_mean"), _mean),
+    "quantile": partial(
+        _of_aggregate, "quantile", ("quantile", "whole_quantile", "count"), _quantile, "between"
+    ),
 }
+OVER_FUNCTIONS = RowsOnFirstUse(_WRITTEN, _OF_AGGREGATES)
 """Functions over windows. Every aggregate that has a kernel statistic of its name is one."""
 
 
@@ -574,7 +578,7 @@ OF_ORDERS = (
     Parameter("has_tie", BoolChoice(), user_name=None),
 )
 
-STEPS: dict[str, StepFunction] = {
+_OF_WINDOWS: dict[str, StepFunction] = {
     "ahead": StepFunction(
         _window_result,
         _never,
@@ -660,5 +664,8 @@ STEPS: dict[str, StepFunction] = {
             Parameter("unit", UNIT, or_none=True, user_name=None),
         ),
     ),
-    **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }
+STEPS = RowsOnFirstUse(
+    _OF_WINDOWS,
+    {OVER + name: lambda name=name: _over_step(OVER_FUNCTIONS[name]) for name in OVER_FUNCTIONS},
+)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.statistic import WindowView
 
-from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.io.columns.types import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of

@@ -7,9 +7,11 @@ must return the same. `past` is the rows that windows see, in the order of their
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.reference import run
 from fastfeat.engine.tasks import Task

@@ -5,10 +5,10 @@ A peer is that other library. The comparison tells which features agree, and how
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Table, call, pa

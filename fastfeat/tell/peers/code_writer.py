@@ -12,8 +12,10 @@ import ast
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import NotExportable
 from fastfeat.execute.fitted import Fitted

@@ -12,7 +12,7 @@ from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
-from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.scalars.table import edges
 from fastfeat.tell.fitted_tables import column_of_keys
 from fastfeat.tell.peers.code_writer import CallSite, NotSupported, kind_of
@@ -58,7 +58,7 @@ def values_of_keys(node: Call | Aggregate, fitted: Fitted) -> KeyedValues:
         raise NotSupported(
             "unseen keys are encoded by the hash XXH64, which pandas and Polars lack"
         )
-    vocabulary = vocabulary_of_codes(codes, fitted.learnt, fitted.types)
+    vocabulary = code_plans.vocabulary_of_codes(codes, fitted.learnt, fitted.types)
     if len(vocabulary) > MOST_KEYS:
         raise NotSupported(
             f"exported code lists at most {MOST_KEYS:,} keys, but fit learned {len(vocabulary):,}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, TableColumn
 from fastfeat.tell.peers.code_writer import CallSite, CodePiece, NotSupported

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.markup.html import printable

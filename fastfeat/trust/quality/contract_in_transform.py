@@ -22,9 +22,10 @@ from fastfeat.execute.pieces import budget_of_features, bytes_within, known_tabl
 from fastfeat.execute.to_files import digest_of_tables, write_later_rows
 from fastfeat.execute.transform import transform
 from fastfeat.io.budget import use_optional_budget
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.io.sinks.manifest import Manifest
-from fastfeat.io.sinks.results import frame_index, rows_of_index
 from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.frames import frame_index
 from fastfeat.trust.quality.quarantine import Judge, separate_dataset, separate_rows, write_apart
 
 
@@ -53,7 +54,7 @@ def transform_with_contract(
                     f"{_QUARANTINE} removes rows, so it does not go with {name}. Leave out {name}"
                 )
         found = separate_rows(guard_of(fitted), rows)
-        index = rows_of_index(frame_index(rows.data), found.numbers)
+        index = result_forms.rows_of_index(frame_index(rows.data), found.numbers)
         accepted = rows._replace(data=found.accepted)
         features = transform(fitted, accepted, to=to, categories=categories, index=index)
         return features, found.quarantined

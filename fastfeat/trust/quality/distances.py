@@ -10,13 +10,14 @@ of the two samples.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, reduce
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Float64Array, Int64Array
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from fastfeat_kernels.arrays import Float64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.io.columns.times import time_text
 from fastfeat.ir.dtypes import PER_SECOND, DType

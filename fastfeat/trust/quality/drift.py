@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.completion import with_completion
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean

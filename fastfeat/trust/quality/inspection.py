@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows
@@ -26,7 +27,7 @@ from fastfeat.keep.artifact import ArtifactContents, read_contents
 from fastfeat.keep.parts import OPTIONAL_PARTS
 from fastfeat.keep.state import aggregates_of
 from fastfeat.markup.html import printable
-from fastfeat.plan.lower.codes import visible_codes
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.profiling import profile_face
@@ -288,7 +289,7 @@ def _bound_of(fitted: Fitted, node: Aggregate) -> str:
 
     The first one is for encoders that return codes.
     """
-    shown = visible_codes(fitted.declaration.nodes.values())
+    shown = code_plans.visible_codes(fitted.declaration.nodes.values())
     return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
 

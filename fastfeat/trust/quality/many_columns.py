@@ -19,8 +19,8 @@ from fastfeat_kernels.moments import entry_of
 from fastfeat_kernels.moments.many import summarize_columns, totals_of
 from numpy.typing import NDArray
 
+from fastfeat.engine.cpu import threads
 from fastfeat.engine.cpu.kernels import is_written_kernel_compiled, n_parts, runner
-from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column_addresses import columns_in_place
 from fastfeat.trust.quality.layout import N_BINS, SAMPLED
@@ -173,7 +173,7 @@ def _binned(element: str, columns: EqualChunks) -> Iterator[tuple[int, _Bins]]:
     def bin_group(k: int) -> None:
         parts[k] = _part_of(element, columns_at(columns, groups[k]))
 
-    run_tasks([partial(bin_group, k) for k in range(len(groups))])
+    threads.run_tasks([partial(bin_group, k) for k in range(len(groups))])
     for k, group in enumerate(groups):
         (ends, edges, is_atom, counts, offsets), least, greatest = parts[k]
         a = 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
 from fastfeat_kernels.binned import OFFSET_BITS
 from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotient
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.learner import seal, unseal

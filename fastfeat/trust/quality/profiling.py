@@ -19,9 +19,9 @@ from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
+from fastfeat.learn import training_features
 from fastfeat.learn.fit import fit_on, training_row_features
 from fastfeat.learn.training_data import TrainingData, prepare
-from fastfeat.learn.training_features import has_folds, later_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.trust.quality import profile as profiles
@@ -80,7 +80,7 @@ def fit_transform_profiled(
     wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = training_row_features(fitted, prepared, training, to, categories=categories)
-    is_as_later = training.wanted is None and not has_folds(training.learnt_from)
+    is_as_later = training.wanted is None and not training_features.has_folds(training.learnt_from)
     if choice is True and to == "arrow" and not categories and is_as_later:
         made = profile_of_training_rows(fitted, prepared, wanted, features)
     else:
@@ -120,8 +120,8 @@ def _features_as_for_later_rows(
     known: ComputedColumns = {}
     if training is not None:
         if training.wanted is not None:
-            return later_features(bare, training, training.wanted, "arrow")
-        if training.is_learnt is None and not has_folds(training.learnt_from):
+            return training_features.later_features(bare, training, training.wanted, "arrow")
+        if training.is_learnt is None and not training_features.has_folds(training.learnt_from):
             known = training.learnt_from.made
     return transform(bare, prepared.again, known=known)
 

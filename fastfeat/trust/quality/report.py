@@ -6,8 +6,10 @@ A finding is a rule that is broken, or undecided because it could not be judged.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.completion import with_completion
 from fastfeat.errors import InvalidPlan, counted, did_you_mean

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Float64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import select_features
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
-from fastfeat.io.sinks.results import float_values
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.ir.dtypes import FLOAT_FORMATS
 
 NARROW = ("float32", "float16", "bfloat16")
@@ -82,7 +82,7 @@ def roundings(
 
 
 def _values(column: Any) -> Float64Array:
-    chunks = [float_values(chunk) for chunk in column.chunks]
+    chunks = [result_forms.float_values(chunk) for chunk in column.chunks]
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 

@@ -6,9 +6,10 @@ A segment is the rows with one value of the columns `by=`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import FastfeatWarning
 from fastfeat.execute.call_rows import CallRows

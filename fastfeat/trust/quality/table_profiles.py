@@ -16,8 +16,8 @@ from fastfeat.errors import ArtifactError
 from fastfeat.execute.batch import takeable
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, options_of, pa
+from fastfeat.io.columns import conform
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
@@ -251,7 +251,7 @@ def stored_features(fitted: Fitted, table: Table) -> StoredColumns:
 def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> ChunkedArray:
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.holds_bytes:
         return column
-    return conform(column, name, dtype)
+    return conform.conform(column, name, dtype)
 
 
 def _least_rows(fitted: Fitted) -> dict[str, int]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.options import Option, OptionRows, Unfit, read_value, table_at, type_of
 from fastfeat.errors import InvalidConfig, did_you_mean, shortened

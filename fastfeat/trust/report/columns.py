@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from html import escape
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.markup.html import details_block, details_list, short, shorten_middle

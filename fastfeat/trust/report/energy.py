@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from fastfeat_kernels.records import dataclass
 
 SYS = Path("/sys/class")
 _MICRO = 1e-6

@@ -9,10 +9,11 @@ over a window, or a lookup in a table.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from typing import TypeVar
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.completion import with_completion
 from fastfeat.engine.kernel_cache import observe_kernels
 from fastfeat.errors import counted
+from fastfeat.execute import step_costs
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import as_rereadable
-from fastfeat.execute.step_costs import StepCost, measure_steps, times_without_kernels
 from fastfeat.io.arrow import Table
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 from fastfeat.progress import ProgressStep, show_progress
 from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.drift import Drift, compare_profiles
@@ -33,6 +35,9 @@ from fastfeat.trust.report.page import page
 from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
 from fastfeat.trust.report.sections import contract_section, costs_section, head, plan_section
 from fastfeat.trust.report.smaller_floats import smaller_floats, smaller_section
+
+if TYPE_CHECKING:
+    from fastfeat.execute.step_costs import StepCost
 
 
 @with_completion("verdict", "level", "html", "path", "drift", "check", "steps")
@@ -99,7 +104,7 @@ def report(
         level, told = verdict_of(found)
         html = _page(found, title or _title(fitted))
         if path is not None:
-            write_bytes(Path(path), html.encode("utf-8", "replace"), durable=False)
+            atomic.write_bytes(Path(path), html.encode("utf-8", "replace"), durable=False)
     steps = () if found.costs is None else tuple(found.costs.steps)
     where = None if path is None else Path(path)
     return FeatureReport(level, told, html, where, found.drift, found.check, steps)
@@ -151,10 +156,12 @@ def _measure_run(
             counted_rows[:] = [counted_rows[0].merge(part) if counted_rows else part]
 
     taken = energy_meter()
-    begin = times_without_kernels()
-    with observe_kernels() as used, measure_steps() as costs:
+    begin = step_costs.times_without_kernels()
+    with observe_kernels() as used, step_costs.measure_steps() as costs:
         each_piece(fitted, _wanted_profile(fitted, then), rows, (), take)
-    wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
+    wall, cpu = (
+        now - then for now, then in zip(step_costs.times_without_kernels(), begin, strict=True)
+    )
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
     measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
     return first[0], counted_rows[0] if counted_rows else None, measured

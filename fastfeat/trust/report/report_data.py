@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.step_costs import StepCost
 from fastfeat.trust.quality.drift import Drift
 from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.report.energy import Energy
 from fastfeat.trust.report.smaller_floats import SmallerFloats
+
+if TYPE_CHECKING:
+    from fastfeat.execute.step_costs import StepCost
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from fastfeat.errors import counted, shortened
-from fastfeat.execute.step_costs import FEATURES, StepCost
+from fastfeat.execute import step_costs
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.show import show_all
 from fastfeat.markup.html import details_block, lines, short, shorten_middle, table
@@ -18,6 +19,9 @@ from fastfeat.trust.report.columns import anchors
 from fastfeat.trust.report.page import cards, section, verdict
 from fastfeat.trust.report.picture import plan_picture
 from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
+
+if TYPE_CHECKING:
+    from fastfeat.execute.step_costs import StepCost
 
 _MOST_POINTS = 8
 _MOST_SERVED = 6
@@ -183,7 +187,7 @@ def costs_section(found: ReportData) -> str:
 
 def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
     """Return lines that say what a step computes; `texts` has the text of each expression."""
-    if step.kind == FEATURES:
+    if step.kind == step_costs.FEATURES:
         return ["row functions, fused into loops"]
     order = [order_text(step.order)] if isinstance(step.order, Call) else []
     shown = [texts[node] for node in step.nodes[:3]]
@@ -192,7 +196,7 @@ def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
 
 
 def _features_text(step: StepCost, features: Sequence[str]) -> str:
-    if step.kind == FEATURES:
+    if step.kind == step_costs.FEATURES:
         return "all features"
     return shortened(map(short, features), _MOST_SERVED) if features else "other steps"
 
@@ -204,7 +208,9 @@ def _features_served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> li
     """
     read = {name: set(postorder([node])) for name, node in nodes.items()}
     return [
-        [] if step.kind == FEATURES else [n for n, of in read.items() if of & set(step.nodes)]
+        []
+        if step.kind == step_costs.FEATURES
+        else [n for n, of in read.items() if of & set(step.nodes)]
         for step in steps
     ]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted, shortened
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.sinks.results import float_values
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.ir.dtypes import FLOAT_FORMATS
 from fastfeat.markup.html import short, table
 from fastfeat.trust.quality.profile import Profile
@@ -48,7 +48,7 @@ def smaller_floats(fitted: Fitted, features: Table) -> SmallerFloats:
     found: dict[str, Mapping[str, Rounding]] = {}
     for name, node in fitted.nodes.items():
         if fitted.types[node].is_float:
-            chunks = [float_values(chunk) for chunk in sampled.column(name).chunks]
+            chunks = [result_forms.float_values(chunk) for chunk in sampled.column(name).chunks]
             values = np.concatenate([np.zeros(0), *chunks]).astype(np.float64)
             found[name] = roundings_of(values, narrower)
     return SmallerFloats(found if narrower else {}, n_sampled, own)

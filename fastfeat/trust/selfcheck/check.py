@@ -10,9 +10,11 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.api.plan import Plan
 from fastfeat.backends import DEVICE_NAMES, backend_named, device_of

@@ -10,8 +10,10 @@ rows, since its rows have no time, or since the user declared them known.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import shortened
 from fastfeat.execute.fitted import Fitted

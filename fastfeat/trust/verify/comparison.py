@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import counted
 from fastfeat.io.columns.differences import first_difference

@@ -9,11 +9,12 @@ features with the same clock, which is the time that tells what is later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted
@@ -26,10 +27,10 @@ from fastfeat.execute.lookup_tables import read_tables, table_values
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
 from fastfeat.io.arrow import call, options_of, pa
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.io.columns.times import ticks_column, ticks_of, time_text
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes

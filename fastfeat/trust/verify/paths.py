@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.engine.cpu import threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import select_features
@@ -30,7 +30,7 @@ from fastfeat.execute.row_identity import one_table
 from fastfeat.io.arrow import pa
 from fastfeat.io.budget import budget_of
 from fastfeat.io.columns.decode import plain_table
-from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.columns.types import memory_type
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.ir.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.ir.node import Node
@@ -467,7 +467,7 @@ def _in_halves(table: Any, compute: Callable[[Any], Any]) -> Any:
 
 
 def _with_one_thread(fitted: Fitted, table: Any, side: SideInputs) -> Any:
-    with using_threads(1):
+    with threads.using_threads(1):
         return side.transform(fitted, table)
 
 

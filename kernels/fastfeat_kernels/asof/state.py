@@ -54,18 +54,7 @@ def in_order(
     run_windows: CallRunner,
     n_parts: int = 1,
 ) -> AsofOrder:
-    """Return the rows of a table in order.
-
-    Args:
-        codes: Shape (n_rows,): key of each row in [0, n_keys), negative for none.
-        times: int64; rows with a missing time are never found.
-        n_keys: Number of keys.
-        run_windows: Runs sequences of calls of `windows.cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work.
-
-    Raises:
-        ValueError: There are too many rows, a code is not below n_keys, or lengths differ.
-    """
+    """Return the rows of a table in order."""
     _check_size(len(codes))
     shift = partition_shift(len(codes), n_keys)  # explicit, so that keys keep their numbers
     rows = ordered(codes, times, None, n_keys, run_windows, n_parts, shift)
@@ -145,22 +134,7 @@ def find(
     first_code: int = 0,
     memory: Int64Array | None = None,
 ) -> FoundRows:
-    """Return the table row that each row of the data finds.
-
-    Args:
-        table: Rows of the table in order.
-        codes: Shape (n_rows,): key of each row, from `first_code` on; lower codes mean none. None
-            if all rows have the one key of the table.
-        times: int64; rows with a missing time find nothing.
-        rule: Rows that may be found.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        first_code: Code of key 0.
-        memory: Shape (n_rows,): output for the found rows; None for new memory.
-
-    Raises:
-        ValueError: The numbers of codes and times differ.
-    """
+    """Return the table row that each row of the data finds."""
     n_rows = sum(chunk.length for chunk in times)
     if codes is not None and len(codes) != n_rows:
         raise ValueError(f"needs one code per time, got {len(codes)} codes and {n_rows} times")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.binned import MOST_EDGES, N_PADDING
+from fastfeat_kernels.records import dataclass
 
 N_CELLS: Final = 4096
 _MAGNITUDE: Final = np.int64(2**63 - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -54,6 +53,7 @@ from fastfeat_kernels.moments.state import (
     no_moments,
     read_state,
 )
+from fastfeat_kernels.records import dataclass
 
 ROWS_FOR_ONE: Final = 512
 """For each so many rows there is room to write down one value outside of all edges."""

@@ -34,16 +34,7 @@ def gather(
     n_parts: int = 1,
     memory: Uint8Array | None = None,
 ) -> GatheredValues:
-    """Return the value of each row number.
-
-    Args:
-        numbers: int64 in [0, column.length), or missing for a missing value.
-        column: Column of the values.
-        n_bytes: Size of a value: 1, 2, 4 or 8.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        memory: Shape (n_bytes * n_rows,): output for the values; None for new memory.
-    """
+    """Return the value of each row number."""
     n_rows = sum(chunk.length for chunk in numbers)
     is_marked = bool(column.validity) or any(chunk.validity for chunk in numbers)
     bitmap = np.zeros(-(-n_rows // _LANES), np.int64) if is_marked else None

@@ -5,7 +5,7 @@ The first floats determine the window. It is moved up before the highest limbs c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from fastfeat_kernels.grouped.state import (
 from fastfeat_kernels.grouped.tables import aligned_zeros
 from fastfeat_kernels.grouped.wide import no_left
 from fastfeat_kernels.moments.state import Level
+from fastfeat_kernels.records import dataclass
 
 MOST_REACH = 1 << 62  # of the highest limbs
 N_LEFT_BYTES = 1 << 10  # size of the widest integers of a group

@@ -44,16 +44,7 @@ def order(
     run: CallRunner,
     n_parts: int = 1,
 ) -> SortedGroups:
-    """Return the present values of a column, sorted by group and value.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        chunks: The column.
-        groups: Shape (n_rows,): group of each row; negative for none.
-        n_groups: Number of groups.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-    """
+    """Return the present values of a column, sorted by group and value."""
     partitions = split_by_group(element, chunks, groups, n_groups, run, n_parts)
     return order_partitions(element, partitions, n_groups, run, n_parts)
 
@@ -233,11 +224,6 @@ def whole_quantile_between(
     """Return low + (high - low) * share for integers, without the fraction.
 
     The result is exact: float64 would lose the nanoseconds of a time beyond 2**53.
-
-    Args:
-        low: Signed integers, which are their own keys.
-        high: Signed integers, not below `low`.
-        share: In [0, 1).
     """
     found, shares = low.copy(), np.broadcast_to(np.asarray(share, np.float64), low.shape)
     between = np.flatnonzero((shares != 0) & (low != high))

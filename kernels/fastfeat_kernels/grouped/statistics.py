@@ -73,15 +73,7 @@ def statistics_in(
     run: CallRunner,
     n_parts: int = 1,
 ) -> list[Float64Array]:
-    """Return statistics of each group of some rows, equal to the bit to those read from moments.
-
-    Args:
-        task: A task with `level_of` the statistics, without extremes.
-        partitions: The rows.
-        wanted: The statistics; each gives one array of shape (n_groups,).
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-    """
+    """Return statistics of each group of some rows, equal to the bit to those read from moments."""
     n_groups = task.n_groups
     found = [np.empty(n_groups, np.float64) for _ in wanted]
     hard = _read_partitions(task, partitions, wanted, found, n_parts, run)

@@ -72,18 +72,7 @@ def summarize(
     n_parts: int = 1,
     extremes: bool = True,
 ) -> GroupedMoments:
-    """Return the moments of the groups of a column.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        chunks: The column.
-        groups: Shape (n_rows,): group of each row in [0, n_groups); negative for none.
-        n_groups: Number of groups.
-        level: 0 computes neither sum, 1 no sum of squares, 2 everything.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        extremes: Whether to find the minimum and maximum.
-    """
+    """Return the moments of the groups of a column."""
     table = new_table(element, n_groups, level, extremes)
     add(table, chunks, groups, run, n_parts)
     return moments_in(table, run)

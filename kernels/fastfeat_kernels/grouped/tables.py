@@ -35,15 +35,7 @@ def rows_call(
     words: dict[int, int],
     owner: object,
 ) -> KernelRowCall:
-    """Return a call on rows of a column.
-
-    Args:
-        element: Type of the values.
-        rows: Position of the rows.
-        groups: Shape (n_rows of the column,).
-        words: Further words of the table.
-        owner: Object that keeps alive the memory that `words` points to.
-    """
+    """Return a call on rows of a column."""
     table = column_table(element, rows.chunk)
     table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
     for place, word in words.items():
@@ -125,16 +117,7 @@ def split_groups(
     shift: int,
     run: CallRunner,
 ) -> Partitions:
-    """Return rows in partitions, in their order within each.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        parts: Rows of the column, divided between calls.
-        groups: Shape (n_rows,): group of each row; negative for none.
-        n_groups: Number of groups.
-        shift: Number of bits in which the groups of one partition differ.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-    """
+    """Return rows in partitions, in their order within each."""
     n_partitions = max(-(-n_groups >> shift), 1)
     cursors = np.zeros((len(parts), n_partitions), np.int64)
     words = [{layout.TABLE_CURSORS: own.ctypes.data, layout.TABLE_SHIFT: shift} for own in cursors]

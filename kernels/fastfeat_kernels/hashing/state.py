@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final, cast
 
@@ -22,6 +21,7 @@ from fastfeat_kernels.column import (
     CallRunner,
     KernelRowCall,
 )
+from fastfeat_kernels.records import dataclass
 
 ALIGNMENT: Final = 64  # rows; parts begin at multiples of it
 

@@ -6,10 +6,10 @@ On the CPU a function may be faster without a kernel; its row gives the kind of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fastfeat_kernels.lists import FARTHEST, MAX, MEAN, MIN, SUM
+from fastfeat_kernels.records import dataclass
 
 ListParams = Mapping[str, Any]
 ListRequestWords = Mapping[str, int]

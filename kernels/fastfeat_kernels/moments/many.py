@@ -8,7 +8,6 @@ results beyond the normal floats are computed by `exact`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,6 +41,7 @@ from fastfeat_kernels.moments import (
 )
 from fastfeat_kernels.moments.exact import PRECISION, deviation_of, mean_of, variance_of
 from fastfeat_kernels.moments.state import Level, Moments, begin, read_state, scale_of
+from fastfeat_kernels.records import dataclass
 
 WIDTH: Final = 8
 """Limbs of a sum in the computation: from 2**-60 to 2**190, or as many bits elsewhere."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -45,6 +45,7 @@ from fastfeat_kernels.moments import (
     TABLE_VALUES,
     entry_of,
 )
+from fastfeat_kernels.records import dataclass
 
 Level = Literal[0, 1, 2]  # count, minimum and maximum; with the sum; with the sum of squares
 
@@ -136,15 +137,7 @@ def begin(words: Int64Array) -> None:
 def make_table(
     element: str, chunk: ArrowChunk, state: Int64Array, level: Level, first_row: int
 ) -> Int64Array:
-    """Return the table of an entry; state and chunk must outlive it.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        chunk: The rows.
-        state: Target state.
-        level: 0 leaves out both sums, 1 the sum of squares.
-        first_row: Number of the chunk's row 0 in the whole column.
-    """
+    """Return the table of an entry; state and chunk must outlive it."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_VALUES] = chunk.values
     table[TABLE_VALUE_BIT_OFFSET] = chunk.value_bit_offset
@@ -188,15 +181,7 @@ def moments_of(element: str, state: Int64Array, total: int, squares: int, level:
 def summarize(
     element: str, chunks: Sequence[ArrowChunk], level: Level, run: CallRunner, n_parts: int = 1
 ) -> Moments:
-    """Return the moments of a column.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        chunks: The column.
-        level: 0 computes neither sum (both are then 0), 1 no sum of squares, 2 everything.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-    """
+    """Return the moments of a column."""
     parts = split_rows(chunks, n_parts)
     states = [new_state() for _ in parts]
     calls = [

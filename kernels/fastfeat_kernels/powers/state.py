@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from fastfeat_kernels.column import (
 )
 from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import integer_of
+from fastfeat_kernels.records import dataclass
 
 if TYPE_CHECKING:
     from fastfeat_kernels.grouped.order import SortedGroups

@@ -7,7 +7,6 @@ follow the prefixes known so far, and each wanted rank moves to the digit that c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat_kernels.column import ELEMENTS, value_of_key
 from fastfeat_kernels.cuda import column_text, definitions
+from fastfeat_kernels.records import dataclass
 
 BLOCK: Final = 256
 DIGIT_BITS: Final = 8

@@ -7,7 +7,6 @@ a round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,
@@ -187,15 +187,7 @@ def extract(
     wanted: Int64Array,
     pivots: Int64Array,
 ) -> BucketKeys:
-    """Return the keys of some buckets, except one of each.
-
-    Args:
-        column: The rows.
-        buckets: The map.
-        room: Shape (n_parts, n_wanted): number of keys of each wanted bucket in each part, or more.
-        wanted: The wanted buckets, ascending.
-        pivots: Key of each bucket that is left out and counted, from `commonest`.
-    """
+    """Return the keys of some buckets, except one of each."""
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
     pivots = np.append(0, pivots)

@@ -7,12 +7,12 @@ those buckets are extracted and sorted. See `rounds` for the data in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import ArrowChunk, CallRunner, value_of_key
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.selection.rounds import (
     BucketKeys,
     SelectionColumn,
@@ -67,17 +67,7 @@ def select(
     run: CallRunner,
     n_parts: int = 1,
 ) -> OrderStatistics:
-    """Return exact order statistics of a column.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`.
-        chunks: The column.
-        ranks: Function from the number of values to the wanted ranks, each in [0, number). It is
-            not called without values. For many rows it is first called with their number, to
-            estimate how many ranks to expect.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-    """
+    """Return exact order statistics of a column."""
     n_rows = sum(chunk.length for chunk in chunks)
     if n_rows <= N_SORTED_WHOLE:
         keys = np.sort(take_sample(in_runs(element, chunks, run, 1), 1))

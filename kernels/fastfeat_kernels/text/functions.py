@@ -170,18 +170,6 @@ def computed(
 
     The type depends on the function: Integers, Flags, BucketCounts, ParsedIntegers or ParsedFloats.
     For a text or a piece it is a list of Texts with consecutive rows.
-
-    Args:
-        request: The function.
-        params: Its parameters.
-        chunks: The column.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work.
-        allocate: Allocates memory for results.
-
-    Raises:
-        InvalidUtf8: A row is not UTF-8, and the function needs its characters.
-        ValueError: The parameters are invalid.
     """
     held = request.words(params)
     words = {k: word if isinstance(word, int) else word.ctypes.data for k, word in held.items()}

@@ -168,10 +168,6 @@ def to_integer(text: bytes, base: int) -> int:
 
     >>> to_integer(b"-ff", 16)
     -255
-
-    Raises:
-        NotParseable: The text is not an integer.
-        OverflowError: The integer does not fit int64.
     """
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"[:base]
     if not re.fullmatch(f"[+-]?[{digits}]+".encode(), text, re.IGNORECASE):
@@ -187,10 +183,6 @@ def to_float(text: bytes) -> float | None:
 
     >>> to_float(b".5"), to_float(b"-1e3"), to_float(b"nan")
     (0.5, -1000.0, None)
-
-    Raises:
-        NotParseable: The text is not a decimal.
-        OverflowError: The nearest float64 is infinite.
     """
     if _NAN.fullmatch(text):
         return None

@@ -7,12 +7,12 @@ kernels. The rows are their only source of knowledge about a function.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
     CONTAINS,
     ENDS_WITH,

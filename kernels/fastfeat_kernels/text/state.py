@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import ArrowTextChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.memory import words_at
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
     MEASURE,
     N_SCRATCH_WORDS,
@@ -111,17 +111,7 @@ def column_of(
 
 
 def run_entry(column: TextInput, entry: str, words: TextTableWords, owners: object) -> Int64Array:
-    """Run an entry over all rows; return its reports, one number per call.
-
-    Args:
-        column: The rows.
-        entry: Name of the entry.
-        words: Table words besides the column.
-        owners: Keeps alive the memory that `words` points to.
-
-    Raises:
-        InvalidUtf8: A row is not UTF-8, and the entry needs it; the first such row.
-    """
+    """Run an entry over all rows; return its reports, one number per call."""
     calls = column.calls
     tables = np.zeros((len(calls), N_TABLE_WORDS), np.int64)
     scratch = np.empty((len(column.parts), N_SCRATCH_WORDS), np.int64)

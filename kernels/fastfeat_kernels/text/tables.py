@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text.unicode_table import LOWERCASE, UPPERCASE, WHITE_SPACE, Runs
 
 PAGE: Final = 256  # code points

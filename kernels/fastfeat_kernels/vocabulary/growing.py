@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows
-from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.records import dataclass
+from fastfeat_kernels.vocabulary import layout, spans
+from fastfeat_kernels.vocabulary import partitions as key_partitions
 from fastfeat_kernels.vocabulary.keys import TextKeys, chunk_of_keys, chunk_of_words
-from fastfeat_kernels.vocabulary.partitions import N_SEQUENCES
-from fastfeat_kernels.vocabulary.spans import tally
 from fastfeat_kernels.vocabulary.state import DistinctKeys, copied, found_in
 from fastfeat_kernels.vocabulary.tables import (
     GROWTH,
@@ -117,7 +117,7 @@ def count_into(
     ]
     source = KeySource(into.element, rows, weights, places)
     is_tallied = into.element != TEXT and weights is None and places is None
-    tallied = tally(into.element, [rows], run) if is_tallied else None
+    tallied = spans.tally(into.element, [rows], run) if is_tallied else None
     if tallied is not None:
         into.table.state[layout.STATE_N_MISSING] += tallied.n_missing
         keys = chunk_of_keys(tallied.keys)
@@ -204,7 +204,10 @@ def joined_by_hash(
     weights = np.concatenate([one.counts for one in found])
     chunks = [chunk_of_keys(one.keys) for one in found]
     n_keys = 2 * max(b - a for own in bounds for a, b in pairwise(own))
-    slots = [new_slots(kind, n_slots_for(kind, n_keys)) for _ in range(min(N_SEQUENCES, n))]
+    slots = [
+        new_slots(kind, n_slots_for(kind, n_keys))
+        for _ in range(min(key_partitions.N_SEQUENCES, n))
+    ]
     words = TEXT if element == TEXT else "int64"
     sources: list[KeySource] = []
     for k in range(n):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, cast
 
@@ -19,6 +18,7 @@ from fastfeat_kernels.column import (
     ArrowTextChunk,
     value_of_key,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 
 _SIGN: Final = np.int64(-(2**63))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys
 

@@ -9,7 +9,6 @@ bytes a row, and two further passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
 from typing import Final
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.tables import (
@@ -110,16 +110,7 @@ def learn_partitioned(
     limit_bytes: int | None,
     with_rows: bool,
 ) -> tuple[list[Table], npt.NDArray[np.int32] | None, Partitions]:
-    """Return a table for each partition, the id of each row in their order, and that order.
-
-    Args:
-        element: Type of the values.
-        parts: Rows of the column.
-        n_keys: Expected number of distinct keys; only the time depends on it.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: Memory limit for the table of all keys.
-        with_rows: Whether to return ids.
-    """
+    """Return a table for each partition, the id of each row in their order, and that order."""
     kind = kind_of(element)
     bits = (n_keys // N_KEYS_PER_PARTITION).bit_length()
     bits = min(max(bits, MIN_LOG_PARTITIONS), MAX_LOG_PARTITIONS)

@@ -6,13 +6,13 @@ An int32 for each number of the range, a count or a place, replaces a table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import AnyChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import describe, number_keys
 

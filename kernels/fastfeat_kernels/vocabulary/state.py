@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
-from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.records import dataclass
+from fastfeat_kernels.vocabulary import layout, ordering, spans
+from fastfeat_kernels.vocabulary import partitions as key_partitions
 from fastfeat_kernels.vocabulary.keys import (
     KeyChunk,
     Keys,
@@ -27,22 +30,6 @@ from fastfeat_kernels.vocabulary.keys import (
     chunk_of_keys,
     chunk_of_words,
     describe,
-)
-from fastfeat_kernels.vocabulary.ordering import final_order
-from fastfeat_kernels.vocabulary.partitions import (
-    Partitions,
-    are_many,
-    expected_keys,
-    in_order_of_rows,
-    learn_partitioned,
-)
-from fastfeat_kernels.vocabulary.spans import (
-    SpanTable,
-    look_up,
-    room_for,
-    span_of,
-    span_words,
-    tally,
 )
 from fastfeat_kernels.vocabulary.tables import (
     N_FIRST_SLOTS,
@@ -60,6 +47,10 @@ from fastfeat_kernels.vocabulary.tables import (
     new_table,
     table_words,
 )
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.vocabulary.partitions import Partitions
+    from fastfeat_kernels.vocabulary.spans import SpanTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +142,9 @@ def learn(
     limit_bytes: int | None = None,
     with_rows: bool = False,
 ) -> DistinctKeys:
-    """Return the distinct keys of a column with exact counts.
-
-    Args:
-        element: Type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
-        chunks: The column.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; once ordered, the result does not depend on it.
-        limit_bytes: Memory limit for the table of all keys.
-        with_rows: Whether to keep the key of each row, 4 bytes a row.
-
-    Raises:
-        VocabularyTooLarge: The keys take more than `limit_bytes`.
-    """
+    """Return the distinct keys of a column with exact counts."""
     parts = split_rows(chunks, n_parts) or [[]]
-    tallied = None if element == TEXT else tally(element, parts, run)
+    tallied = None if element == TEXT else spans.tally(element, parts, run)
     if tallied is not None:
         check_keys(NUMBERS, len(tallied.keys), 0, limit_bytes)
         of_rows = RowKeys(chunks, n_parts) if with_rows else None
@@ -174,7 +153,7 @@ def learn(
     ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [KeySource(element, part, None, ids) for part in parts]
     tables = [new_table(kind_of(element)) for _ in parts]
-    filled = fill(tables, sources, run, limit_bytes, gives_up=are_many)
+    filled = fill(tables, sources, run, limit_bytes, gives_up=key_partitions.are_many)
     if filled is None:
         return _learn_partitioned(element, parts, tables, run, limit_bytes, with_rows)
     merged, maps = _merged(element, filled, run, limit_bytes)
@@ -193,8 +172,12 @@ def _learn_partitioned(
 ) -> DistinctKeys:
     """Learn by hash of the key; the tables, of a few rows, give the expected number of keys."""
     n_rows = sum(rows.n for part in parts for rows in part)
-    n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
-    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes, with_rows)
+    n_keys = max(
+        key_partitions.expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables
+    )
+    filled, ids, partitions = key_partitions.learn_partitioned(
+        element, parts, n_keys, run, limit_bytes, with_rows
+    )
     check_size(filled, limit_bytes)
     ends = list(accumulate(table.n_keys for table in filled))
     maps = [slice(a, b) for a, b in pairwise([0, *ends])]
@@ -205,7 +188,7 @@ def _learn_partitioned(
 
 def ordered(found: DistinctKeys, run: CallRunner, n_parts: int = 1) -> OrderedKeys:
     """Return the keys in their final order, which depends only on the rows."""
-    final = final_order(found.keys, found.counts, run, n_parts)
+    final = ordering.final_order(found.keys, found.counts, run, n_parts)
     keys = final.words
     if isinstance(found.keys, TextKeys):
         keys = copied(_pairs(found.keys)[final.ids], run, found.keys)
@@ -215,14 +198,7 @@ def ordered(found: DistinctKeys, run: CallRunner, n_parts: int = 1) -> OrderedKe
 def row_values(
     found: DistinctKeys, values: Int32Array, run: CallRunner, *, missing: int = -2
 ) -> Int32Array:
-    """Return for each row the value of its key, `(n_rows,)`.
-
-    Args:
-        found: Learnt `with_rows`.
-        values: int32 per key of `found`, such as `OrderedKeys.places`.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        missing: Value of rows without a value.
-    """
+    """Return for each row the value of its key, `(n_rows,)`."""
     rows = found.rows
     assert rows is not None
     if isinstance(rows, RowKeys):
@@ -255,7 +231,7 @@ def row_values(
     calls = [call(k, 0, n_blocks, partitions.runs(at)) for at, k in enumerate(rows.keys)]
     calls.append(call(slice(0), 0, n_blocks, partitions.runs(len(calls)), has_ids=False))
     run("rows", [[one] for one in calls])
-    return in_order_of_rows(partitions, grouped, run)
+    return key_partitions.in_order_of_rows(partitions, grouped, run)
 
 
 def _values_of_keys(
@@ -265,12 +241,12 @@ def _values_of_keys(
     assert not isinstance(found.keys, TextKeys)
     places = np.arange(len(found.keys), dtype=np.int32)
     has_places = bool(values.min(initial=0) < 0)  # negative values are not places
-    span = span_of(found.keys, places if has_places else values, 2**63)
+    span = spans.span_of(found.keys, places if has_places else values, 2**63)
     words = {layout.TABLE_MISSING: missing}
     if has_places:
         words[layout.TABLE_OUTPUTS] = values.ctypes.data
-    span = SpanTable(0, np.full(1, -1, np.int32)) if span is None else span
-    return look_up(found.element, span, rows.chunks, run, rows.n_parts, words)
+    span = spans.SpanTable(0, np.full(1, -1, np.int32)) if span is None else span
+    return spans.look_up(found.element, span, rows.chunks, run, rows.n_parts, words)
 
 
 def index_of(element: str, keys: Keys, run: CallRunner, n_parts: int = 1) -> Index:
@@ -280,7 +256,7 @@ def index_of(element: str, keys: Keys, run: CallRunner, n_parts: int = 1) -> Ind
     """
     if not isinstance(keys, TextKeys):
         places = np.arange(len(keys), dtype=np.int32)
-        span = span_of(keys, places, room_for(len(keys)))
+        span = spans.span_of(keys, places, spans.room_for(len(keys)))
         if span is not None:
             return Index(element, keys, span)
         index = _built(element, keys, run, (n_parts - 1).bit_length())
@@ -328,19 +304,7 @@ def lookup(
     none: int = -1,
     missing: int = -2,
 ) -> Int32Array:
-    """Return for each row the place of its key, `(n_rows,)`.
-
-    Args:
-        index: Index of keys of the same type.
-        chunks: The column.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        element: Type of the values, if it is a narrower one with the same keys.
-        values: int32 per key to return instead of its place.
-        start: Number to add to a place.
-        none: Result for values that are no key.
-        missing: Result for rows without a value.
-    """
+    """Return for each row the place of its key, `(n_rows,)`."""
     table, element = index.table, element or index.element
     given = {
         layout.TABLE_NONE: none,
@@ -348,8 +312,8 @@ def lookup(
         layout.TABLE_START: start,
         layout.TABLE_OUTPUTS: 0 if values is None else values.ctypes.data,
     }
-    if isinstance(table, SpanTable):
-        return look_up(element, table, chunks, run, n_parts, given)
+    if isinstance(table, spans.SpanTable):
+        return spans.look_up(element, table, chunks, run, n_parts, given)
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
     common = table_words(table, layout.LOOK_UP)
     common[layout.TABLE_LAST_OF_REGION] = index.last_of_region
@@ -374,8 +338,8 @@ def lookup_words(
     The options are those of `lookup`.
     """
     table = index.table
-    if isinstance(table, SpanTable):
-        words, entry = span_words(table), "numbers"
+    if isinstance(table, spans.SpanTable):
+        words, entry = spans.span_words(table), "numbers"
     else:
         words, entry = table_words(table, layout.LOOK_UP), table.kind.entry
         words[layout.TABLE_LAST_OF_REGION] = index.last_of_region
@@ -396,17 +360,7 @@ def are_numbers(
     *,
     start: int = 0,
 ) -> bool:
-    """Return whether rows have the numbers of their keys: a look-up that needs no index.
-
-    Args:
-        element: Type of the values.
-        keys: Distinct keys.
-        chunks: The column.
-        numbers: int32 per row: `start` plus the place of its key; smaller numbers mean missing.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work.
-        start: Number of the first key.
-    """
+    """Return whether rows have the numbers of their keys: a look-up that needs no index."""
     parts = split_rows(chunks, n_parts)
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
     calls: list[list[KernelRowCall]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 
@@ -224,19 +224,7 @@ def fill(
     are_disjoint: bool = False,
     gives_up: Callable[[Table, int], bool] = lambda table, n_left: False,
 ) -> list[Table] | None:
-    """Return the tables with the keys of all rows, each from its own source; they grow as needed.
-
-    Args:
-        tables: Tables of one kind, one per source.
-        sources: The rows.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: Memory limit for a table of all keys.
-        n_sequences: Number of call sequences; by default one for each table. Tables that are
-            `n_sequences` apart may share their slots.
-        are_disjoint: Whether no key is in two sources, and tables may share slots.
-        gives_up: Function of a full table and its number of rows still to come; if it returns true,
-            the result is None.
-    """
+    """Return the tables with the keys of all rows, each from its own source."""
     left = [list(source.parts) for source in sources]
     grown: list[list[KernelRowCall]] = [[] for _ in tables]
     while tables:

@@ -8,13 +8,13 @@ allocates only the results. The kernels, and so each bit, are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import FEW_ROWS, WindowOrder
 from fastfeat_kernels.windows.programs import Dealt, WindowProgram, prepared

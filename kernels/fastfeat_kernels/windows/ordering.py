@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from fastfeat_kernels.column import (
     KernelRowCall,
     split_rows,
 )
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.requests import WindowInput
 
@@ -86,22 +87,7 @@ def ordered(
     n_parts: int = 1,
     shift: int | None = None,
 ) -> WindowOrder:
-    """Return the rows in window order.
-
-    Args:
-        codes: Shape (n_rows,): entity of each row in [0, n_entities), negative for none.
-        times: int64; a row with a missing time is in no window.
-        ties: Column that orders rows of the same entity and time: int64, uint64 or float64; missing
-            first.
-        n_entities: Number of entities.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        shift: Shift of the partitions from `partition_shift`, if other rows ask. None derives it
-            from these rows alone; entities may then get other numbers.
-
-    Raises:
-        ValueError: A code is not below n_entities, or columns differ in length.
-    """
+    """Return the rows in window order."""
     codes = np.ascontiguousarray(codes, np.int32)
     if int(codes.max(initial=-1)) >= n_entities:
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from fastfeat_kernels.arrays import Int64Array, Uint8Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.slices import is_carried, is_sliced

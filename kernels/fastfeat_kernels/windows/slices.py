@@ -55,16 +55,7 @@ def units(
     query: WindowOrder | None = None,
     whole: Collection[int] = (),
 ) -> list[WorkUnit]:
-    """Return the units that the calls of a pass compute.
-
-    Args:
-        rows: Rows in window order.
-        wanted: Statistics of the pass.
-        asked: Shape (partitions,): number of asking rows.
-        query: Other rows that ask, for which all entities stay whole; None if the rows ask
-            themselves.
-        whole: Entities that are never cut.
-    """
+    """Return the units that the calls of a pass compute."""
     long = np.empty(0, np.int64)
     if rows.n_placed > LONG:
         long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))

@@ -110,22 +110,7 @@ def over(
     first_row: int = 0,
     query: WindowOrder | None = None,
 ) -> list[StatisticColumn]:
-    """Return statistics over windows in input order.
-
-    Args:
-        rows: Rows in window order.
-        columns: Columns of the same rows.
-        wanted: The statistics.
-        run: Runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: Number of row ranges for the work; the result does not depend on it.
-        first_row: First input row with a result; earlier rows are history.
-        query: Other rows that ask and are in no window, with the same entities and partitions; None
-            if the rows ask themselves.
-
-    Raises:
-        ValueError: A parameter is out of its range, a column has another number of rows, or `query`
-            has other entities, or a statistic needs the asking row itself.
-    """
+    """Return statistics over windows in input order."""
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, StatisticColumn]()
     chosen: tuple[WantedStatistic, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)

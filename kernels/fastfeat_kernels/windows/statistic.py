@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
 from fastfeat_kernels.column import key_of
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows.requests import WantedStatistic
 from fastfeat_kernels.words import Interpolation, RankMethod
 

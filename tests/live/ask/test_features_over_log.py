@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.api.plan import fitted_records
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.types import tick_ns
 from fastfeat.live.ask.features import LogView, answer
 from fastfeat.live.log.entities import RowPlaces
 from fastfeat.live.log.log import Log

@@ -8,9 +8,10 @@ device, if the conversion is exact, when a piece needs their rows. For host colu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, measure_kernels, note
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
-from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks import atomic
 from fastfeat.progress import show_progress
 
 _NAME = "device"  # of a module, which has several kernels
@@ -68,8 +68,8 @@ def _keep(folder: Path, key: str, suffix: str, content: bytes) -> Path:
     digest = _digest(key, suffix, content)
     path = _path(folder, key, suffix, digest)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_bytes(path, content, private=True)
-    write_bytes(folder / f"{key}{suffix}.digest", digest.encode(), private=True)
+    atomic.write_bytes(path, content, private=True)
+    atomic.write_bytes(folder / f"{key}{suffix}.digest", digest.encode(), private=True)
     return path
 
 

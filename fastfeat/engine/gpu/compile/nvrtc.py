@@ -9,11 +9,12 @@ import ctypes
 import re
 import site
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.device.driver import driver_version
 from fastfeat.errors import BackendUnavailable, KernelFailed

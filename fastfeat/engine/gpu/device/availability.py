@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.compile.cuda import LEAST_ARCHITECTURE
 

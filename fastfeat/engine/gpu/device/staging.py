@@ -6,12 +6,13 @@ its copies are done. Meanwhile the host fills, or empties, the other slots.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastfeat_kernels.arrays import Uint8Array
+from fastfeat_kernels.records import dataclass
 
-from fastfeat.engine.cpu.threads import num_threads, run_tasks
+from fastfeat.engine.cpu import threads
 from fastfeat.engine.gpu.device.card import Card
 
 N_SLOTS = 3
@@ -126,7 +127,7 @@ def _empty(slot: _Slot) -> None:
 
 def copy_bytes(target: Uint8Array, source: Uint8Array) -> None:
     """Copy bytes within host memory, by several threads if they are many."""
-    n_parts = min(num_threads(), -(-len(source) // _BYTES_PER_THREAD))
+    n_parts = min(threads.num_threads(), -(-len(source) // _BYTES_PER_THREAD))
     if n_parts < 2:
         target[:] = source
         return
@@ -135,4 +136,4 @@ def copy_bytes(target: Uint8Array, source: Uint8Array) -> None:
     def copy_part(at: int) -> None:
         target[at : at + step] = source[at : at + step]
 
-    run_tasks([lambda at=at: copy_part(at) for at in range(0, len(source), step)])
+    threads.run_tasks([lambda at=at: copy_part(at) for at in range(0, len(source), step)])

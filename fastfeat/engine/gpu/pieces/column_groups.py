@@ -8,9 +8,10 @@ and computes it again, piece by piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.columns.inputs import InputSource, added_bytes
 from fastfeat.engine.gpu.columns.memory import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.columns.inputs import Fill, InputSource, PlacedInput, place_inputs, rows_of
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, DeviceMemory, allocate_output

@@ -27,7 +27,7 @@ from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.sinks.write import array_from_buffers, staggered_columns
+from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import BOOL, FLOAT16, FLOAT64, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
@@ -48,10 +48,12 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
     with settle_on_error(runtime):
         # first, because it detects wrong lengths
         sources = sources_of(runtime, program.inputs, task.columns)
-        values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
+        values = [write.staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
         bound = bind(runtime, program, task.constants)
         has_validity = bound.plan.has_validity
-        bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
+        bits = [
+            write.staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity
+        ]
         row_bytes = added_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
         pieces = pieces_of(runtime, row_bytes, n_rows, most_bytes=PIECE_BYTES)
 
@@ -70,7 +72,7 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
         memories = memories_of(runtime, program.inputs, sources, pieces, allocate)
         run_pieces(runtime, bound, memories, pieces.spans, targets, downloads)
     return [
-        array_from_buffers(output.dtype, array, bitmap, -1, n_rows)
+        write.array_from_buffers(output.dtype, array, bitmap, -1, n_rows)
         for output, array, bitmap in zip(program.outputs, values, bits, strict=True)
     ]
 

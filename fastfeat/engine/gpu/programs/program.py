@@ -6,12 +6,12 @@ Each loop becomes one kernel; words are 64-bit addresses and numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
 from fastfeat.engine.gpu.programs.render import kernel_name, render

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.engine.gpu.columns.memory import element_bytes
 from fastfeat.engine.gpu.programs.render import HEADER_WORDS, INPUT_WORDS, OUTPUT_WORDS

@@ -10,7 +10,6 @@ otherwise they are computed in pieces (ranges of rows) and copied back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from fastfeat_kernels import hashing
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing import cuda
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device

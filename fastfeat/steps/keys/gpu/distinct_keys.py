@@ -8,11 +8,12 @@ each holds the number of a row with the key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.arrays import Int32Array, Int64Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.engine.gpu.columns.kernels import (

@@ -9,7 +9,6 @@ begins. Single values outside the window are copied to the host, which sums them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from fastfeat_kernels.grouped import cuda, layout
 from fastfeat_kernels.grouped.calls import best_exponent
 from fastfeat_kernels.grouped.state import LOWEST_EXPONENT, GroupedMoments, merge, no_moments
 from fastfeat_kernels.grouped.wide import left_of_rows, no_left
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import runner

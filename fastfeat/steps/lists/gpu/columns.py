@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from fastfeat_kernels.arrays import BoolArray, Int64Array
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device

@@ -7,11 +7,11 @@ many chunks the column has. A kernel reads a table of 64-bit words: addresses an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,

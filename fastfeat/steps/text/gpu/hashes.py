@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels import hashing
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.hashing import cuda
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,

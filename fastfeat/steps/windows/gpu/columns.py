@@ -6,11 +6,11 @@ of a row in it. A kernel reads a table of 64-bit words: addresses and parameters
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import cuda
 from fastfeat_kernels.windows.requests import WindowBounds
 

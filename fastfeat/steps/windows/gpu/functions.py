@@ -8,10 +8,11 @@ an entity lie too far apart for that, the host computes the sums of the column.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any
 
+from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.windows import cuda
 from fastfeat_kernels.windows.layout import (
     COLUMN_MAX_KEYS,

@@ -8,11 +8,11 @@ codes for missing and unseen keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Groups, Vocabulary, reorder_keys
@@ -23,8 +23,8 @@ from fastfeat.io.columns.times import python_value
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.keep.state import aggregates_of
-from fastfeat.plan.lower.codes import visible_codes
-from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower import codes as code_plans
+from fastfeat.plan.lower import indicators
 from fastfeat.steps.keys.rows import category_texts
 from fastfeat.trust.quality.changes.record import Change, shown
 
@@ -71,7 +71,7 @@ def _encoders_shown(fitted: Fitted) -> list[Call]:
     One-hot columns are left out, since they are matched by name.
     """
     roots = fitted.declaration.nodes.values()
-    return visible_codes(node for node in roots if not is_one_hot(node))
+    return code_plans.visible_codes(node for node in roots if not indicators.is_one_hot(node))
 
 
 def _are_equal(before: Any, after: Any) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.completion import with_completion
 from fastfeat.errors import counted

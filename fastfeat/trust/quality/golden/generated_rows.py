@@ -8,12 +8,12 @@ type. Rows are drawn column by column, so none is a recorded row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any, Literal
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Array, Table, pa

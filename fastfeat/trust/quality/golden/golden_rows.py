@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import with_ieee_arithmetic

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.execute.fitted import Fitted

@@ -192,12 +192,7 @@ def add_near(address, n, exponent, state, squares):
 
 @njit(**INNER_OPTIONS)
 def add_floats(address, n, low, high, least, state, squares, spare, rest):
-    """Add a block of finite floats: the largest together, then the largest of the rest, etc.
-
-    Args:
-        low, high, least: Results of `scan` for them.
-        spare, rest: Two blocks of scratch memory; the floats may be in `rest`.
-    """
+    """Add a block of finite floats: the largest together, then the largest of the rest, etc."""
     span = i64(21) if squares else i64(50)
     lowest = i64(559) if squares else i64(51)
     highest = i64(1531) if squares else i64(2044)

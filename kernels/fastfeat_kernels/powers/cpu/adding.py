@@ -97,16 +97,7 @@ def add_word(limbs, at, shift, word, sign):
 
 @njit(**INNER_OPTIONS)
 def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
-    """Add the powers of value_sign * magnitude * 2**place units, or subtract them if sign is -1.
-
-    Args:
-        sums_at: Address of the limbs.
-        shape: For skewness there is no fourth power.
-        magnitude: Unsigned, 64 bits.
-        place: 0 or more; the k-th power has the place k * place.
-        value_sign: 1 or -1.
-        sign: 1 or -1.
-    """
+    """Add the powers of value_sign * magnitude * 2**place units, or subtract them if sign is -1."""
     odd = sign * value_sign
     add_word(pointer_int64(sums_at + FIRST), place >> 5, place & 31, magnitude, odd)
     if (place == 0) & (magnitude >= 0) & (magnitude < SMALL):

@@ -169,17 +169,7 @@ def kurtosis_of(memory_at, count, options, n_spread, n_fourth):
 
 @njit(**SEPARATE_OPTIONS)
 def read_shape(sums_at, memory_at, shape, options, count, lowest, top):
-    """Return the bits of a shape, NaN if it is missing.
-
-    Args:
-        sums_at: Address of the limbs, which stay unchanged.
-        memory_at: Address of N_READING_WORDS words.
-        shape: SKEW or KURTOSIS.
-        options: Bits IS_BIASED and IS_EXCESS.
-        count: Number of values, all finite; below 2**31.
-        lowest: Lowest bit of any value.
-        top: One above the highest.
-    """
+    """Return the bits of a shape, NaN if it is missing."""
     least = i64(2)
     if options & IS_BIASED == 0:
         least = i64(3) if shape == SKEW else i64(4)

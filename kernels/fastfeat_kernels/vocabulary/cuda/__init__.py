@@ -9,13 +9,14 @@ where they are: slots hold row numbers, at most MOST_ROWS of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing.cuda import column_text
+from fastfeat_kernels.records import dataclass
 
 BLOCK: Final = 256
 MOST_ROWS: Final = 1 << 30

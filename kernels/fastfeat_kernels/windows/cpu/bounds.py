@@ -138,14 +138,7 @@ def are_near(times, n, least, most):
 
 @njit(**SEPARATE_OPTIONS)
 def is_run_within(seen, times, n, shift):
-    """Return whether n rows of one entity have consecutive bounds.
-
-    Args:
-        seen: n + 1 times of the entity, from the bound of the first row on.
-        times: Times of asking rows.
-        n: Number of rows.
-        shift: Added to a time to give its limit.
-    """
+    """Return whether n rows of one entity have consecutive bounds."""
     left = i64(0)
     for j in range(1, n):
         limit = times[j] + shift
@@ -155,17 +148,7 @@ def is_run_within(seen, times, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def is_run(seen, times, starts, stops, first, n, shift):
-    """Return whether n rows of some entities have consecutive bounds.
-
-    Args:
-        seen: Times from place `first` on; one behind the last place of the batch may be read.
-        times: Times of asking rows.
-        starts: First place of each row's entity.
-        stops: End of each row's entity.
-        first: Bound of the first row.
-        n: Number of rows.
-        shift: Added to a time to give its limit.
-    """
+    """Return whether n rows of some entities have consecutive bounds."""
     if starts[0] == starts[n - 1] and first + n <= stops[0]:
         return is_run_within(seen, times, n, shift)
     left = i64(0)
