@@ -172,9 +172,10 @@ def test_windows_see_the_rows_of_other_blocks() -> None:
 def test_profiles_are_those_of_any_parts() -> None:
     for name in ("scaled", "encoded"):
         plan = PLANS[name]
-        found = ours.fit(plan, dataset(), tables=TABLES, profile=True).profile
+        found = ff.quality.profile(ours.fit(plan, dataset(), tables=TABLES, profile=True))
         whole = ray.data.from_arrow(ROWS)
-        assert found == ours.fit(plan, whole, tables=TABLES, profile=True).profile
+        again = ours.fit(plan, whole, tables=TABLES, profile=True)
+        assert found == ff.quality.profile(again)
         expected: Any = ff.quality.profile(plan.fit(ROWS, tables=TABLES, profile=True))
         assert (found.n_rows, found.no_features) == (expected.n_rows, "")
         for side in ("inputs", "features"):
