@@ -111,7 +111,7 @@ FAULTS = {
         ("tests/steps/targets/test_targets.py",),
     ),
     "a_window_holds_its_own_label": Fault(
-        "fastfeat/plan/declare/late_windows.py",
+        "fastfeat/ir/scope.py",
         'params["closed"] in ("right", "both") and not params["offset"]',
         'params["closed"] in ("right",) and not params["offset"]',
         ("tests/plan/declare/test_leakage.py",),

@@ -29,12 +29,13 @@ def dataclass(
     frozen: bool = False,
     slots: bool = False,
     weakref_slot: bool = False,
+    kw_only: bool = False,
 ) -> Callable[[type[T]], type[T]]:
     """Return a decorator with the meaning of `dataclasses.dataclass`."""
 
     def decorate(cls: type[T]) -> type[T]:
         own = {name: value for name, value in _attributes(cls).items() if name not in _OF_ONE_CLASS}
-        methods = _Methods(cls, own, {"repr": repr, "eq": eq, "frozen": frozen})
+        methods = _Methods(cls, own, {"repr": repr, "eq": eq, "frozen": frozen, "kw_only": kw_only})
         on_first_use = ["__init__"] * init + ["__repr__"] * repr + ["__eq__"] * eq
         if eq and frozen and (own.get("__hash__") is None and "__eq__" not in own):
             on_first_use.append("__hash__")
@@ -77,6 +78,8 @@ class _Methods:
         for name, kind in own.get("__annotations__", {}).items():
             if not str(kind).startswith("ClassVar"):
                 self.fields[name] = own.get(name, MISSING)
+                if options["kw_only"]:
+                    self.fields[name] = _by_name(self.fields[name])
 
     def slotted(self, added: dict[str, Any], more_slots: tuple[str, ...]) -> Any:
         """Return the class anew, with slots instead of a dictionary."""
@@ -153,6 +156,14 @@ def _argument(one: Any, name: str, names: dict[str, Any]) -> tuple[str, str]:
         return name, name
     names[f"_default_{name}"] = one.default
     return f"{name}=_default_{name}", name if one.init else f"_default_{name}"
+
+
+def _by_name(default: Any) -> Any:
+    """Return the `Field` of an argument that is given by name alone, unless it says otherwise."""
+    one = cast(Any, default if isinstance(default, Field) else field(default=default))
+    if one.kw_only is MISSING:
+        one.kw_only = True
+    return one
 
 
 class _Absent:

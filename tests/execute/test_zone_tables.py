@@ -9,7 +9,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.scalars import zones
+from fastfeat.scalars import zone_files
 from fastfeat.scalars.zone_files import ZoneTable
 from fastfeat.scalars.zones import table_for
 
@@ -48,7 +48,7 @@ def test_a_loaded_plan_computes_with_the_zones_of_the_day_it_was_fitted(
     def changed(name: str) -> ZoneTable:
         return ZoneTable((), (12 * 3600,))
 
-    monkeypatch.setattr(zones, "_machine_table", changed)
+    monkeypatch.setattr(zone_files, "machine_table", changed)
     loaded = ff.load(tmp_path / "plan.fastfeat")
     assert loaded.record.zones == fitted.record.zones
     for backend in ("cpu", "reference"):

@@ -29,6 +29,7 @@ OPTIONS: list[dict[str, bool]] = [
     {"frozen": True, "slots": True, "repr": False},
     {"frozen": True, "eq": False, "init": False},
     {"frozen": True, "slots": True, "eq": False, "weakref_slot": True},
+    {"frozen": True, "slots": True, "kw_only": True},
 ]
 
 

@@ -5,9 +5,10 @@ The commands, `--help` and the docs read them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.calls.options import TEXT, FilePath, Option, PythonValue
 from fastfeat.ir.parameters import Several, Whole

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.state_options import Archive, Keep, KeepAudit, MaxAhead, MaxJump
 from fastfeat.calls.options import (

@@ -20,6 +20,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
 from fastfeat.engine.cpu.words import ENTRY
+from fastfeat.io.sinks import atomic
 from fastfeat_tests.engine.cpu.swapped_kernels import PLANS
 from fastfeat_tests.operators.sampling import first_always
 from fastfeat_tests.patience import PATIENCE_S, halted
@@ -220,7 +221,7 @@ def test_a_full_disk_costs_one_warning(add, empty_cache, monkeypatch):
     def full(path: Path, content: bytes, *, private: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "write_bytes", full)
+    monkeypatch.setattr(atomic, "write_bytes", full)
     assert_works_with_one_warning(add, "No space left on device")
     assert list(empty_cache.iterdir()) == []
 
@@ -335,7 +336,7 @@ def test_processes_fill_one_cache_at_once(empty_cache):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-@pytest.mark.parametrize("place", ["engine.cpu.cache.write_bytes", "io.sinks.atomic.os.replace"])
+@pytest.mark.parametrize("place", ["io.sinks.atomic.write_bytes", "io.sinks.atomic.os.replace"])
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_process_killed_while_it_fills_the_cache_leaves_a_good_one(empty_cache, place, nth):
     with halted(f"fastfeat.{place}", PROGRAM, nth=nth) as process:

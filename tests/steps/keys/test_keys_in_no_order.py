@@ -17,7 +17,7 @@ from fastfeat import col
 from fastfeat.aggregates import keys as aggregate_keys
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.keep.artifact import artifact_bytes
-from fastfeat.learn import kinds
+from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower import typed
 from fastfeat.steps.keys import cpu_counting, cpu_vocabulary
 
@@ -68,7 +68,7 @@ def test_artifacts_are_those_of_keys_that_were_put_in_order(
     rows = pa.table({**columns, "x": numbers * 0.1, "y": numbers % 3 % 2})
     fitted, training = _plan().fit_transform(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kinds, "in_any_order", lambda roots: frozenset())
+        patch.setattr(code_plans, "in_any_order", lambda roots: frozenset())
         patch.setattr(typed, "_HELD", WeakValueDictionary())  # or it finds what the other has made
         in_order, features = _plan().fit_transform(rows)
     assert _is_in_order(in_order)
