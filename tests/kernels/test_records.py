@@ -62,7 +62,7 @@ def outcome(act: Callable[[], Any]) -> Any:
     """Return the value of a call, or the kind and text of its error."""
     try:
         return act()
-    except (TypeError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         return type(error), re.sub(r"\bcls\b.*", "", str(error))
 
 
