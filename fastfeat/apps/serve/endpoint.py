@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
-from fastfeat_kernels.records import dataclass
+from fastfeat_kernels.records import dataclass, field
 
 from fastfeat.apps.serve.app import Handler
 from fastfeat.apps.serve.artifacts import ArtifactReplacer
@@ -18,7 +17,6 @@ from fastfeat.apps.serve.service import Service
 from fastfeat.calls.options import TEXT, Option, OptionRows, type_of, words_of
 from fastfeat.ir.parameters import REQUIRED, BoolChoice, Several
 
-NO_OPTIONS: OptionRows = MappingProxyType({})
 UPDATE: OptionRows = {
     "update": Option(
         "Add the rows to the state after they are answered.", BoolChoice(), default=False
@@ -42,7 +40,7 @@ class Endpoint:
         handler: Makes the handler.
         asked: Schema of the JSON body in the OpenAPI description; None without a JSON body.
         answered: Schema of the JSON answer; None if the answer is not JSON.
-        query: OptionRows in the address.
+        query: Options in the address.
         body_type: Content type of another body that the method takes; "" for none.
         answer_type: Content type of another answer that the method gives; "" for none.
         is_open: Whether requests are answered without a token.
@@ -57,7 +55,7 @@ class Endpoint:
     handler: Callable[[Service, ArtifactReplacer], Handler]
     asked: str | None = None
     answered: str | None = None
-    query: OptionRows = NO_OPTIONS
+    query: OptionRows = field(default_factory=dict[str, Option])
     body_type: str = ""
     answer_type: str = ""
     is_open: bool = False
