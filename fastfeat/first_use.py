@@ -18,11 +18,15 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from threading import Condition, RLock, get_ident
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:  # importlib.abc imports importlib.resources, and with it tempfile, shutil, random and bz2
+    Loader = object
 
 V = TypeVar("V")
 
