@@ -13,7 +13,6 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import TypeMismatch
@@ -24,6 +23,7 @@ from fastfeat.ir.writing import PrintedForm
 
 if TYPE_CHECKING:
     from fastfeat_kernels.moments.many import ManyMoments
+    from fastfeat_kernels.moments.state import Level, Moments
     from fastfeat_kernels.powers.state import PowerSums
 
 KernelQuantity = Literal[

@@ -10,20 +10,17 @@ memory means adding once.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
-from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.errors import FastfeatError
+from fastfeat.io.arrow import Table
 
 Rows = range | NDArray[np.int64]
 """Row numbers in the whole data: a consecutive or ascending sequence without duplicates."""
@@ -45,7 +42,7 @@ class NextRound:
 
     Args:
         hint: Input of the next round: plain numbers, texts, None, NumPy arrays, and tuples and
-            dicts of these. `hint_to_bytes` sends it to other readers of the rows.
+            dicts of these. `state_bytes.hint_to_bytes` sends it to other readers of the rows.
     """
 
     hint: Any
@@ -133,112 +130,3 @@ def number_of(rows: Rows, place: int) -> int:
     103
     """
     return int(rows[place])
-
-
-_MAGIC = b"fastfeat-state-1\n"
-_DIGEST_BYTES = 32
-_HINT = "hint"
-
-
-def to_bytes(learner: Learner[Any, StateT], state: StateT) -> bytes:
-    """Return a state as bytes without code: a digest, a JSON head, tables as Arrow streams."""
-    packed = learner.pack(state)
-    parts: list[bytes] = [ipc_stream(table).to_pybytes() for table in packed.tables.values()]
-    sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
-    return seal({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
-
-
-def of_bytes(learner: Learner[SpecT, StateT], spec: SpecT, hint: Any, content: bytes) -> StateT:
-    """Return the state that `to_bytes` serialized.
-
-    `spec` is the task's spec, and `hint` the hint that the state's round began with.
-    """
-    head, rest = unseal(content)
-    if head["kind"] != learner.kind:
-        raise InvalidData(
-            f"the state is from a task of kind {head['kind']!r}, but the task is of kind "
-            f"{learner.kind!r}: merge only states of the same task and round"
-        )
-    tables: dict[str, Table] = {}
-    for name, n_bytes in head["tables"].items():
-        tables[name] = pa.ipc.open_stream(pa.py_buffer(rest[:n_bytes])).read_all()
-        rest = rest[n_bytes:]
-    return learner.unpack(spec, hint, PackedState(head["numbers"], tables))
-
-
-def hint_to_bytes(hint: Any) -> bytes:
-    """Return a hint as bytes without code, for all workers that take part in the next round."""
-    arrays: list[bytes] = []
-
-    def as_json(value: Any) -> Any:
-        match value:
-            case np.ndarray():
-                array = cast("NDArray[Any]", value)
-                arrays.append(array.tobytes())
-                return {"array": array.dtype.str, "shape": array.shape}
-            case tuple():
-                return {"tuple": [as_json(one) for one in cast("tuple[Any, ...]", value)]}
-            case dict():
-                items = cast("dict[Any, Any]", value).items()
-                return {"dict": [[as_json(key), as_json(one)] for key, one in items]}
-            case float():
-                return {"float": value.hex()}  # infinities and NaN too
-            case None | str() | bool() | int():
-                return value
-            case _:
-                kind = type(value).__name__
-                raise TypeError(f"a learner cannot send a value of type {kind} to the next round")
-
-    head = as_json(hint)
-    return seal({"kind": _HINT, "hint": head}, arrays)
-
-
-def hint_of_bytes(content: bytes) -> Any:
-    """Return the hint that `hint_to_bytes` serialized."""
-    head, rest = unseal(content)
-    if head["kind"] != _HINT:
-        raise InvalidData(
-            f"the {len(content):,} bytes are a state, which a round learns, not the hint that a "
-            "round begins with"
-        )
-
-    def of_json(value: Any) -> Any:
-        nonlocal rest
-        match value:
-            case {"array": dtype, "shape": shape}:
-                n_bytes = np.dtype(dtype).itemsize * math.prod(shape)
-                array = np.frombuffer(rest[:n_bytes], dtype).reshape(shape)
-                rest = rest[n_bytes:]
-                return array
-            case {"tuple": values}:
-                return tuple(of_json(one) for one in values)
-            case {"dict": items}:
-                return {of_json(key): of_json(one) for key, one in items}
-            case {"float": text}:
-                return float.fromhex(text)
-            case _:
-                return value
-
-    return of_json(head["hint"])
-
-
-def seal(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return a JSON head and byte strings as one byte string that begins with their digest.
-
-    The head may not contain NaN or infinity.
-    """
-    body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
-    return _MAGIC + hashlib.sha256(body).digest() + body
-
-
-def unseal(content: bytes) -> tuple[Any, bytes]:
-    """Check bytes that `seal` made; return the head, and the bytes after it."""
-    start = len(_MAGIC) + _DIGEST_BYTES
-    digest, body = content[len(_MAGIC) : start], content[start:]
-    if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
-        raise InvalidData(
-            f"the {len(content):,} bytes are from another version, truncated or changed. Pass all "
-            "bytes that to_bytes() returned, unchanged"
-        )
-    first, _, rest = body.partition(b"\n")
-    return json.loads(first), rest

@@ -16,7 +16,7 @@ from fastfeat_kernels.records import dataclass
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, seal, unseal
+from fastfeat.engine.state_bytes import hint_of_bytes, hint_to_bytes, seal, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted

@@ -17,7 +17,8 @@ from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, seal, to_bytes, unseal
+from fastfeat.engine.learner import Learner, Rows, TaskLearner
+from fastfeat.engine.state_bytes import of_bytes, seal, to_bytes, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.learn import infinite
 from fastfeat.learn.kinds import KINDS

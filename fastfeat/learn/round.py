@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.engine.learner import hint_to_bytes
+from fastfeat.engine.state_bytes import hint_to_bytes
 from fastfeat.execute.entities import stages_of
 from fastfeat.io.arrow import pa
 from fastfeat.io.temporary_files import drop_pages

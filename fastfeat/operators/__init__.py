@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.expr import Expr
-from fastfeat.first_use import LazyRows, OnFirstUse, import_object
+from fastfeat.first_use import LazyRows, OnFirstUse, import_object, import_on_call
 from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
-from fastfeat.operators import other_libraries
 
 if TYPE_CHECKING:
     from fastfeat.operators.operator import Operator
@@ -75,6 +74,20 @@ OTHERS: LazyRows[Callable[..., Any]] = LazyRows(
 """Further methods of `Expr`: functions over a window, and methods that only raise with advice."""
 
 NAMESPACES = {"dt": "calendar:dt", "list": "lists:elements", "str": "text:str_"}
+_NAMESPACE_CLASSES = {
+    "dt": "calendar:DatetimeParts",
+    "list": "lists:ListElements",
+    "str": "text:TextFunctions",
+}
+_SPECIAL_METHODS = {
+    "__dir__": "completion_names",
+    "__array_ufunc__": "array_ufunc",
+    "__array_function__": "refuse_array_function",
+    "__array__": "refuse_array",
+    "__getattr__": "raise_missing_attribute",
+    "__setattr__": "refuse_assignment",
+}
+"""Special methods of `Expr` besides its operators, with their functions in `other_libraries`."""
 """The namespaces of `Expr`, each with its property."""
 
 FAMILIES = (
@@ -135,13 +148,27 @@ for _family, _names in WRITTEN_TOGETHER.items():
 FRAMES[GroupFrame] = _by_options
 
 
+def namespace_class(name: str) -> type:
+    """Return the class of the methods in a namespace of expressions: "dt", "list" or "str"."""
+    return import_object(f"fastfeat.operators.{_NAMESPACE_CLASSES[name]}")
+
+
+def _of_other_libraries(function: str) -> Callable[..., Any]:
+    return import_on_call(f"fastfeat.operators.other_libraries:{function}")
+
+
+def _missing_in_namespace(of: str) -> Callable[[Any, str], Any]:
+    refuse = _of_other_libraries("raise_missing_in_namespace")
+    return lambda self, name: refuse(of, self, name)
+
+
 @cache
 def _attribute(name: str) -> Any:
     """Return the function or property that a placeholder of this name stands for."""
     if name in NAMESPACES:
-        parts = other_libraries.namespace(name)
-        setattr(parts, "__dir__", other_libraries.completion_names)  # noqa: B010  # checkers would take any name
-        setattr(parts, "__getattr__", other_libraries.raise_in_namespace(name))  # noqa: B010  # as above
+        parts = namespace_class(name)
+        setattr(parts, "__dir__", _of_other_libraries("completion_names"))  # noqa: B010  # checkers would take any name
+        setattr(parts, "__getattr__", _missing_in_namespace(name))  # noqa: B010  # as above
         return import_object(f"fastfeat.operators.{NAMESPACES[name]}")
     if name in OTHERS:
         method, hints = OTHERS[name], None
@@ -153,5 +180,6 @@ def _attribute(name: str) -> Any:
 _OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
 for _name in _OF_EXPRESSIONS:
     setattr(Expr, _name, OnFirstUse(Expr, _name, _attribute))
-for _name, _value in other_libraries.SPECIAL.items():
-    setattr(Expr, _name, _value)
+for _name, _function in _SPECIAL_METHODS.items():
+    setattr(Expr, _name, _of_other_libraries(_function))
+setattr(Expr, "__pandas_priority__", 5000)  # noqa: B010  # above a Series: `series * col("x")` is left to Expr

@@ -12,19 +12,8 @@ from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, lit
-from fastfeat.first_use import import_object, import_on_call
-from fastfeat.operators import hints, missing
-
-_NAMESPACES = {
-    "dt": "fastfeat.operators.calendar:DatetimeParts",
-    "list": "fastfeat.operators.lists:ListElements",
-    "str": "fastfeat.operators.text:TextFunctions",
-}
-
-
-def namespace(name: str) -> type:
-    """Return the class of the methods in a namespace of expressions: "dt", "list" or "str"."""
-    return import_object(_NAMESPACES[name])
+from fastfeat.first_use import import_on_call
+from fastfeat.operators import hints, missing, namespace_class
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -59,20 +48,16 @@ def refuse_array(self: Expr, *args: Any, **options: Any) -> NoReturn:
 
 def raise_missing_attribute(self: Expr, name: str) -> NoReturn:
     """Raise AttributeError for a method that expressions do not have; say what to write instead."""
-    members = {name: _public(namespace(name)) for name in ("str", "dt")}
+    members = {name: _public(namespace_class(name)) for name in ("str", "dt")}
     hint = "" if name.startswith("_") else hints.hint_for_method(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
-def raise_in_namespace(of: str) -> Callable[[Any, str], NoReturn]:
-    """Return a `__getattr__` for a namespace that raises AttributeError with a hint."""
-
-    def lacking(self: Any, name: str) -> NoReturn:
-        methods = _public(namespace(of))
-        hint = "" if name.startswith("_") else hints.hint_in_namespace(of, name, methods)
-        raise AttributeError(f".{of} has no {name!r}.{hint}", name=name, obj=self)
-
-    return lacking
+def raise_missing_in_namespace(of: str, self: Any, name: str) -> NoReturn:
+    """Raise AttributeError for a method that a namespace lacks; say what to write instead."""
+    methods = _public(namespace_class(of))
+    hint = "" if name.startswith("_") else hints.hint_in_namespace(of, name, methods)
+    raise AttributeError(f".{of} has no {name!r}.{hint}", name=name, obj=self)
 
 
 def completion_names(self: object) -> list[str]:
@@ -162,15 +147,3 @@ def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
         name=name,
         obj=self,
     )
-
-
-SPECIAL: dict[str, Any] = {
-    "__dir__": completion_names,
-    "__array_ufunc__": array_ufunc,
-    "__array_function__": refuse_array_function,
-    "__array__": refuse_array,
-    "__getattr__": raise_missing_attribute,
-    "__setattr__": refuse_assignment,
-    "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
-}
-"""Special methods that `Expr` gets besides its operators."""

@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.engine.cpu.learn import StatisticsSpec
-from fastfeat.engine.learner import (
-    Learner,
-    LearntResult,
-    NextRound,
-    hint_of_bytes,
-    hint_to_bytes,
-    of_bytes,
-    to_bytes,
-)
+from fastfeat.engine.learner import Learner, LearntResult, NextRound
 from fastfeat.engine.program import RowFailed, program_of
+from fastfeat.engine.state_bytes import hint_of_bytes, hint_to_bytes, of_bytes, to_bytes
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import slot_columns
 from fastfeat.execute.values import argument_output

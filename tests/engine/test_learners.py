@@ -22,15 +22,9 @@ from hypothesis import strategies as st
 from fastfeat import col
 from fastfeat.engine.cpu import learn
 from fastfeat.engine.cpu import ranks as part_of_ranks
-from fastfeat.engine.learner import (
-    LearntResult,
-    NextRound,
-    hint_of_bytes,
-    hint_to_bytes,
-    of_bytes,
-    to_bytes,
-)
+from fastfeat.engine.learner import LearntResult, NextRound
 from fastfeat.engine.program import RowFailed
+from fastfeat.engine.state_bytes import hint_of_bytes, hint_to_bytes, of_bytes, to_bytes
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr

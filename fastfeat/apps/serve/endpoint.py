@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any
 
-from fastfeat_kernels.records import dataclass, field
+from fastfeat_kernels.records import dataclass
 
 from fastfeat.apps.serve.app import Handler
 from fastfeat.apps.serve.artifacts import ArtifactReplacer

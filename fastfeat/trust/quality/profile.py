@@ -19,7 +19,7 @@ from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotie
 from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import seal, unseal
+from fastfeat.engine.state_bytes import seal, unseal
 from fastfeat.errors import ArtifactError, InvalidData
 
 ProfileKind = Literal["number", "category", "moment", "other"]

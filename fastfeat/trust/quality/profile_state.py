@@ -15,7 +15,7 @@ import numpy as np
 from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import seal, unseal
+from fastfeat.engine.state_bytes import seal, unseal
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.learn.part_state import RowNumberSums, add_sums

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import with_ieee_arithmetic
-from fastfeat.engine.learner import Rows, seal, unseal
+from fastfeat.engine.learner import Rows
+from fastfeat.engine.state_bytes import seal, unseal
 from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted

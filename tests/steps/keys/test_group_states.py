@@ -13,7 +13,8 @@ from fastfeat_kernels.grouped import summarize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeat.engine.learner import LearntResult, of_bytes, to_bytes
+from fastfeat.engine.learner import LearntResult
+from fastfeat.engine.state_bytes import of_bytes, to_bytes
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64
 from fastfeat.ir.node import params_of
 from fastfeat.steps.keys import cpu_group_rows, cpu_group_states, cpu_ordered

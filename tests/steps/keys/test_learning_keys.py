@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.aggregates.keys import KeyCounts
-from fastfeat.engine.learner import LearntResult, of_bytes, to_bytes
+from fastfeat.engine.learner import LearntResult
+from fastfeat.engine.state_bytes import of_bytes, to_bytes
 from fastfeat.errors import InvalidData
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.parameters import MAX_MEMORY
