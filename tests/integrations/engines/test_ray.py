@@ -254,7 +254,7 @@ def test_errors_of_workers_are_those_of_fit() -> None:
 
 
 def test_datasets_that_cannot_be_read_are_told() -> None:
-    with pytest.raises(TypeMismatch, match=r"takes a ray\.data\.Dataset, got Table"):
+    with pytest.raises(TypeMismatch, match=r"expected a ray\.data\.Dataset, got Table"):
         ours.fit(PLANS["scaled"], ROWS)
     with pytest.raises(InvalidData, match="no rows"):
         ours.fit(PLANS["scaled"], ray.data.from_arrow(ROWS[:0]))

@@ -295,7 +295,7 @@ def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:
     table = pa.table({"n": range(100)})
     fitted = ff.Plan({"n": col("n").hash()}).fit(table)  # some of them are beyond 2**63
     features = ours.transform(fitted, session.createDataFrame(table))
-    with pytest.raises(Exception, match="'n' is uint64, which Spark holds as int64"):
+    with pytest.raises(Exception, match="'n': Spark stores uint64 as int64"):
         features.collect()
 
 
