@@ -186,7 +186,7 @@ def ids_of_epoch(epoch: int) -> list[list[int]]:
 
 def test_a_state_of_another_loader_is_refused() -> None:
     state = batches().loader().state_dict()
-    with pytest.raises(InvalidData, match="num_workers was 0, and is 1"):
+    with pytest.raises(InvalidData, match="num_workers was 0, and is now 1"):
         batches().loader(num_workers=1).load_state_dict(state)
     with pytest.raises(InvalidData, match="world_size was 1, and is now 2"):
         batches(rank=0, world_size=2).loader().load_state_dict(state)

@@ -144,7 +144,7 @@ def test_a_loader_with_workers_goes_on_after_the_batches_that_it_gave(
                 if n < len(first):
                     assert ids(other) == second[n:]
                 assert ids(other) == third
-        with pytest.raises(InvalidData, match="num_workers was 2, and is 1"):
+        with pytest.raises(InvalidData, match="num_workers was 2, and is now 1"):
             FeatureBatches(FITTED, path, 64, rank=rank, world_size=world_size, even="pad").loader(
                 num_workers=1
             ).load_state_dict(state)

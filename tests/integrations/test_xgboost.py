@@ -251,7 +251,7 @@ def test_what_a_piece_gives_beside_features_is_never_missing(name: str) -> None:
     for missing in (None, float("nan")):
         values = pa.array([*np.arange(1.0, 1_000.0), missing])
         data = TEST.append_column("beside", values)
-        with pytest.raises(InvalidData, match=r"'beside', .* is missing in 1 row"):
+        with pytest.raises(InvalidData, match=r"'beside' is missing in 1 row"):
             ours.dmatrix_by_pieces(FITTED, data, piece_rows=500, **{name: "beside"})
 
 
