@@ -103,7 +103,7 @@ _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
     lambda plan: "plan.",
     _HINTS_OF_PLAN,
     elsewhere={
-        "fastfeat.api.plan_contents": "schema compile explain",
+        "fastfeat.api.plan_contents": "schema compile explain to_python",
         "fastfeat.api.plan_fits": "fit_transform_to cross_fit learning",
     },
 )
@@ -182,6 +182,7 @@ class Plan:
         schema = plan_contents.schema
         compile = plan_contents.compile
         explain = plan_contents.explain
+        to_python = plan_contents.to_python
         fit_transform_to = plan_fits.fit_transform_to
         cross_fit = plan_fits.cross_fit
         learning = plan_fits.learning

@@ -119,3 +119,31 @@ def explain(
         return explain_passes(self.declaration, schema, tables)
     known = None if schema is None else schemas.read_schema(schema)
     return explanations.explain_plan(self.declaration, stage, known, tables=resolve_schemas(tables))
+
+
+def to_python(self: OfDeclaration) -> str:
+    """Return Python source that builds this plan, with operators as users write them.
+
+    Executing the text binds the name `plan` to an equal plan: its `to_json()` is the same text.
+    Names of columns and features appear in it only as quoted text, so no name can run code. A
+    long expression is a variable of its own. A node that no operator builds by itself is
+    written as the call of its class. A plan that an earlier version recorded with its
+    parameters is written as its JSON.
+
+    Example:
+        >>> import fastfeat as ff
+        >>> print(ff.Plan({"size": ff.col("size").log1p()}, dtype="float32").to_python())
+        import fastfeat as ff
+        from fastfeat import col
+        <BLANKLINE>
+        plan = ff.Plan(
+            {
+                'size': col('size').log1p(),
+            },
+            dtype='float32',
+        )
+        <BLANKLINE>
+    """
+    from fastfeat.api.python_source import source_of  # seldom needed
+
+    return source_of(self.declaration)

@@ -59,9 +59,9 @@ def show(node: Node) -> str:
 def show_columns(nodes: Sequence[Node]) -> str:
     """Return the text of an expression of one or several columns, of bounded length."""
     texts = _texts(nodes)
-    together = _together(nodes, texts)
-    if together is not None:
-        return _within(together, LONGEST)
+    whole = together(nodes, texts)
+    if whole is not None:
+        return _within(whole, LONGEST)
     shown: list[str] = []
     for node in nodes:
         shown.append(_within(texts[node], LONGEST))
@@ -83,7 +83,7 @@ def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class NodeTexts:
     """The texts of nodes written so far.
 
     Args:
@@ -107,24 +107,24 @@ class _Texts:
         return options(parameters, tuple(one for one in node.params if one[0] not in unwritten))
 
     def of_changed(self, node: Node) -> str:
-        return _within(_text_of(node, self), 2 * LONGEST)
+        return _within(text_of(node, self), 2 * LONGEST)
 
 
-def _texts(nodes: Sequence[Node]) -> _Texts:
-    texts = _Texts()
+def _texts(nodes: Sequence[Node]) -> NodeTexts:
+    texts = NodeTexts()
     for node in postorder(nodes):
-        texts.texts[node] = _within(_text_of(node, texts), 2 * LONGEST)
+        texts.texts[node] = _within(text_of(node, texts), 2 * LONGEST)
     return texts
 
 
-def _together(nodes: Sequence[Node], texts: Texts) -> str | None:
+def together(nodes: Sequence[Node], texts: Texts) -> str | None:
     """Return the text of nodes that are the columns of one operator; None if they are not."""
     first = nodes[0] if nodes else None
     write = COLUMNS.get(first.function) if isinstance(first, Call) else None
     return None if write is None else write(nodes, texts)
 
 
-def _text_of(node: Node, texts: _Texts) -> str:
+def text_of(node: Node, texts: NodeTexts) -> str:
     """Return the text of a node; `texts` has the texts of its arguments."""
     match node:
         case Column(name):
@@ -149,7 +149,7 @@ def _text_of(node: Node, texts: _Texts) -> str:
             assert_never(node)
 
 
-def _by_sign(node: Call | Aggregate, form: PrintedForm, texts: _Texts) -> str | None:
+def _by_sign(node: Call | Aggregate, form: PrintedForm, texts: NodeTexts) -> str | None:
     """Return the text of a call as a Python operator in parentheses; None for other calls.
 
     The node is then noted in `texts.in_parentheses`.
@@ -168,7 +168,7 @@ def _by_sign(node: Call | Aggregate, form: PrintedForm, texts: _Texts) -> str | 
 
 
 def _call_text(
-    node: Call | Aggregate, form: PrintedForm, parameters: Parameters, texts: _Texts
+    node: Call | Aggregate, form: PrintedForm, parameters: Parameters, texts: NodeTexts
 ) -> str:
     """Return the text of a call as a method of its first argument, or as a declared function."""
     args, given = node.args, options(parameters, node.params)
