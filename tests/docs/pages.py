@@ -29,6 +29,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return found
 
 
+def files(found: list[str]) -> dict[str, str]:
+    """Return the blocks that are files, which begin with `# name.py`, by name."""
+    named = {block: re.match(r"# (\w+\.py)\n", block) for block in found}
+    return {match[1]: block for block, match in named.items() if match}
+
+
 def run_blocks(page: Path, found: list[str]) -> dict[str, Any]:
     """Return the names that the code of a page leaves, run in the current folder."""
     names: dict[str, Any] = {"__name__": page.stem}

@@ -25,11 +25,15 @@ from fastfeat_tests.docs.pages import (
     ROOT,
     anchors,
     blocks,
+    files,
     name_of,
     run_blocks,
     text_of,
 )
 
+WITH_FILES = {"docs/ten_minutes.md", "docs/apps.md"}
+"""Pages with files of apps, which run in `test_ten_minutes.py` and `test_apps.py`."""
+PYTHON = [page for page in PAGES if blocks(page, "python") and name_of(page) not in WITH_FILES]
 PRINTED = {"README.md": "air_time", "docs/live.md": "card", "docs/training.md": "late_7d"}
 """What the code of a page prints, among other things: what a leak, or a late row, says."""
 
@@ -56,7 +60,7 @@ def has_compiler() -> bool:
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsWithoutLabel")  # flights that never left
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.HistoryMissing")  # told on the page
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize("page", PYTHON, ids=name_of)
 def test_every_python_block_runs(
     page: Path, demo_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,6 +70,10 @@ def test_every_python_block_runs(
     run_blocks(page, found)
     assert PRINTED.get(name_of(page), "") in capsys.readouterr().out
     assert untracked(demo_folder) == []
+
+
+def test_pages_with_files_have_tests_of_their_own() -> None:
+    assert {name_of(page) for page in PAGES if files(blocks(page, "python"))} == WITH_FILES
 
 
 @pytest.mark.large
