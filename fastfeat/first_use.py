@@ -143,6 +143,7 @@ DEFERRED = frozenset(
         "fastfeat.steps.targets.cpu_time_folds",
         "fastfeat.steps.targets.tasks",
         "fastfeat.steps.targets.time_folds",
+        "fastfeat.steps.text.growth",
         "fastfeat.steps.windows.cpu",
         "fastfeat.steps.windows.cpu_tables",
         "fastfeat.steps.windows.rows",

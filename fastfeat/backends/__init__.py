@@ -116,9 +116,9 @@ def device_of(backend: Backend) -> Runtime:
 
 _OF_TEXT = (
     "bucket_count str.contains_literal str.count_matches_literal str.ends_with str.find_literal "
-    "str.hash_ngrams str.hash_tokens str.len_bytes str.len_chars str.slice str.starts_with "
-    "str.strip_chars str.strip_chars_end str.strip_chars_start str.to_float str.to_integer "
-    "str.to_lowercase str.to_uppercase str.token_count"
+    "str.hash_ngrams str.hash_tokens str.len_bytes str.len_chars str.replace str.slice "
+    "str.starts_with str.strip_chars str.strip_chars_end str.strip_chars_start str.to_float "
+    "str.to_integer str.to_lowercase str.to_uppercase str.token_count"
 )
 _OF_LISTS = "list.sum list.mean list.min list.max list.contains list.get list.len list.slice"
 _KERNELS = {

@@ -25,7 +25,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys import cpu_vocabulary
-from fastfeat.steps.registry import step_function
+from fastfeat.steps.registry import host_step, step_function
 from fastfeat.steps.windows import cpu as windows
 from fastfeat.steps.windows import cpu_tables as table_windows
 
@@ -93,7 +93,7 @@ def run_step(task: StepTask) -> Any:
     """Return the column that a step computes, by its CPU kernel or its reference function."""
     call = task.call
     kernel = step_kernels("cpu").get(call.function)
-    if kernel is None or step_function(call).host is not None:
+    if kernel is None or host_step(call) is not None:
         return reference.run_step(task)
     return kernel(task.args, dict(call.params), task.n_rows)
 

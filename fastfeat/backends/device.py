@@ -25,7 +25,7 @@ from fastfeat.steps.keys.gpu.groups import learn_groups
 from fastfeat.steps.keys.gpu.vocabulary import count_distinct, count_keys
 from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
 from fastfeat.steps.on_device import DeviceKernel, argument_in_host
-from fastfeat.steps.registry import step_function
+from fastfeat.steps.registry import host_step
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.cpu_time_folds import learn_times as learn_times_in_host
 from fastfeat.steps.targets.gpu import learn_target
@@ -44,7 +44,7 @@ from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
     """Return the device kernel of a step; None if the step runs on the host."""
     kernel: DeviceKernel | None = step_kernels("gpu").get(call.function)
-    if kernel is None or step_function(call).host is not None or not kernel.takes(types):
+    if kernel is None or host_step(call) is not None or not kernel.takes(types):
         return None
     return kernel
 

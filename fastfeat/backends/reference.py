@@ -18,7 +18,7 @@ from fastfeat.steps.keys.tasks import (
     count_keys,
     learn_groups,
 )
-from fastfeat.steps.registry import step_function
+from fastfeat.steps.registry import host_step, step_function
 from fastfeat.steps.step import Argument, StepTask
 from fastfeat.steps.targets.tasks import TargetTask, learn_target
 from fastfeat.steps.targets.time_folds import TimesTask, learn_times
@@ -35,8 +35,8 @@ from fastfeat.steps.windows.tasks import (
 def run_step(task: StepTask) -> Any:
     """Return the column that a step computes, by its reference function on Python lists."""
     step, params = step_function(task.call), dict(task.call.params)
-    if step.host is not None:
-        return step.host(task.args, params, task.n_rows)
+    if host := host_step(task.call):
+        return host(task.args, params, task.n_rows)
     lists = [Argument(_values(argument), argument.dtype) for argument in task.args]
     values = step.reference(lists, params, task.n_rows)
     if task.dtype == COUNTS:

@@ -21,7 +21,7 @@ from fastfeat.plan.lower.schedule import ROWS, Schedule, ScheduledTask
 from fastfeat.plan.lower.task_graph import drop_computed
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps import step as step_records
-from fastfeat.steps.registry import step_function
+from fastfeat.steps.registry import host_step
 
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import StepCalls
@@ -82,7 +82,7 @@ def _of_columns(
     """
     if not isinstance(step, Call) or step.function not in step_calls():
         return None
-    if step_function(step).host is not None:
+    if host_step(step) is not None:
         return None
     args, names = list[step_records.Argument](), list[str]()
     for arg in step.args:

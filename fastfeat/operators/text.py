@@ -35,7 +35,6 @@ from fastfeat.operators.operator import (
     parameters_of,
 )
 
-_SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -460,8 +459,10 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
     A pattern is plain text if `literal` says so, or if it has no special characters. Raises
     InvalidPlan if the pattern is neither plain text nor a regular expression.
     """
+    from fastfeat.steps.text.rows import is_plain
+
     pattern = checks.text(operator, "pattern", pattern)
-    if checks.switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
+    if checks.switch(operator, "literal", literal) or is_plain(pattern):
         return pattern, True
     _names_of_groups(pattern)
     return pattern, False

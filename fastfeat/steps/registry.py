@@ -14,7 +14,7 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 
 if TYPE_CHECKING:
-    from fastfeat.steps.step import StepFunction
+    from fastfeat.steps.step import HostStep, StepFunction
 
 STEPS: LazyRows[StepFunction] = LazyRows(
     "fastfeat.steps.{}",
@@ -70,6 +70,12 @@ def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
 
 def step_function(call: Call) -> StepFunction:
     return STEPS.get(call.function) or OF_CONTENT[call.function]
+
+
+def host_step(call: Call) -> HostStep | None:
+    """Return the function of the host that computes a call on every backend; None without one."""
+    step = step_function(call)
+    return None if step.by_kernel is not None and step.by_kernel(dict(call.params)) else step.host
 
 
 def is_constant_step(node: Call, texts: set[Node]) -> bool:

@@ -105,6 +105,7 @@ class StepFunction:
         without_nan: Whether a float result is never NaN; missing values are null.
         of_keys: Whether it looks up keys, which may not hold columns known only after prediction.
         host: Computation by Arrow's own functions, used by every backend; None if there is none.
+        by_kernel: Returns whether a kernel, not `host`, computes a call with these parameters.
         narrow: Whether it also takes text and bytes with 32-bit offsets, without a copy.
         parameters: Parameters of each call.
         n_args: Number of arguments; None for any number that is at least `least_args`.
@@ -136,6 +137,7 @@ class StepFunction:
     without_nan: bool = False
     of_keys: bool = False
     host: HostStep | None = None
+    by_kernel: Callable[[Mapping[str, Any]], bool] | None = None
     narrow: bool = False
     parameters: Parameters = ()
     n_args: int | None = 1

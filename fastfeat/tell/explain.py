@@ -34,7 +34,7 @@ from fastfeat.plan.lower.outputs import arrow_program
 from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.scheduling import scans_of, schedule_of
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.steps.registry import STEPS, is_step, step_function
+from fastfeat.steps.registry import STEPS, host_step, is_step
 from fastfeat.tell.explain_leakage import describe_leakage
 from fastfeat.tell.explain_live import describe_live, describe_windows, is_window
 from fastfeat.tell.explain_schedule import describe_schedule
@@ -129,7 +129,7 @@ def _steps(plan: Declaration, types: NodeTypes | None = None) -> list[str]:
     """Return lines on the steps, with "kernel" or "host" (Arrow) for each, and on the windows."""
 
     def place(step: Call) -> str:
-        return "kernel" if step_function(step).host is None else "host"
+        return "kernel" if host_step(step) is None else "host"
 
     roots = list(plan.nodes.values())
     lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)

@@ -31,7 +31,7 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.declare.window_reach import history_needed
 from fastfeat.plan.lower.lower import LearntConstant
-from fastfeat.steps.registry import STEPS
+from fastfeat.steps.registry import STEPS, host_step
 from fastfeat.tell.summary import feature_sources, head_of_fitted, head_of_plan, type_of
 
 MOST_FEATURES = 50
@@ -157,7 +157,7 @@ def _sees(nodes: list[Node]) -> list[str]:
 def _runs_on(nodes: list[Node]) -> list[str]:
     """Return "kernel", then a line for each function of a feature that Arrow computes."""
     calls = [node for node in postorder(nodes) if isinstance(node, Call)]
-    host = [c.function for c in calls if c.function in STEPS and STEPS[c.function].host is not None]
+    host = [c.function for c in calls if c.function in STEPS and host_step(c) is not None]
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 

@@ -64,6 +64,11 @@ OF_BYTES: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
 OF_CHARACTERS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "len_chars": st.just(()),
     "token_count": st.just(()),
+    "replace": st.tuples(
+        st.sampled_from([b"a", b"ab", b"aa", b"AB 1", "é".encode(), b"\x00"]),
+        st.sampled_from([b"", b"b", b"aa", "é".encode() * 40]),
+        st.sampled_from([-1, 0, 1, 2, 2**62]),
+    ),
     "to_lowercase": st.just(()),
     "to_uppercase": st.just(()),
     "slice_chars": st.tuples(
@@ -88,6 +93,7 @@ FIXED_ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "find": (b"aab",),
     "len_chars": (),
     "token_count": (),
+    "replace": (b"aab", b"c", -1),
     "to_lowercase": (),
     "to_uppercase": (),
     "slice_chars": (-200_001, 100_000),

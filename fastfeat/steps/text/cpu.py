@@ -35,7 +35,13 @@ from fastfeat_kernels.text import (
     TABLE_SCRATCH,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.functions import BucketCounts, FlagColumn, IntegerColumn, computed
+from fastfeat_kernels.text.functions import (
+    BucketCounts,
+    FlagColumn,
+    IntegerColumn,
+    TextTooLong,
+    computed,
+)
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, TextRows
 
@@ -54,9 +60,10 @@ from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import DType
-from fastfeat.ir.parameters import ParameterValues
+from fastfeat.ir.parameters import MAX_MEMORY, ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.text import growth
 from fastfeat.steps.text.rows import (
     NOT_UTF8,
     NUMBERS,
@@ -86,12 +93,24 @@ def _step(request: Request) -> TextKernel:
 
 
 def _computed(request: Request, params: ParameterValues, column: ChunkedArray) -> Any:
-    """Return the kernel's result for a column of text; raise StepFailed for invalid UTF-8."""
-    own, parts = kernel_params(request, params), n_parts(len(column))
-    try:
+    """Return the kernel's result for a column of text.
+
+    Raises StepFailed for invalid UTF-8, and for text that would grow too much.
+    """
+    own, most = kernel_params(request, params), params.get("max_memory", MAX_MEMORY)
+    limit = {"most_bytes": growth.most_bytes(most)} if request.gives == "grown_text" else {}
+
+    def run(own: Mapping[str, Any]) -> Any:
+        parts = n_parts(len(column))
         return computed(request, own, text_chunks(column), runner(_RUN), parts, write.empty_bytes)
+
+    try:
+        return run({**own, **limit})
     except InvalidUtf8 as error:
         raise StepFailed(error.row, NOT_UTF8) from None
+    except TextTooLong as error:
+        growth.check_grown(len(column), growth.content_bytes(column), error.n_bytes, most)
+        return run(own)  # it is shorter than the column
 
 
 def _integers(
@@ -176,6 +195,7 @@ _GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, ParameterValues], A
     "flag": _flags,
     "text": _texts,
     "piece": _texts,
+    "grown_text": _texts,
     "bucket_counts": _bucket_counts,
     "parsed_integer": _numbers,
     "parsed_float": _numbers,

@@ -36,14 +36,24 @@ def check_growth(
     matches = _n_matches(column, pattern, n, literal)
     matched = n_bytes - content_bytes(replace_matches(column, pattern, "", n, literal))
     found = _grown(n_bytes, matches, matched, matched, value, literal)
-    if found > n_bytes and _COPIES * found > max_memory:
+    check_grown(len(column), n_bytes, found, max_memory)
+
+
+def check_grown(n_texts: int, n_bytes: int, grown: int, max_memory: int) -> None:
+    """Raise StepFailed if texts of `n_bytes` bytes grow to more bytes than `max_memory` allows."""
+    if grown > n_bytes and grown > most_bytes(max_memory):
         raise StepFailed(
             None,
-            f"{counted(len(column), 'text')} of {n_bytes:,} bytes would grow to up to {found:,} "
-            f"bytes. Computing this takes up to {_COPIES * found:,}, more than "
+            f"{counted(n_texts, 'text')} of {n_bytes:,} bytes would grow to up to {grown:,} "
+            f"bytes. Computing this takes up to {_COPIES * grown:,}, more than "
             f"max_memory={max_memory:,}. Replace less, or raise max_memory",
             InvalidData,
         )
+
+
+def most_bytes(max_memory: int) -> int:
+    """Return the highest number of bytes that text may grow to."""
+    return max_memory // _COPIES
 
 
 def replace_matches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,11 +28,24 @@ from fastfeat.ir.parameters import (
 )
 from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.steps.entries import content_column, over_entries
-from fastfeat.steps.step import Argument, StepFailed, StepFunction
+from fastfeat.steps.step import Argument, StepFailed, StepFunction, StepReference
 from fastfeat.steps.text.growth import check_growth, replace_matches
+from fastfeat.steps.text.replacement import is_plain_replacement, replaced_texts
 from fastfeat.steps.text.rows import NOT_UTF8, STRICT, not_parseable, of_text
 
 PatternFunction = Callable[..., Array]
+
+
+class PlainPattern(NamedTuple):
+    """The definition of a step for plain text.
+
+    Args:
+        is_plain: Returns whether a call's pattern is plain text.
+        reference: The definition.
+    """
+
+    is_plain: Callable[[ParameterValues], bool]
+    reference: StepReference
 
 
 def _step(
@@ -41,8 +54,12 @@ def _step(
     belongs: Belongs,
     parameters: Parameters,
     written: Writer | None = None,
+    plain: PlainPattern | None = None,
 ) -> StepFunction:
-    """Return a step that the host computes; `work` gets the column of text and the parameters."""
+    """Return a step that the host computes, unless its pattern is plain text, as `plain` says.
+
+    `work` gets the column of text and the parameters.
+    """
 
     def host(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
@@ -53,6 +70,8 @@ def _step(
         return over_entries(content_column(args[0]), of_texts)
 
     def reference(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
+        if plain is not None and plain.is_plain(params):
+            return plain.reference(args, params, n_rows)
         column = pa.chunked_array([key_array(args[0].values, UTF8)])
         found = host([Argument(column, UTF8)], params, n_rows)
         if dtype.is_temporal:
@@ -63,6 +82,7 @@ def _step(
         of_text(dtype),
         reference,
         host=host,
+        by_kernel=None if plain is None else plain.is_plain,
         parameters=parameters,
         belongs=belongs,
         written=written,
@@ -212,6 +232,7 @@ STEPS: dict[str, StepFunction] = {
             Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, user_name=None),
         ),
         _replace_text,
+        PlainPattern(is_plain_replacement, replaced_texts),
     ),
     "str.to_datetime": _step(
         timestamp("us"),

@@ -35,6 +35,10 @@ NOT_UTF8: Final = (
     "the text is not UTF-8, so its characters are unknown. Decode it again with the right encoding"
 )
 _LONGEST = 40
+_OF_STEPS = ("literal", "max_memory")
+"""Parameters that kernels and definitions do not take."""
+_SPECIAL = frozenset("\\.^$*+?{}[]|()")
+"""Characters with a meaning in regular expressions."""
 OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
 """`parameters -> function of one ASCII text`."""
 
@@ -59,6 +63,11 @@ def of_content(dtype: DType) -> TypeRule:
         return dtype
 
     return result
+
+
+def is_plain(pattern: str) -> bool:
+    """Return whether a regular expression has no special characters, so it matches itself alone."""
+    return _SPECIAL.isdisjoint(pattern)
 
 
 def not_parseable(row: int, text: bytes, what: str) -> StepFailed:
@@ -87,10 +96,14 @@ def number_text(request: Request, params: Mapping[str, Any]) -> str:
 
 def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a step as its kernel and its reference take them."""
-    return {k: v.encode() if k in request.literals else v for k, v in params.items()}
+    return {
+        k: v.encode() if k in request.literals else v
+        for k, v in params.items()
+        if k not in _OF_STEPS
+    }
 
 
-def _each(request: Request) -> StepReference:
+def each(request: Request) -> StepReference:
     """Return a column function that applies the request's definition to the bytes of each row."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -235,6 +248,7 @@ _TYPES: dict[Gives, DType] = {
     "flag": BOOL,
     "text": UTF8,
     "piece": UTF8,
+    "grown_text": UTF8,
     "bucket_counts": COUNTS,
     **NUMBERS,
 }
@@ -250,7 +264,7 @@ def _row(
     """Return the step for a row of the kernels' table of requests."""
     request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
-    reference = _parsed(request) if request.gives in NUMBERS else _each(request)
+    reference = _parsed(request) if request.gives in NUMBERS else each(request)
     return StepFunction(
         of_rows(_TYPES[request.gives]),
         reference,
@@ -359,6 +373,7 @@ STEPS: dict[str, StepFunction] = {
     "str.token_count": _row("token_count"),
 }
 REQUESTED: dict[str, Request] = {
-    name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
+    "str.replace": REQUESTS["replace"],  # of plain text; `patterns` has the step
+    **{name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)},
 }
 """Requests of the functions of text to the kernels, by the names of the steps."""

@@ -52,7 +52,10 @@ TABLE_CELLS: Final = 23
 TABLE_POWERS: Final = 24
 TABLE_N_BUCKETS: Final = 25
 TABLE_SEED: Final = 26
-N_TABLE_WORDS: Final = 27
+TABLE_VALUE: Final = 27  # for a literal: its replacement
+TABLE_VALUE_BYTES: Final = 28
+TABLE_MOST_BYTES: Final = 29  # that text with replacements may have, checked before it is written
+N_TABLE_WORDS: Final = 30
 
 # The table of the entry "by_bucket": counts by row, int32; their target, one bucket after the
 # other; number of buckets; rows that the memory of a bucket has room for.

@@ -18,10 +18,12 @@ from fastfeat_kernels.column import ArrowTextChunk, CallRunner
 from fastfeat_kernels.text import (
     IN_PLACE,
     IS_NAN,
+    MEASURE,
     NO_LENGTH,
     OUT_OF_RANGE,
     PARSED,
     TABLE_LENGTH,
+    TABLE_MOST_BYTES,
     TABLE_N_BUCKETS,
     TABLE_OUT,
     TABLE_PASS,
@@ -196,12 +198,30 @@ def _texts(column: TextInput, entry: str, words: TextTableWords, owners: object)
     found = run_entry(column, entry, {**words, **places, TABLE_PASS: IN_PLACE}, (texts, owners))
     if (found >= 0).all():
         return [texts]
-    return [written_texts(column, entry, words, owners)]
+    sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
+    return [written_texts(column, entry, words, owners, sizes)]
 
 
 def _pieces(column: TextInput, entry: str, words: TextTableWords, owners: object) -> list[TextRows]:
     longest = MOST_BYTES * int(words.get(TABLE_LENGTH, NO_LENGTH))
     return pieces_of_texts(column, entry, words, owners, longest)
+
+
+class TextTooLong(ValueError):
+    """The new text has `n_bytes` bytes in all, more than it may have."""
+
+    def __init__(self, n_bytes: int) -> None:
+        super().__init__(f"the new text would have {n_bytes} bytes")
+        self.n_bytes = n_bytes
+
+
+def _grown_texts(
+    column: TextInput, entry: str, words: TextTableWords, owners: object
+) -> list[TextRows]:
+    sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
+    if sizes.sum() > words[TABLE_MOST_BYTES]:
+        raise TextTooLong(int(sizes.sum()))
+    return [written_texts(column, entry, words, owners, sizes)]
 
 
 def _bucket_counts(
@@ -217,6 +237,7 @@ _RESULTS: Final[Mapping[Gives, Callable[[TextInput, str, TextTableWords, object]
     "flag": _flags,
     "text": _texts,
     "piece": _pieces,
+    "grown_text": _grown_texts,
     "bucket_counts": _bucket_counts,
     "parsed_integer": parsed_integers,
     "parsed_float": parsed_floats,

@@ -76,6 +76,16 @@ def find(text: bytes, pattern: bytes) -> int:
     return text.find(pattern)
 
 
+def replace(text: bytes, pattern: bytes, value: bytes, n: int) -> bytes:
+    """Return a text with the first n occurrences of a plain pattern replaced, all if n is -1.
+
+    >>> replace(b"aaa", b"aa", b"b", -1)
+    b'ba'
+    """
+    text.decode()
+    return text.replace(pattern, value, n)
+
+
 def to_lowercase(text: bytes) -> bytes:
     """Return a text in lower case.
 

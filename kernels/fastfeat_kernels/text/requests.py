@@ -27,6 +27,7 @@ from fastfeat_kernels.text import (
     TABLE_CELLS,
     TABLE_FUNCTION,
     TABLE_LENGTH,
+    TABLE_MOST_BYTES,
     TABLE_N_BUCKETS,
     TABLE_OFFSET,
     TABLE_PAGES,
@@ -34,6 +35,8 @@ from fastfeat_kernels.text import (
     TABLE_PATTERN_BYTES,
     TABLE_POWERS,
     TABLE_SEED,
+    TABLE_VALUE,
+    TABLE_VALUE_BYTES,
     UPPERCASE,
     reference,
 )
@@ -50,10 +53,20 @@ TextParams = Mapping[str, Any]
 """Parameters by name, for the reference."""
 TextRequestWords = Mapping[int, int | npt.NDArray[Any]]
 """Words of a table: a number, or memory that the word gets the address of."""
-Gives = Literal["count", "flag", "text", "piece", "bucket_counts", "parsed_integer", "parsed_float"]
-"""The kind of result for a row: an int64, a bool, a text, a contiguous piece of the row, the number
-of its parts in each bucket, or a parsed number.
+Gives = Literal[
+    "count",
+    "flag",
+    "text",
+    "piece",
+    "grown_text",
+    "bucket_counts",
+    "parsed_integer",
+    "parsed_float",
+]
+"""The kind of result for a row: an int64, a bool, a text, a contiguous piece of the row, a text of
+any length, the number of its parts in each bucket, or a parsed number.
 """
+VECTOR_BYTES: Final = 64  # a replacement is copied in pieces of so many bytes
 Takes = Literal["characters", "bytes"]
 TextAccess = Literal["offsets", "bytes", "words"]
 """The parts of a text that a device kernel reads: none, the bytes, or aligned words around them."""
@@ -114,6 +127,19 @@ def _counted_literal(params: TextParams) -> TextRequestWords:
     if not params["pattern"]:
         raise ValueError("an empty literal cannot be counted")
     return _literal(params)
+
+
+def _replacement(params: TextParams) -> TextRequestWords:
+    if not params["pattern"]:
+        raise ValueError("an empty literal cannot be replaced")
+    n, value = params["n"], params["value"]
+    return {
+        **_literal(params),
+        TABLE_VALUE: np.frombuffer(value + bytes(VECTOR_BYTES), np.uint8),
+        TABLE_VALUE_BYTES: len(value),
+        TABLE_LENGTH: NO_LENGTH if n < 0 else min(n, NO_LENGTH),
+        TABLE_MOST_BYTES: params.get("most_bytes", NO_LENGTH),
+    }
 
 
 def _prefix(params: TextParams) -> TextRequestWords:
@@ -235,6 +261,14 @@ _ROWS: Final = (
         _literal,
         "bytes",
         ("pattern",),
+    ),
+    Request(
+        "replace",
+        reference.replace,
+        "grown_text",
+        "search.replace",
+        _replacement,
+        literals=("pattern", "value"),
     ),
     Request("to_lowercase", reference.to_lowercase, "text", "case.case", _lower, growth=1.5),
     Request("to_uppercase", reference.to_uppercase, "text", "case.case", _upper, growth=1.5),

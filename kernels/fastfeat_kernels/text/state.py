@@ -14,7 +14,6 @@ from fastfeat_kernels.column import ArrowTextChunk, CallRunner, ChunkRows, Kerne
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.records import dataclass
 from fastfeat_kernels.text import (
-    MEASURE,
     N_SCRATCH_WORDS,
     N_TABLE_WORDS,
     TABLE_BIT_OFFSET,
@@ -160,9 +159,10 @@ def missing_of(column: TextInput) -> MissingRows:
     return MissingRows(bits if n_missing else None, n_missing)
 
 
-def written_texts(column: TextInput, entry: str, words: TextTableWords, owners: object) -> TextRows:
-    """Return the text that an entry makes from each row: measured, then written."""
-    sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
+def written_texts(
+    column: TextInput, entry: str, words: TextTableWords, owners: object, sizes: Int64Array
+) -> TextRows:
+    """Return the text that an entry makes from each row; `sizes` are the measured bytes a call."""
     texts, places = empty_texts(column, sizes)
     run_entry(column, entry, {**words, **places, TABLE_PASS: WRITE}, (texts, owners))
     return texts

@@ -428,6 +428,16 @@ def test_pieces_are_counted_once_for_all_columns(monkeypatch: pytest.MonkeyPatch
     assert ran.count("str.hash_ngrams") == 1
 
 
+def test_a_chain_of_text_runs_in_kernels_alone() -> None:
+    s = col("s").str.to_lowercase().str.strip_chars()
+    replaced = s.str.replace("a", "bc", literal=True).str.replace_all("d", "")
+    told = ff.Plan({"n": replaced.str.len_chars()}).explain()
+    assert "kernel: " in told
+    assert "host" not in told
+    by_pattern = ff.Plan({"n": s.str.replace("a+", "b").str.len_chars()}).explain()
+    assert "host: " in by_pattern
+
+
 def test_explain_says_what_runs_on_the_host() -> None:
     plan = ff.Plan({"a": S.to_lowercase().str.contains("^a"), "b": col("s").fill_null("x").hash()})
     assert "kernel: col('s').str.to_lowercase()\n" in plan.explain()

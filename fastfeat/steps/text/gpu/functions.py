@@ -23,7 +23,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import pack, validity_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, INT64
-from fastfeat.ir.parameters import ParameterValues
+from fastfeat.ir.parameters import MAX_MEMORY, ParameterValues
 from fastfeat.steps.on_device import DeviceKernel, DeviceStep
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
@@ -39,6 +39,7 @@ from fastfeat.steps.text.gpu.columns import (
 )
 from fastfeat.steps.text.gpu.hashes import bucket_count, bucket_counts, hashes
 from fastfeat.steps.text.gpu.numbers import numbers
+from fastfeat.steps.text.growth import check_growth
 from fastfeat.steps.text.rows import REQUESTED
 
 
@@ -85,6 +86,9 @@ def _texts(request: Request) -> DeviceStep:
 
     def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
+        if request.gives == "grown_text":
+            given: dict[str, Any] = {"max_memory": MAX_MEMORY, **params, "literal": True}
+            check_growth(column, **given)
 
         def of_piece(piece: TextPiece) -> Array:
             return _written(runtime, request, piece, words)
@@ -127,6 +131,7 @@ _GIVES: Mapping[Gives, Callable[[Request], DeviceStep]] = {
     "flag": _flags,
     "text": _texts,
     "piece": _texts,
+    "grown_text": _texts,
     "bucket_counts": bucket_counts,
     "parsed_integer": numbers,
     "parsed_float": numbers,

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often, where.
+"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often, where; replaced.
 
 To find a literal anywhere, 64 bytes of the column at once are compared with its first and its last
 byte, across rows. Where both match, the row is found and the rest compared.
@@ -13,6 +13,7 @@ from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
+    larger,
     load_int64,
     opaque,
     pointer_int64,
@@ -24,16 +25,37 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.text import (
     CONTAINS,
     ENDS_WITH,
+    MEASURE,
     TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_FOUND,
     TABLE_FUNCTION,
+    TABLE_LENGTH,
     TABLE_OUT,
+    TABLE_OUT_DATA,
+    TABLE_OUT_END,
     TABLE_OUT_ROW,
+    TABLE_OUT_START,
+    TABLE_PASS,
     TABLE_PATTERN,
     TABLE_PATTERN_BYTES,
     TABLE_SCRATCH,
+    TABLE_VALUE,
+    TABLE_VALUE_BYTES,
 )
 from fastfeat_kernels.text.cpu.lengths import mask_missing, target_of
-from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets, write_bits
+from fastfeat_kernels.text.cpu.rows import (
+    are_utf8,
+    copy,
+    end_of_call,
+    is_ascii,
+    is_utf8,
+    lacks_text,
+    present_bits,
+    read_offsets,
+    write_bits,
+    write_ends,
+)
 from fastfeat_kernels.text.cpu.vectors import equal_bits, trailing_zeros
 
 i64 = types.int64
@@ -196,5 +218,107 @@ def find_first(table, first, n):
     return 0
 
 
-SEARCH = (count_matches, find, find_first)
+@njit(**SEPARATE_OPTIONS)
+def row_not_utf8(words, row, n, offsets, readable):
+    """Return the first of n rows that is present and not UTF-8, or -1."""
+    x, data = pointer_int64(offsets), words[TABLE_DATA]
+    if is_ascii(data + x[0], x[n] - x[0]) or are_utf8(words, n, offsets, readable):
+        return i64(-1)
+    for i in range(n):
+        present = present_bits(words, row + i, i64(1)) != 0
+        if present and not is_utf8(data + x[i], x[i + 1] - x[i], readable - x[i]):
+            return row + i
+    return i64(-1)
+
+
+@njit(**INNER_OPTIONS)
+def write_value(words, out):
+    """Write the replacement at `out`; return its end. 64 bytes follow it in its memory."""
+    size = words[TABLE_VALUE_BYTES]
+    room = smaller(size + 64, words[TABLE_OUT_END] - out)
+    copy(words[TABLE_OUT_DATA] + out, words[TABLE_VALUE], size, room)
+    return out + size
+
+
+@njit(**INNER_OPTIONS)
+def write_between(words, start, stop, out, readable):
+    """Write the bytes of the column from start to stop at `out`; return their end."""
+    room = smaller(readable - start, words[TABLE_OUT_END] - out)
+    copy(words[TABLE_OUT_DATA] + out, words[TABLE_DATA] + start, stop - start, room)
+    return out + stop - start
+
+
+@njit(**SEPARATE_OPTIONS)
+def replace_in_rows(words, n, offsets, ends_at, out, readable):
+    """Measure or write n adjacent rows, the first at `out`, and write their ends.
+
+    The bytes between two replacements are copied together, across rows.
+    """
+    x, ends = pointer_int64(offsets), pointer_int64(ends_at)
+    size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
+    writes, most = words[TABLE_PASS] != MEASURE, words[TABLE_LENGTH]
+    at, end, row, n_here = x[0], x[n], i64(0), i64(0)
+    done, behind = x[0], x[0]  # the bytes before are out; are passed over
+    while at < end:
+        bits = candidates(words, at, end, readable)
+        while bits != 0:
+            start = at + trailing_zeros(bits)
+            bits &= bits - 1
+            while x[row + 1] <= start:
+                ends[row] = out + x[row + 1] - done
+                row, n_here = row + 1, i64(0)
+            fits = (start >= done) & (start + size <= x[row + 1]) & (n_here < most)
+            if fits and are_equal(data + start, pattern, size):
+                if writes:
+                    out = write_value(words, write_between(words, done, start, out, readable))
+                else:
+                    out += start - done + words[TABLE_VALUE_BYTES]
+                done, n_here = start + size, n_here + 1
+                if n_here == most:  # go on with the next row
+                    skipped = smaller(x[row + 1] - at, 64)
+                    bits &= select(skipped == 64, i64(0), i64(-1) << (skipped & 63))
+                    behind = x[row + 1]
+        at = larger(at + 64, behind)
+    while row < n:
+        ends[row] = out + x[row + 1] - done
+        row += 1
+    if writes:
+        write_between(words, done, end, out, readable)
+    return out + end - done
+
+
+@njit(**SEPARATE_OPTIONS)
+def replace_one_by_one(words, row, n, offsets, ends_at, out, readable):
+    """Measure or write n rows like `replace_in_rows`, where a missing row may have text."""
+    for i in range(n):
+        pointer_int64(ends_at)[i] = out
+        if present_bits(words, row + i, i64(1)) != 0:
+            at = i << 3
+            out = replace_in_rows(words, i64(1), offsets + at, ends_at + at, out, readable)
+    return out
+
+
+def replace(table, first, n):
+    """Measure the rows with the literal replaced, or write them; report their bytes."""
+    words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
+    ends, out = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3), words[TABLE_OUT_START]
+    for start in range(0, n, BLOCK):
+        row, m = first + start, smaller(n - start, BLOCK)
+        offsets = read_offsets(words, row, m)
+        if words[TABLE_PASS] == MEASURE:
+            failed = row_not_utf8(words, row, m, offsets, readable)
+            if failed >= 0:
+                words[TABLE_FAILED] = failed
+                return 0
+        if lacks_text(words, row, m, offsets):
+            out = replace_in_rows(words, m, offsets, ends, out, readable)
+        else:
+            out = replace_one_by_one(words, row, m, offsets, ends, out, readable)
+        if words[TABLE_PASS] != MEASURE:
+            write_ends(words, row, m, ends, i64(0))
+    words[TABLE_FOUND] = out - words[TABLE_OUT_START]
+    return 0
+
+
+SEARCH = (count_matches, find, find_first, replace)
 """The entries of this file."""
