@@ -3,12 +3,15 @@
 # PROFILE=smoke tests a little of everything, in two minutes. PROFILE=full tests with large libraries
 # too, such as torch: they live in .venv-train, and Feast, which asks for an older pandas, in
 # .venv-feast. PROFILE=engines tests on Ray, Spark and Dask, which live in .venv-engines;
-# ARGS="-m smoke tests/integrations/engines" a little of each.
+# ARGS="-m smoke tests/integrations/engines" a little of each. BUILDER=mkdocs builds the site by Material
+# for MkDocs in place of Zensical; both live in .venv-docs.
 
 VENV := .venv
 TRAIN := .venv-train
 FEAST := .venv-feast
 ENGINES := .venv-engines
+DOCS := .venv-docs
+BUILDER ?= zensical
 RUN := $(VENV)/bin
 DEMO := demo
 PINS := tests/constraints.txt
@@ -36,7 +39,7 @@ export FASTFEAT_SHIP := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train demo-live demo-large demo-trust test check lint types bench bench-live clean
+.PHONY: help demo demo-train demo-live demo-large demo-trust test check lint types docs bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -72,6 +75,11 @@ lint: $(VENV)/check.installed
 types: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed
 	$(RUN)/pyright
 
+docs: $(DOCS)/docs.installed  ## the site, in site/, with every link checked
+	@$(DOCS)/bin/python -m docs.publish stage build/pages
+	@$(DOCS)/bin/$(BUILDER) build -f .mkdocs.yml --clean --strict
+	@$(DOCS)/bin/python -m docs.publish check site
+
 bench: $(VENV)/bench.installed $(OBJECTS)  ## measure against other libraries; SMOKE=1 compares outputs only
 	$(RUN)/python -m bench $(if $(SMOKE),--smoke) $(ARGS)
 
@@ -79,7 +87,7 @@ bench-live: $(VENV)/test.installed $(VENV)/bench.installed $(OBJECTS)  ## measur
 	$(RUN)/python -m bench.live $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(dir $(OBJECTS)) $(VENV) $(TRAIN) $(FEAST) $(ENGINES) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(dir $(OBJECTS)) $(VENV) $(TRAIN) $(FEAST) $(ENGINES) $(DOCS) $(DEMO) site .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # By uv where there is one, which takes a fifth of the time. The arguments begin with a file of pins.
@@ -108,6 +116,11 @@ $(ENGINES)/engines.installed: pyproject.toml tests/constraints_engines.txt $(ENG
 	@$(INSTALL) tests/constraints_engines.txt --editable '.[engines]'
 	@touch $@
 
+$(DOCS)/docs.installed: pyproject.toml tests/constraints_docs.txt $(DOCS)/bin/python
+	@echo "Installing fastfeat[docs] into $(DOCS)"
+	@$(INSTALL) tests/constraints_docs.txt --editable '.[docs]'
+	@touch $@
+
 $(FEAST)/feast.installed: tests/constraints_feast.txt $(FEAST)/bin/python
 	@echo "Installing Feast into $(FEAST)"
 	@$(INSTALL) tests/constraints_feast.txt --only-binary :all: feast
@@ -123,8 +136,9 @@ export TORCH_IS_LARGE
 # The first Python from 3.11 to 3.13 that runs: a name on the path may be a shim that does not.
 # For the large libraries the oldest first, which has the most builds.
 $(RUN)/python: NAMES := python3.13 python3.12 python3.11 python3
+$(DOCS)/bin/python: NAMES := python3.13 python3.12 python3.11 python3
 $(TRAIN)/bin/python $(FEAST)/bin/python $(ENGINES)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
-$(RUN)/python $(TRAIN)/bin/python $(FEAST)/bin/python $(ENGINES)/bin/python:
+$(RUN)/python $(TRAIN)/bin/python $(FEAST)/bin/python $(ENGINES)/bin/python $(DOCS)/bin/python:
 	@folder=$(patsubst %/bin/python,%,$@); \
 	ok='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	[ -n "$(UV)" ] || ok="import ensurepip, venv; $$ok"; \

@@ -141,9 +141,9 @@ def test_a_file_that_git_does_not_ignore_is_found(demo_folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
-def test_the_schedule_of_the_plan_of_the_readme_is_shown(demo_folder: Path) -> None:
-    names = run_blocks(README, blocks(README, "python")[:1])
+def test_the_schedule_of_the_plan_to_look_into_is_shown(demo_folder: Path) -> None:
     page = ROOT / "docs" / "how_it_works.md"
+    names = run_blocks(page, blocks(page, "python")[:1])
     (shown,) = [
         block for block in blocks(page, "text") if block.startswith("fit over data in parts: ")
     ]
@@ -152,8 +152,16 @@ def test_the_schedule_of_the_plan_of_the_readme_is_shown(demo_folder: Path) -> N
     assert told.endswith(f"\n\n{shown}")
 
 
+def test_the_readme_has_the_plan_of_the_tutorial() -> None:
+    tutorial = "".join(blocks(ROOT / "docs" / "ten_minutes.md", "python"))
+    plan = re.compile(r"^plan = ff\.Plan\(.*?^\)$", re.DOTALL | re.MULTILINE)
+    of_both = [plan.findall(text)[0] for text in (tutorial, "".join(blocks(README, "python")))]
+    in_words = [re.sub(r"\s*#.*|,?\s", "", text) for text in of_both]
+    assert in_words[0] == in_words[1]
+
+
 def test_the_readme_is_short() -> None:
-    assert len(README.read_text("utf-8").splitlines()) <= 250
+    assert len(README.read_text("utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
