@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "fastfeat"
-WINGS = {"api", "apps", "demo", "integrations", "live", "trust"}
+WINGS = {"api", "apps", "demo", "export", "integrations", "live", "trust"}
 _NAMES = "|".join(sorted(WINGS - {"demo"}))
 WING = re.compile(rf"(?:fastfeat\.|\"\.)(?:{_NAMES})\b|from fastfeat import .*\b(?:{_NAMES})\b")
 

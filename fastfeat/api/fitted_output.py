@@ -15,6 +15,7 @@ from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.lookup_tables import Tables
 
 if TYPE_CHECKING:
+    from fastfeat.export.record import Export
     from fastfeat.io.sinks.manifest import Manifest
     from fastfeat.live.live import Live
     from fastfeat.live.state.changes import Durability, LateRule
@@ -319,3 +320,48 @@ def online(
         archive=archive,
         keep_audit=keep_audit,
     )
+
+
+def export(
+    self: OfRecord,
+    form: str,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    partial: bool = False,
+) -> Export:
+    """Write the fitted plan as source code that computes the same bits without Python.
+
+    "c" writes a folder with `NAME.c` and `NAME.h` in C11, `NAME.json` for programs, and a page of
+    usage. The code needs no math library, allocates nothing, and computes a row or a batch. Its
+    self-test computes golden rows. The same fitted plan gives the same bytes.
+
+    Args:
+        form: The form: "c".
+        path: The folder; it may hold an earlier export.
+        name: Beginning of all names in the code, up to 31 letters a to z, digits and underscores;
+            "features" by default.
+        partial: Whether features that cannot be written are left out. By default they are an error.
+
+    Returns:
+        The record of the export: the files with their SHA-256 digests, and one entry per declared
+        feature with its label and its costs.
+
+    Raises:
+        NotExportable: Some features cannot be written; the message names all of them, with the
+            steps at fault.
+        InvalidPlan: An unknown form, or a name that cannot begin an identifier.
+        OutputError: The folder holds other files, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
+        >>> export = fitted.export("c", tempfile.mkdtemp(), name="flights")
+        >>> sorted(export.files)
+        ['README.md', 'flights.c', 'flights.h', 'flights.json']
+    """
+    from pathlib import Path
+
+    from fastfeat.export.files import export_plan  # seldom needed
+
+    return export_plan(self.record, form, Path(path), name, partial=partial)

@@ -601,7 +601,7 @@ def plan_of(declared: Declaration) -> Plan:
     elsewhere={
         "fastfeat.api.fitted_checks": "check drift report verify",
         "fastfeat.api.fitted_contents": "learnt vocabulary encoding label compile explain",
-        "fastfeat.api.fitted_output": "transform_batches transform_to save online",
+        "fastfeat.api.fitted_output": "transform_batches transform_to save online export",
     },
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -631,6 +631,7 @@ class FittedPlan:
         transform_to = fitted_output.transform_to
         save = fitted_output.save
         online = fitted_output.online
+        export = fitted_output.export
 
     @property
     def inputs(self) -> InputSchema:
