@@ -202,6 +202,11 @@ class Expr:
 
         Args:
             name: The name of the feature.
+
+        Example:
+            >>> plan = ff.Plan([(col("x") + 1).alias("next")])
+            >>> plan.fit_transform({"x": [1]})[1].to_pydict()
+            {'next': [2]}
         """
         return replace(self, name=name)
 
@@ -334,6 +339,10 @@ def col(name: str) -> Expr:
 
     Raises:
         TypeMismatch: `name` is not a text.
+
+    Example:
+        >>> ff.Plan({"x": col("x") + 1}).fit_transform({"x": [1, None]})[1]["x"].to_pylist()
+        [2, None]
     """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         several = isinstance(name, list | tuple)
@@ -348,6 +357,11 @@ def lit(value: Scalar) -> Expr:
 
     Args:
         value: A number, bool, text, date or time, or None.
+
+    Example:
+        >>> plan = ff.Plan({"x": ff.when(col("x") > 0).then(1.5).otherwise(ff.lit(None))})
+        >>> plan.fit_transform({"x": [1, -1]})[1]["x"].to_pylist()
+        [1.5, None]
     """
     return Expr((Literal(literal_value(value)),))
 

@@ -257,6 +257,11 @@ def verify(
         OutOfMemory: `memory` leaves no room for rows beside the present memory of the process
             and the learned keys, which the reference looks up in Python.
         BackendUnavailable: A backend does not exist, or cannot run here.
+
+    Example:
+        >>> fitted = ff.Plan({"x": col("x").log1p()}).fit({"x": [1.0, 2.0]})
+        >>> fitted.verify({"x": [3.0, None]}).ok
+        True
     """
     from fastfeat.live.live import begin_alone  # seldom needed
     from fastfeat.trust.verify.paths import verify

@@ -29,6 +29,10 @@ def learnt(self: OfRecord) -> dict[str, Any]:
 
     Times are datetime, date, time or timedelta. Times that Python cannot represent, such as
     nanoseconds, are pyarrow scalars.
+
+    Example:
+        >>> ff.Plan({"x": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0, 6.0]}).learnt()
+        {"col('x').mean()": 3.0}
     """
     return fitted_tables.learnt_values(self.record)
 
@@ -53,6 +57,11 @@ def vocabulary(self: OfRecord, feature: str) -> Table:
 
     Raises:
         InvalidPlan: There is no such feature, or it has no categories.
+
+    Example:
+        >>> fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": ["b", "a", "b"]})
+        >>> fitted.vocabulary("k").to_pylist()[-2:]
+        [{'code': 2, 'k': 'b', 'count': 2}, {'code': 3, 'k': 'a', 'count': 1}]
     """
     return fitted_tables.vocabulary(self.record, feature)
 
@@ -106,6 +115,12 @@ def label(
         InvalidPlan: The plan has no label.
         UnknownColumn: The data, the history or a table lacks a column.
         InvalidData: The label looks ahead, and the data is in device memory.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x")}, label={"is_late": col("delay") > 15})
+        >>> fitted = plan.fit({"x": [1, 2, 3], "delay": [10, 20, None]})
+        >>> fitted.label({"x": [1, 2, 3], "delay": [10, 20, None]}).to_pylist()
+        [False, True, None]
     """
     return labels.label_of(self.record, checked_call_rows(data, rows, history, tables, backend))
 

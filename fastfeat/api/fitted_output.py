@@ -232,6 +232,13 @@ def save(self: OfRecord, path: str | os.PathLike[str], *, golden: bool | None = 
 
     Warns:
         NoGoldenRows: The features of none of the generated rows can be computed.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = mkdtemp() + "/x.fastfeat"
+        >>> ff.Plan({"x": col("x") + 1}).fit({"x": [1]}).save(path)
+        >>> ff.load(path).transform_row({"x": 5})
+        array([6.])
     """
     from fastfeat.keep.artifact import save  # seldom needed
     from fastfeat.trust.quality.golden.golden_rows import with_golden

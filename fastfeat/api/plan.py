@@ -379,6 +379,11 @@ class Plan:
             RowsWithoutLabel: Some rows lack a label that looks ahead and are not learned from.
             RowsBreakRule: Rows break a rule of `contract` that only warns.
             FastfeatWarning: Other oddities of the data; `ff.errors` lists them.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0, 6.0]})
+            >>> fitted.transform({"x": [10.0]})["x"].to_pylist()
+            [7.0]
         """
         given = checked_call_rows(data, rows, history, tables, backend, memory)
         kept = None
@@ -476,6 +481,14 @@ class Plan:
         Raises:
             FastfeatError: Any error of `fit` or `FittedPlan.transform`, such as `UnknownColumn`,
                 `TypeMismatch`, `InvalidData`, `ContractBroken` and `Overflow`.
+
+        Example:
+            >>> plan = ff.Plan({"k": col("k").target_encode("y", folds=2, smooth=0)}, label="y")
+            >>> fitted, features = plan.fit_transform({"k": ["a"] * 4, "y": [0, 1, 1, 1]})
+            >>> features["k"].to_pylist()  # from the other fold
+            [1.0, 0.0, 0.0, 0.0]
+            >>> fitted.transform({"k": ["a"]})["k"].to_pylist()  # from all training rows
+            [0.75]
         """
         kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
@@ -558,7 +571,13 @@ class Plan:
         return pickles.plan_of, (self.to_json(),)
 
     def to_json(self) -> str:
-        """Return the plan as canonical JSON: equal plans give equal text."""
+        """Return the plan as canonical JSON: equal plans give equal text.
+
+        Example:
+            >>> plan = ff.Plan({"x": col("x") + 1})
+            >>> ff.Plan.from_json(plan.to_json()) == plan
+            True
+        """
         from fastfeat.keep.document import plan_text  # seldom needed
 
         return plan_text(self.declaration)
@@ -574,6 +593,11 @@ class Plan:
             ArtifactError: The text is not a plan, or contains things unknown to this version.
             Leakage, InvalidPlan, TypeMismatch: The plan is invalid, with the errors that `Plan`
                 raises for Python code.
+
+        Example:
+            >>> text = ff.Plan({"x": col("x") + 1}).to_json()
+            >>> ff.Plan.from_json(text).columns
+            ['x']
         """
         from fastfeat.keep.document import plan_of_text  # seldom needed
 
@@ -742,6 +766,14 @@ class FittedPlan:
                 show this, or the data equals all training rows. Use the features of
                 `Plan.fit_transform` to train a model.
             RowsBreakRule: Rows break a rule that only warns.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x").min_max_scale()}).fit({"x": [0.0, 4.0]})
+            >>> fitted.transform({"x": [1.0, None]}).to_pydict()
+            {'x': [0.25, None]}
+            >>> fitted.transform({"x": [1.0, None]}, to="numpy")
+            array([[0.25],
+                   [ nan]])
         """
         given = CallRows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
@@ -772,6 +804,11 @@ class FittedPlan:
 
         Warns:
             RowsBreakRule: The row breaks a rule that only warns.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x").min_max_scale()}).fit({"x": [0.0, 4.0]})
+            >>> fitted.transform_row({"x": 1.0})
+            array([0.25])
         """
         if self.record.contract is not None:
             from fastfeat.execute.row.row_contract import judge_one_row  # seldom needed
@@ -822,6 +859,13 @@ class FittedPlan:
         "7d" means the rows of the seven days before the first row of the data. "28 rows" means, for
         each entity in the data, its 28 latest rows before its first row in the data. Both include
         rows at the exact time of that first row. "7d and 28 rows" means the union of both.
+
+        Example:
+            >>> day = ff.window(24, time="t", by="card")
+            >>> plan = ff.Plan({"n": ff.count(over=day)})
+            >>> fitted = plan.fit({"t": [0], "card": ["a"]}, history="batch")
+            >>> fitted.history_needed()
+            {'card': '24'}
         """
         return self.plan.history_needed()
 
@@ -834,6 +878,11 @@ class FittedPlan:
 
         Raises:
             InvalidPlan: An unknown name.
+
+        Example:
+            >>> fitted = ff.Plan({"a": col("x") + 1, "b": col("x") * 2}).fit({"x": [1]})
+            >>> fitted.select("b").feature_names
+            ['b']
         """
         from fastfeat.execute.feature_subset import select_features  # seldom needed
 
@@ -915,6 +964,13 @@ def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPla
         TypeMismatch: `path` is not a path.
         InvalidPlan: Another value of `check`.
         Leakage, InvalidPlan: This version rejects the plan in the file.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = mkdtemp() + "/x.fastfeat"
+        >>> ff.Plan({"x": col("x") + 1}).fit({"x": [1]}).save(path)
+        >>> ff.load(path).transform_row({"x": 5})
+        array([6.])
     """
     from fastfeat.keep.artifact import read_artifact  # seldom needed
 

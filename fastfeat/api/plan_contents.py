@@ -35,6 +35,13 @@ def schema(self: OfDeclaration, input_schema: Any, *, tables: Tables = None) -> 
         TypeMismatch: An operator cannot take the type of a column.
         Leakage: A window sees labels too early, given the zone or the type of its time column.
         InvalidPlan: The columns, or the types of codes, are only known after the fit.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> plan = ff.Plan({"x": col("x") + 1, "big": col("x") > 2})
+        >>> plan.schema(pa.schema({"x": pa.int16()}))
+        x: int64
+        big: bool
     """
     declared = self.declaration
     known, of_tables = schemas.read_schema(input_schema), resolve_schemas(tables)
@@ -112,6 +119,11 @@ def explain(
     Raises:
         InvalidPlan: An unknown stage, or one that needs a schema.
         FastfeatError: Any error of `fit` about columns and types.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x") - col("x").mean()})
+        >>> plan.explain().splitlines()[-3:]
+        ['fit: 1 scan of the training rows', '  scan 1:', "    col('x').mean()"]
     """
     if schema is not None and stage == explanations.OF_DATA:
         from fastfeat.api.out_of_core import explain_passes  # seldom needed

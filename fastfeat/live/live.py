@@ -233,6 +233,14 @@ class Live(Generic[Face]):
 
         Warns:
             RowsBreakRule: A row breaks a rule that only warns.
+
+        Example:
+            >>> fitted = ff.Plan({"n": ff.count(over=ff.window(24, time="t", by="card"))}).fit(
+            ...     {"t": [0], "card": ["a"]}
+            ... )
+            >>> live = fitted.online({"t": [1, 2], "card": ["a", "b"]})
+            >>> live.process({"t": 5, "card": "a"}), live.process({"t": 6, "card": "a"})
+            (array([1.]), array([2.]))
         """
         if self._judged:
             events, broken = self._held(events)
@@ -310,6 +318,14 @@ class Live(Generic[Face]):
 
         Warns:
             RowsBreakRule: A row breaks a rule that only warns.
+
+        Example:
+            >>> fitted = ff.Plan({"n": ff.count(over=ff.window(24, time="t", by="card"))}).fit(
+            ...     {"t": [0], "card": ["a"]}
+            ... )
+            >>> live = fitted.online({"t": [1, 2], "card": ["a", "b"]})
+            >>> live.features({"t": 5, "card": "a"}), live.features({"t": 5, "card": "a"})
+            (array([1.]), array([1.]))
         """
         if self._judged:
             rows, broken = self._held(rows if at is None else self._with_time(rows, at))
@@ -433,6 +449,15 @@ class Live(Generic[Face]):
 
         Warns:
             RowsBreakRule: A row breaks a rule that only warns.
+
+        Example:
+            >>> fitted = ff.Plan({"n": ff.count(over=ff.window(24, time="t", by="card"))}).fit(
+            ...     {"t": [0], "card": ["a"]}
+            ... )
+            >>> live = fitted.online({"t": [1, 2], "card": ["a", "b"]})
+            >>> live.update({"t": 5, "card": "a"})
+            >>> live.features({"t": 6, "card": "a"})
+            array([2.])
         """
         broken: BrokenRuleCounts = {}
         if self._judged:
@@ -460,6 +485,19 @@ class Live(Generic[Face]):
                 the outcome. With `late="insert"` the outcome is accepted and counted instead.
             InvalidData: No row of the state has the id, or a different value is already known.
             StateError: The offsets were applied already, or the state is closed.
+
+        Example:
+            >>> plan = ff.Plan(
+            ...     {"mean": col("y").mean(over=ff.window(24, time="t", offset=2))},
+            ...     label="y",
+            ...     label_delay=2,
+            ...     row_id="id",
+            ... )
+            >>> live = plan.fit({"id": [0], "t": [0], "y": [1.0]}, history="batch").online()
+            >>> live.update({"id": 1, "t": 1})
+            >>> live.outcomes({"id": [1], "y": [5.0]})
+            >>> live.features({"id": 2, "t": 9})
+            array([5.])
         """
         table = table_by_id(self._state, rows, late_columns(self._state))
         self._state.apply(StateChange("outcomes", table, "", source, first, end, time.time_ns()))
@@ -479,6 +517,14 @@ class Live(Generic[Face]):
             InvalidPlan: The plan names no `row_id=`; or a window reads the results of another
                 window, which the state stores and cannot correct.
             StateError: The offsets were applied already, or the state is closed.
+
+        Example:
+            >>> plan = ff.Plan({"sum": col("x").sum(over=ff.window(24, time="t"))}, row_id="id")
+            >>> live = plan.fit({"id": [0], "t": [0], "x": [1]}, history="batch").online()
+            >>> live.update({"id": 1, "t": 1, "x": 10})
+            >>> live.correct({"id": [1], "x": [20]})
+            >>> live.features({"id": 2, "t": 2, "x": 0})
+            array([20.])
         """
         table = table_by_id(self._state, rows, self._state.types)
         self._state.apply(StateChange("correct", table, "", source, first, end, time.time_ns()))
@@ -547,6 +593,16 @@ class Live(Generic[Face]):
             TypeMismatch: The column holds lists.
             InvalidPlan: The state stores window results of rows that stay, and they have seen the
                 erased rows.
+
+        Example:
+            >>> fitted = ff.Plan({"n": ff.count(over=ff.window(24, time="t", by="card"))}).fit(
+            ...     {"t": [0], "card": ["a"]}
+            ... )
+            >>> live = fitted.online({"t": [1, 2], "card": ["a", "b"]})
+            >>> live.forget("card", "a")
+            1
+            >>> live.features({"t": 5, "card": "a"})
+            array([0.])
         """
         types = self._state.types
         if column not in types:
@@ -582,6 +638,15 @@ class Live(Generic[Face]):
             TypeMismatch: A column does not have the type seen in fit, and cannot be converted
                 exactly.
             StateError: The offsets were applied already, or the state is closed.
+
+        Example:
+            >>> price = ff.lookup("prices", by="item").col("price")
+            >>> table = {"prices": {"item": ["a"], "price": [2.0]}}
+            >>> fitted = ff.Plan({"price": price}).fit({"item": ["a"]}, tables=table)
+            >>> live = fitted.online(tables=table)
+            >>> live.update_table("prices", {"item": ["a"], "price": [3.0]})
+            >>> live.features({"item": "a"})
+            array([3.])
         """
         types = table_types(self._state.lowered.plans)
         if name not in types:
@@ -595,6 +660,14 @@ class Live(Generic[Face]):
 
         The table is a history for `transform`: `transform(events, history=live.history())` gives
         the same bits as `process(events)`.
+
+        Example:
+            >>> fitted = ff.Plan({"n": ff.count(over=ff.window(24, time="t", by="card"))}).fit(
+            ...     {"t": [0], "card": ["a"]}
+            ... )
+            >>> live = fitted.online({"t": [1, 2], "card": ["a", "b"]})
+            >>> live.history().to_pydict()
+            {'t': [1, 2], 'card': ['a', 'b']}
         """
         return self._state.history()
 

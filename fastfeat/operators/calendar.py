@@ -52,6 +52,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.year()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [2024]
         """
         return _part("year", self.expr, tz, naive)
 
@@ -62,6 +68,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.quarter()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [1]
         """
         return _part("quarter", self.expr, tz, naive)
 
@@ -72,6 +84,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.month()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [3]
         """
         return _part("month", self.expr, tz, naive)
 
@@ -84,6 +102,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.week()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [13]
         """
         return _part("week", self.expr, tz, naive)
 
@@ -94,6 +118,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.weekday()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [7]
         """
         return _part("weekday", self.expr, tz, naive)
 
@@ -104,6 +134,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.day()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [31]
         """
         return _part("day", self.expr, tz, naive)
 
@@ -114,6 +150,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.ordinal_day()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [91]
         """
         return _part("ordinal_day", self.expr, tz, naive)
 
@@ -124,6 +166,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.hour()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [23]
         """
         return _part("hour", self.expr, tz, naive)
 
@@ -134,6 +182,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.minute()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [30]
         """
         return _part("minute", self.expr, tz, naive)
 
@@ -144,6 +198,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.second()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [15]
         """
         return _part("second", self.expr, tz, naive)
 
@@ -154,6 +214,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.millisecond()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [0]
         """
         return _part("millisecond", self.expr, tz, naive)
 
@@ -164,6 +230,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.microsecond()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [0]
         """
         return _part("microsecond", self.expr, tz, naive)
 
@@ -174,6 +246,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.nanosecond()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [0]
         """
         return _part("nanosecond", self.expr, tz, naive)
 
@@ -184,6 +262,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.is_leap_year()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [True]
         """
         return _part("is_leap_year", self.expr, tz, naive)
 
@@ -194,6 +278,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.is_weekend()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [True]
         """
         return _part("is_weekend", self.expr, tz, naive)
 
@@ -204,6 +294,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.is_month_start()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [False]
         """
         return _part("is_month_start", self.expr, tz, naive)
 
@@ -214,6 +310,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.is_month_end()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [True]
         """
         return _part("is_month_end", self.expr, tz, naive)
 
@@ -224,6 +326,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.is_quarter_end()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [True]
         """
         return _part("is_quarter_end", self.expr, tz, naive)
 
@@ -234,6 +342,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.days_in_month()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [31]
         """
         return _part("days_in_month", self.expr, tz, naive)
 
@@ -244,6 +358,12 @@ class DatetimeParts:
             tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
                 as "+02:00". None uses the column's own zone.
             naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.date().dt.epoch("d")})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [19813]
         """
         return _part("date", self.expr, tz, naive)
 
@@ -266,6 +386,12 @@ class DatetimeParts:
 
         Raises:
             TypeMismatch: `every` cannot be read, or is finer than the type's resolution.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.truncate("1d").dt.hour()})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [0]
         """
         if not isinstance(every, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
@@ -334,6 +460,12 @@ class DatetimeParts:
 
         Raises:
             TypeMismatch: The unit is unknown.
+
+        Example:
+            >>> from datetime import datetime
+            >>> plan = ff.Plan({"x": col("t").dt.epoch("s")})
+            >>> plan.fit_transform({"t": [datetime(2024, 3, 31, 23, 30, 15)]})[1]["x"].to_pylist()
+            [1711927815]
         """
         is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         if not is_text or unit not in EPOCH_UNITS:
@@ -342,31 +474,80 @@ class DatetimeParts:
         return call("dt.epoch", self.expr, unit=unit)
 
     def total_days(self) -> Expr:
-        """Return the whole number of 24-hour days in a duration, rounded towards zero, int64."""
+        """Return the whole number of 24-hour days in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_days()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [1]
+        """
         return call("dt.total_days", self.expr)
 
     def total_hours(self) -> Expr:
-        """Return the number of whole hours in a duration, rounded towards zero, int64."""
+        """Return the number of whole hours in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_hours()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [26]
+        """
         return call("dt.total_hours", self.expr)
 
     def total_minutes(self) -> Expr:
-        """Return the number of whole minutes in a duration, rounded towards zero, int64."""
+        """Return the number of whole minutes in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_minutes()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [1560]
+        """
         return call("dt.total_minutes", self.expr)
 
     def total_seconds(self) -> Expr:
-        """Return the number of whole seconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole seconds in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_seconds()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [93600]
+        """
         return call("dt.total_seconds", self.expr)
 
     def total_milliseconds(self) -> Expr:
-        """Return the number of whole milliseconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole milliseconds in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_milliseconds()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [93600000]
+        """
         return call("dt.total_milliseconds", self.expr)
 
     def total_microseconds(self) -> Expr:
-        """Return the number of whole microseconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole microseconds in a duration, rounded towards zero, int64.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_microseconds()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [93600000000]
+        """
         return call("dt.total_microseconds", self.expr)
 
     def total_nanoseconds(self) -> Expr:
-        """Return the number of nanoseconds in a duration, int64; beyond 292 years it overflows."""
+        """Return the number of nanoseconds in a duration, int64; beyond 292 years it overflows.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> plan = ff.Plan({"x": col("t").dt.total_nanoseconds()})
+            >>> plan.fit_transform({"t": [timedelta(days=1, hours=2)]})[1]["x"].to_pylist()
+            [93600000000000]
+        """
         return call("dt.total_nanoseconds", self.expr)
 
 

@@ -14,6 +14,15 @@ from docs.publish.reference import reference_pages
 from docs.publish.stage import stage
 from fastfeat_tests.docs.pages import ROOT, anchors
 
+WITHOUT_EXAMPLE = {
+    *("ff.DType", "ff.Expr", "ff.FittedPlan", "ff.Fold", "ff.Learning"),  # nobody calls these
+    *(f"Learning.{name}" for name in ("finish", "from_bytes", "next", "partial", "shares")),
+    *(f"Learning.{name}" for name in ("state_of_bytes", "to_bytes", "training_features")),
+    *(f"Live.{name}" for name in ("checkpoint", "close", "compact", "delete_audit_key")),
+    *(f"Live.{name}" for name in ("discard", "drift", "explain", "export", "held_up", "profile")),
+    "FittedPlan.compile",
+}
+"""Classes that functions return, and methods that `Plan.learning` or a page shows in use."""
 CONFIG = (ROOT / ".mkdocs.yml").read_text("utf-8")
 LINKS = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 
@@ -126,3 +135,12 @@ def test_the_site_has_no_address_and_no_font_of_another_host() -> None:
     assert re.search(r"^  font: false$", CONFIG, re.MULTILINE)
     assert not re.search(r"^(site_url|repo_url|extra_javascript):", CONFIG, re.MULTILINE)
     assert "://" not in CONFIG
+
+
+def test_every_function_of_the_reference_has_an_example() -> None:
+    text = "".join(page for name, page in reference_pages().items() if "index" not in name)
+    entries = re.split(r"^##+ `", text, flags=re.MULTILINE)[1:]
+    functions = [entry for entry in entries if "```python\n" in entry]
+    without = {entry.partition("`")[0] for entry in functions if ">>> " not in entry}
+    assert without == WITHOUT_EXAMPLE
+    assert len(functions) > 200

@@ -30,6 +30,13 @@ def set_num_threads(n_threads: int | None) -> None:
     """Set the number of threads that kernels use in this process.
 
     Results do not depend on the number of threads.
+
+    Example:
+        >>> before = ff.num_threads()
+        >>> ff.set_num_threads(1)
+        >>> ff.num_threads()
+        1
+        >>> ff.set_num_threads(before)
     """
     global _chosen
     _chosen = (
@@ -60,6 +67,10 @@ def num_threads() -> int:
 
     It is the number given to `set_num_threads`, else the environment variable FASTFEAT_NUM_THREADS,
     else the number of cores that the process may use.
+
+    Example:
+        >>> ff.num_threads() >= 1
+        True
     """
     if _chosen is not None:
         return _chosen

@@ -118,6 +118,11 @@ class Contract:
             TypeMismatch: A rule's expression is not boolean.
             UnknownColumn: A lookup table is missing from `tables`.
             FastfeatError: The data cannot be read.
+
+        Example:
+            >>> contract = ff.Contract({"positive": col("x") > 0})
+            >>> contract.check({"x": [1, -1, 2]}).broken
+            ['positive']
         """
         from fastfeat.execute.call_rows import checked_call_rows  # imports the engine
         from fastfeat.trust.quality.checking import check_rows
@@ -213,7 +218,13 @@ class Contract:
         return quarantine_to(self.declaration, self._text, data, *layouts, tables, memory)
 
     def to_json(self) -> str:
-        """Return the contract as readable JSON; equal contracts give equal text."""
+        """Return the contract as readable JSON; equal contracts give equal text.
+
+        Example:
+            >>> contract = ff.Contract({"positive": col("x") > 0})
+            >>> ff.Contract.from_json(contract.to_json()) == contract
+            True
+        """
         return self._text
 
     @cached_property
@@ -230,6 +241,11 @@ class Contract:
             ArtifactError: The text is not a contract, or a newer version wrote it.
             InvalidPlan: A rule is not valid.
             TypeMismatch: A rule is not an expression, or a type is unknown.
+
+        Example:
+            >>> text = ff.Contract({"positive": col("x") > 0}).to_json()
+            >>> list(ff.Contract.from_json(text).rules)
+            ['positive']
         """
         from fastfeat.keep.contract import contract_of_text  # imports the engine
 
