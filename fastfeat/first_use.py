@@ -57,6 +57,7 @@ DEFERRED = frozenset(
         "fastfeat.execute.row.one_row",
         "fastfeat.execute.row_identity",
         "fastfeat.execute.shares",
+        "fastfeat.execute.sparse",
         "fastfeat.execute.step_costs",
         "fastfeat.execute.text_slots",
         "fastfeat.execute.values",

@@ -52,8 +52,8 @@ def transform_batches(
             own past. Without either, a plan with windows warns.
         tables: Lookup tables by name, in any form that `transform` takes. They are read once,
             into memory.
-        to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-            "cupy_columns". `FittedPlan.transform` describes each.
+        to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "scipy",
+            "cupy" or "cupy_columns". `FittedPlan.transform` describes each.
         categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
             dictionaries, pandas Categorical or Polars Enum, with the same categories in the
             same order at each call. A missing value is missing; an unseen or rare one is the

@@ -292,8 +292,8 @@ class Learning(Generic[Face]):
             data: Training rows, all or a part, in any form that `Plan.fit` takes.
             rows: The row numbers of this part in the whole data, ascending, shape (n_rows,). They
                 decide the fold of each row. None if rows have no numbers.
-            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-                "cupy_columns". `FittedPlan.transform` describes each.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "scipy",
+                "cupy" or "cupy_columns". `FittedPlan.transform` describes each.
             categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
                 dictionaries, pandas Categorical or Polars Enum. Not for matrices.
             history: Earlier rows of the entities of this part, which windows see.

@@ -454,8 +454,8 @@ class Plan:
             tables: Lookup tables by name, each in any form that `data` may have. They are not
                 stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
                 is cached as long as that Table lives.
-            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-                "cupy_columns". `FittedPlan.transform` describes each.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "scipy",
+                "cupy" or "cupy_columns". `FittedPlan.transform` describes each.
             categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
                 dictionaries, pandas Categorical or Polars Enum, with the same categories in the
                 same order at each call. A missing value is missing; an unseen or rare one is the
@@ -730,6 +730,10 @@ class FittedPlan:
                 - "numpy": a float matrix of shape (n_rows, n_features) in column-major order; NaN
                   is missing. For row-major order pass such an array as `out`.
                 - "torch": the same matrix as a tensor on the CPU, in row-major order.
+                - "scipy": the same matrix in compressed rows, a `scipy.sparse.csr_matrix`. Only
+                  zeros of one-hot and multi-hot columns and of hashed text are not stored. Missing
+                  is stored as NaN, and so is every value of other features, zeros too. One-hot
+                  columns cost no memory where they are 0; `max_memory=` still counts them all.
                 - "cupy": the same matrix in device memory, in column-major order.
                 - "cupy_columns": a dict of device arrays, each with the type of its feature. A
                   missing float is NaN; a missing integer or bool is an error.

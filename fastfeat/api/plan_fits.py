@@ -200,8 +200,8 @@ def cross_fit(
         tables: Lookup tables by name, each in any form that `data` may have. They are not
             stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
             is cached as long as that Table lives.
-        to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
-            "cupy_columns". `FittedPlan.transform` describes each.
+        to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "scipy",
+            "cupy" or "cupy_columns". `FittedPlan.transform` describes each.
         categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
             dictionaries, pandas Categorical or Polars Enum, with the same categories in the
             same order at each call. A missing value is missing; an unseen or rare one is the

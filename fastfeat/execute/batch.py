@@ -21,13 +21,14 @@ from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, HistoryRow, Output, Program, RowFailed, program_of
-from fastfeat.engine.tasks import RowTask
+from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.execute import failures
 from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.sinks import results as result_forms
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.ir.dtypes import COUNTS
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
@@ -382,6 +383,22 @@ def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
         return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
 
     return run_program(batch, program, constants, run)
+
+
+def compute_matrix(
+    batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
+) -> NDArray[Any]:
+    """Write the outputs of a program to the columns of a matrix, and return it."""
+    if MatrixTask not in batch.backend.functions:
+        for k, array in enumerate(compute(batch, program, constants)):
+            out[:, k] = result_forms.matrix_values(array)
+        return out
+
+    def run(columns: SlotColumns) -> None:
+        run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
+
+    run_program(batch, program, constants, run)
+    return out
 
 
 def compute_nodes(

@@ -150,7 +150,8 @@ def pieces_of_later_rows(
             `row_id=`.
         FastfeatError: The data cannot be read, or its columns do not fit the plan.
     """
-    check_result(to, None, rows.backend, categories=categories)
+    dtype = fitted.declaration.dtype
+    check_result(to, None, rows.backend, categories=categories, dtype=dtype)
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     guard = None if on_violation == IGNORE else guard_of(fitted)
     dataset = dataset_of(rows.data)

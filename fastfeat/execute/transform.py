@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named, run_task
+from fastfeat.backends import backend_named
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.engine.program import Constants, Program
-from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute import encoded_rows as rows_encoded
-from fastfeat.execute import order_warnings, step_costs
+from fastfeat.execute import order_warnings, sparse, step_costs
 from fastfeat.execute.batch import (
     Batch,
     ComputedColumns,
     Orders,
     compute,
-    run_program,
+    compute_matrix,
     select_rows,
     take_rows_of_type,
 )
@@ -40,7 +39,6 @@ from fastfeat.execute.history import (
     with_past,
 )
 from fastfeat.execute.inputs import (
-    SlotColumns,
     check_place,
     check_still_missing,
     on_host,
@@ -62,6 +60,7 @@ from fastfeat.ir.dtypes import BFLOAT16
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
+from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.progress import show_progress
 
 SHORT = 1 << 14
@@ -92,7 +91,7 @@ def transform(
     is_plain = is_plain and (to == "arrow" or not is_bits)
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
-    check_result(to, out, backend, categories=categories)
+    check_result(to, out, backend, categories=categories, dtype=fitted.declaration.dtype)
     form = computed_form(fitted, to)
     given: dict[str, Any] = {"to": to, "categories": categories}
     if is_whole and not is_plain and out is None:
@@ -142,7 +141,10 @@ def transform(
             return features
     with _telling(fitted, table, rows):
         batch = run_steps(
-            *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
+            *(fitted, table, rows, known or {}, wanted),
+            schedule=sparse.sparse_schedule(fitted) if form == "csr" else None,
+            orders=orders,
+            first_row=first_row,
         )
         every = batch if batch.source is None else batch.source.rows
         if every.first_place:  # there is a history
@@ -218,6 +220,9 @@ def program_and_constants(fitted: Fitted, form: str) -> tuple[Program, Constants
             return fitted.arrow_program, fitted.arrow_constants
         case "cupy_columns":
             return fitted.arrays_program, bind(fitted.arrays_program, fitted.constants)
+        case "csr":
+            program = fitted.typed.once(sparse.dense_program)
+            return program, bind(program, fitted.constants)
         case _:
             return fitted.matrix_program, fitted.matrix_constants
 
@@ -229,11 +234,16 @@ def run_steps(
     known: Mapping[Node, Any],
     wanted: NDArray[np.int64] | None = None,
     *,
+    schedule: Schedule | None = None,
     frees: bool = True,
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return the rows as a batch in which the steps that features read have been run."""
+    """Return the rows as a batch in which the steps that features read have been run.
+
+    `schedule` has the steps; None stands for those of tables and matrices.
+    """
+    schedule = fitted.schedule if schedule is None else schedule
     made: ComputedColumns = {**table_values(fitted.table_columns, rows.tables), **known}
     engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)
@@ -248,10 +258,10 @@ def run_steps(
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
     if wanted is not None:
-        batch = select_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
+        batch = select_rows(batch, wanted, columns_of_chosen(batch, [schedule]))
     if rows.history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
-    run(batch, fitted.schedule, frees=frees)
+    run(batch, schedule, frees=frees)
     return batch
 
 
@@ -283,7 +293,9 @@ def _computed(
             if out is None:
                 shape, dtype = _matrix_form(fitted, program, batch.n_rows)
                 out = write.empty_matrix(shape, dtype, MATRIX_ORDERS[form])
-            return _into_matrix(batch, program, constants, out)
+            return compute_matrix(batch, program, constants, out)
+        case "csr":
+            return sparse.sparse_matrix(fitted, batch, program, constants)
         case _:
             from fastfeat.execute import device_results as device  # imports the GPU backend
 
@@ -329,18 +341,3 @@ def _matrix_form(
     """Return the shape and the type of the feature matrix for `n_rows` rows."""
     shape = (n_rows, len(program.outputs))
     return shape, memory_type(fitted.matrix_dtype)
-
-
-def _into_matrix(
-    batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
-) -> NDArray[Any]:
-    if MatrixTask not in batch.backend.functions:
-        for k, array in enumerate(compute(batch, program, constants)):
-            out[:, k] = result_forms.matrix_values(array)
-        return out
-
-    def run(columns: SlotColumns) -> None:
-        run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
-
-    run_program(batch, program, constants, run)
-    return out

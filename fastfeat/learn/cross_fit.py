@@ -101,7 +101,7 @@ def cross_fit(
 
     The other arguments are described in `Plan.cross_fit`; `faced` wraps a fitted plan for the user.
     """
-    check_result(to, None, rows.backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories, dtype=plan.dtype)
     named = columns_named(cv, groups)
     _check_there(rows.data, named)
     purging = resolve_purging(plan, purge, embargo)

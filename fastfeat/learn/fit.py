@@ -74,7 +74,7 @@ def fit_transform(
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
-    check_result(to, None, rows.backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories, dtype=plan.dtype)
     prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.engine.program import Program
+from fastfeat.execute import sparse
 from fastfeat.execute.batch import (
     Batch,
     TrainingRows,
@@ -36,6 +37,7 @@ from fastfeat.plan.lower.outputs import (
     arrow_program,
     matrix_program,
 )
+from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.scalars.zones import use_zone_tables
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def _later_features(
 ) -> Any:
     """Return the features of some rows, as `transform` computes them, in the form `form`."""
     later = replace(training.rows, training=False)
-    columns = columns_of_chosen(later, [fitted.schedule])
+    columns = columns_of_chosen(later, [_schedule(fitted, form)])
     chosen = select_rows(later, numbers, columns)
     batch = replace(chosen, types=fitted.types, learnt=dict(fitted.constants))
     return _features(fitted, batch, form, training=False)
@@ -116,6 +118,8 @@ def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form
             order = np.empty_like(places)
             order[places] = np.arange(len(places))
             return pa.concat_tables(parts).take(pa.array(order))
+        case "csr":
+            return sparse.together(parts, places)
         case "numpy" | "rows":
             return _placed(parts, places, MATRIX_ORDERS[form])
         case _:
@@ -164,10 +168,20 @@ def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any
             "cupy_columns": arrays_program,
         }
         with use_zone_tables(fitted.zones):
-            program = programs.get(form, matrix_program)(
-                fitted.typed, fitted.nodes, fitted.types, training=training
-            )
+            if form == "csr":
+                program = sparse.dense_program(fitted.typed, training=training)
+            else:
+                program = programs.get(form, matrix_program)(
+                    fitted.typed, fitted.nodes, fitted.types, training=training
+                )
         batch.shared[key] = program
-    run(batch, fitted.training_schedule if training else fitted.schedule)
+    run(batch, _schedule(fitted, form, training=training))
     constants = bind(program, known_constants(batch, roots))
     return read_out(fitted, batch, program, constants, form)
+
+
+def _schedule(fitted: Fitted, form: str, *, training: bool = False) -> Schedule:
+    """Return the schedule of the steps that features in a form read."""
+    if form == "csr":
+        return sparse.sparse_schedule(fitted, training=training)
+    return fitted.training_schedule if training else fitted.schedule

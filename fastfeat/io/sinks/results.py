@@ -1,11 +1,11 @@
-"""Results as objects of other libraries: pandas and Polars frames, torch tensors.
+"""Results as objects of other libraries: pandas and Polars frames, torch tensors, SciPy matrices.
 
 Each library is imported only here, when a result for it is requested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 def library(name: str) -> Any:
     """Return a library as `Any`, so that type checking does not depend on its installation.
 
-    `name` is "pandas", "polars" or "torch", which is also the extra that installs it.
+    `name` is "pandas", "polars", "torch" or "scipy", which is also the extra that installs it.
     """
     return libraries.library(
         name,
@@ -203,6 +203,29 @@ def tensor(matrix: NDArray[Any], *, is_bfloat16: bool = False) -> Any:
     if is_bfloat16:
         return torch.from_numpy(matrix.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(matrix)
+
+
+def csr_matrix(
+    values: NDArray[Any], columns: NDArray[Any], starts: NDArray[Any], n_columns: int
+) -> Any:
+    """Return a SciPy matrix of compressed rows (CSR) over its values and their columns, in order.
+
+    `starts` has the first entry of each row, and the number of entries.
+    """
+    shape = (len(starts) - 1, n_columns)
+    matrix = _sparse().csr_matrix((values, columns, starts), shape)
+    matrix.has_sorted_indices = matrix.has_canonical_format = True  # else SciPy looks once
+    return matrix
+
+
+def stacked_rows(parts: Sequence[Any]) -> Any:
+    """Return the rows of several CSR matrices below one another."""
+    return _sparse().vstack(parts, "csr")
+
+
+def _sparse() -> Any:
+    library("scipy")
+    return libraries.library("scipy.sparse", "")
 
 
 def memory_of_tensor(out: Any) -> NDArray[Any]:

@@ -77,6 +77,8 @@ def check_form(plans: FittedByName, to: str, out: Any, *, categories: bool) -> N
         check_result(to, memory, "cpu", categories=categories)
     if computed_form(next(iter(plans.values())), to) in ("cupy", "cupy_columns"):
         raise InvalidPlan(f"to={to!r}: a live state computes on the CPU. Use to='numpy'")
+    if to == "scipy":
+        raise InvalidPlan("to='scipy': a live state gives no sparse matrix. Use to='numpy'")
 
 
 def check_out(plans: FittedByName, rows: Table, to: str, out: Any) -> None:

@@ -52,8 +52,9 @@ class ResultForm(NamedTuple):
 
     Args:
         computed: The form in which features are computed: an Arrow table ("arrow"), a table that
-            owns all its memory ("columns"), a matrix by columns ("numpy") or by rows ("rows"), or,
-            on the device, a matrix ("cupy") or columns ("cupy_columns").
+            owns all its memory ("columns"), a matrix by columns ("numpy") or by rows ("rows"), a
+            sparse matrix of compressed rows ("csr"), or, on the device, a matrix ("cupy") or
+            columns ("cupy_columns").
         library: Library of the result, imported for it; None if it is always installed.
         takes_out: Whether `out=` can provide the memory.
     """
@@ -69,6 +70,7 @@ FORMS = {
     "polars": ResultForm("arrow", "polars"),
     "numpy": ResultForm("numpy", takes_out=True),
     "torch": ResultForm("rows", "torch", takes_out=True),
+    "scipy": ResultForm("csr", "scipy"),
     "cupy": ResultForm("cupy", takes_out=True),
     "cupy_columns": ResultForm("cupy_columns"),
 }
@@ -77,11 +79,15 @@ TABLES = ("arrow", "columns")
 """Values of `ResultForm.computed` that are tables, which include the kept columns."""
 MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
 """Values of `ResultForm.computed` that are matrices in host memory, with their memory order."""
+NOT_IN_SCIPY = ("float16", "bfloat16")
+"""Float types of plans that SciPy's sparse matrices do not have."""
 _FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
-def check_result(to: str, out: object, backend: str, *, categories: bool = False) -> None:
-    """Raise unless a backend can return features in the form `to`."""
+def check_result(
+    to: str, out: object, backend: str, *, categories: bool = False, dtype: str | None = None
+) -> None:
+    """Raise unless a backend can return features in the form `to`; `dtype` is the plan's."""
     form = FORMS.get(str(to))
     if form is None:
         hint = did_you_mean(str(to), FORMS)
@@ -101,6 +107,11 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
         raise InvalidPlan(
             f"categories=True is for to='arrow', to='pandas' and to='polars', got to={to!r}, which "
             "has the codes as numbers. Leave out categories="
+        )
+    if form.computed == "csr" and dtype in NOT_IN_SCIPY:
+        raise InvalidPlan(
+            f"to={to!r}: SciPy has no sparse matrix of {dtype}. Use Plan(dtype='float32'), or "
+            "to='numpy'"
         )
     if form.library is not None:
         result_forms.library(form.library)

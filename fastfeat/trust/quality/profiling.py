@@ -74,7 +74,7 @@ def fit_transform_profiled(
 
     False is for `learn.fit.fit_transform`.
     """
-    check_result(to, None, rows.backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories, dtype=plan.dtype)
     choice = checked_choice(profile)
     prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
