@@ -76,12 +76,3 @@ def test_a_worker_of_celery_answers_with_the_bits_of_transform(tasks: Any) -> No
         with pytest.raises(Exception, match="carrier"):
             tasks.features.delay([ROW | {"carrier": 7}]).get(timeout=PATIENCE_S)
     assert found == tasks.fitted.transform(rows).to_pylist()
-
-
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "docs" / "jobs").glob("*.py")), ids=lambda f: f.stem
-)
-def test_the_files_of_schedulers_compile(file: Path) -> None:
-    code = compile(file.read_text("utf-8"), file.name, "exec")
-    assert code.co_consts[0].strip()
-    assert f"[{file.name}](jobs/{file.name})" in PAGE.read_text("utf-8")
