@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def export_plan(
         hint = did_you_mean(str(form), FORMS)
         raise InvalidPlan(f"form={form!r}: the form of an export is 'c'.{hint}")
     name = checked_name("features" if name is None else name)
+    fitted = replace(fitted, constants=fitted.learnt)  # keys in the order of their codes
     refused = refusals.refusals(fitted, steps.unsupported)
     features = list(fitted.declaration.features)
     kept = [feature for feature in features if feature not in refused]

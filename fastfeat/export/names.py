@@ -41,7 +41,7 @@ def identifiers(names: Sequence[str]) -> list[str]:
     ]
 
 
-def c_literal(text: str) -> str:
+def c_literal(text: str | bytes) -> str:
     """Return a text as a literal of C; bytes outside of letters, digits and "_-. " are octal.
 
     Example:
@@ -51,7 +51,7 @@ def c_literal(text: str) -> str:
     plain = b"_-. "
     parts = (
         chr(byte) if byte < 128 and (chr(byte).isalnum() or byte in plain) else f"\\{byte:03o}"
-        for byte in text.encode(errors="surrogatepass")
+        for byte in (text if isinstance(text, bytes) else text.encode(errors="surrogateescape"))
     )
     return f'"{"".join(parts)}"'
 

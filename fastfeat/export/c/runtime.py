@@ -36,6 +36,13 @@ HEAD = """\
 #endif
 """
 
+HASH = """\
+typedef struct {
+    uint64_t lanes[4], size, seed;
+    unsigned char tail[32];
+} ff_hash;
+"""
+
 RUNTIME: dict[str, str] = {
     "ff_bits": """\
 static inline int64_t ff_bits(double x)
@@ -396,6 +403,205 @@ static double ff_remainder_scaled(double x, double y, double exponent)
     return rest;
 }
 """,
+    # tables of keys, in order
+    "ff_find_i64": """\
+static int64_t ff_find_i64(const int64_t *keys, int64_t n, int64_t x)
+{
+    int64_t low = 0, high = n;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (keys[middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && keys[low] == x ? low : -1;
+}
+""",
+    "ff_find_f64": """\
+static int64_t ff_find_f64(const double *keys, int64_t n, double x)
+{
+    int64_t low = 0, high = n;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (keys[middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && keys[low] == x ? low : -1;
+}
+""",
+    "ff_compare": """\
+static int ff_compare(const void *x, int64_t n, const void *y, int64_t m)
+{
+    const int order = n && m ? memcmp(x, y, (size_t)(n < m ? n : m)) : 0;
+    return order ? order : (n > m) - (n < m);
+}
+""",
+    "ff_find_text": """\
+static int64_t ff_find_text(const signed char *bytes, const int64_t *offsets, int64_t n,
+                            const char *x, int64_t size)
+{
+    int64_t low = 0, high = n;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2, begin = offsets[middle];
+        const int order = ff_compare(bytes + begin, offsets[middle + 1] - begin, x, size);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+""",
+    # texts
+    "ff_is_utf8": """\
+static int ff_is_utf8(const char *bytes, int64_t size)
+{
+    int64_t i = 0;
+    while (i < size) {
+        const unsigned char c = (unsigned char)bytes[i], least = c == 0xe0 ? 0xa0
+            : c == 0xf0 ? 0x90 : 0x80, most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        const int n = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
+        if (n < 0 || size - i <= n)
+            return 0;
+        for (int k = 1; k <= n; k++) {
+            const unsigned char d = (unsigned char)bytes[i + k];
+            if (d < (k == 1 ? least : 0x80) || d > (k == 1 ? most : 0xbf))
+                return 0;
+        }
+        i += n + 1;
+    }
+    return 1;
+}
+""",
+    "ff_len_chars": """\
+static int64_t ff_len_chars(const char *bytes, int64_t size)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < size; i++)
+        n += ((unsigned char)bytes[i] & 0xc0) != 0x80;
+    return n;
+}
+""",
+    "ff_starts_with": """\
+static int ff_starts_with(const char *bytes, int64_t size, const char *pattern, int64_t n)
+{
+    return n <= size && (n == 0 || memcmp(bytes, pattern, (size_t)n) == 0);
+}
+""",
+    "ff_ends_with": """\
+static int ff_ends_with(const char *bytes, int64_t size, const char *pattern, int64_t n)
+{
+    return n <= size && (n == 0 || memcmp(bytes + (size - n), pattern, (size_t)n) == 0);
+}
+""",
+    "ff_find": """\
+static int64_t ff_find(const char *bytes, int64_t size, const char *pattern, int64_t n)
+{
+    for (int64_t i = 0; i + n <= size; i++)
+        if (n == 0 || memcmp(bytes + i, pattern, (size_t)n) == 0)
+            return i;
+    return -1;
+}
+""",
+    # XXH64, read byte by byte: the order of bytes in a word does not matter
+    "ff_turned": """\
+static inline uint64_t ff_turned(uint64_t x, int n)
+{
+    return (x << n) | (x >> (64 - n));
+}
+""",
+    "ff_hash_read": """\
+static inline uint64_t ff_hash_read(const unsigned char *bytes, int n)
+{
+    uint64_t word = 0;
+    for (int k = 0; k < n; k++)
+        word |= (uint64_t)bytes[k] << (8 * k);
+    return word;
+}
+""",
+    "ff_hash_round": """\
+static inline uint64_t ff_hash_round(uint64_t lane, uint64_t word)
+{
+    return ff_turned(lane + word * UINT64_C(0xc2b2ae3d27d4eb4f), 31)
+        * UINT64_C(0x9e3779b185ebca87);
+}
+""",
+    "ff_hash_start": """\
+static void ff_hash_start(ff_hash *h, uint64_t seed)
+{
+    h->lanes[0] = seed + UINT64_C(0x9e3779b185ebca87) + UINT64_C(0xc2b2ae3d27d4eb4f);
+    h->lanes[1] = seed + UINT64_C(0xc2b2ae3d27d4eb4f);
+    h->lanes[2] = seed;
+    h->lanes[3] = seed - UINT64_C(0x9e3779b185ebca87);
+    h->size = 0;
+    h->seed = seed;
+}
+""",
+    "ff_hash_add": """\
+static void ff_hash_add(ff_hash *h, const void *given, int64_t n)
+{
+    const unsigned char *bytes = given;
+    for (int64_t i = 0; i < n; i++) {
+        h->tail[h->size % 32] = bytes[i];
+        h->size++;
+        if (h->size % 32 == 0)
+            for (int k = 0; k < 4; k++)
+                h->lanes[k] = ff_hash_round(h->lanes[k], ff_hash_read(h->tail + 8 * k, 8));
+    }
+}
+""",
+    "ff_hash_word": """\
+static void ff_hash_word(ff_hash *h, uint64_t word)
+{
+    unsigned char bytes[8];
+    for (int k = 0; k < 8; k++)
+        bytes[k] = (unsigned char)((word >> (8 * k)) & 0xff);
+    ff_hash_add(h, bytes, 8);
+}
+""",
+    "ff_hash_tag": """\
+static void ff_hash_tag(ff_hash *h, int tag, uint64_t size)
+{
+    const unsigned char byte = (unsigned char)tag;
+    ff_hash_add(h, &byte, 1);
+    ff_hash_word(h, size);
+}
+""",
+    "ff_hash_end": """\
+static uint64_t ff_hash_end(const ff_hash *h)
+{
+    const uint64_t p1 = UINT64_C(0x9e3779b185ebca87), p2 = UINT64_C(0xc2b2ae3d27d4eb4f);
+    const uint64_t p3 = UINT64_C(0x165667b19e3779f9), p4 = UINT64_C(0x85ebca77c2b2ae63);
+    const uint64_t p5 = UINT64_C(0x27d4eb2f165667c5);
+    const unsigned char *tail = h->tail;
+    int n = (int)(h->size % 32);
+    uint64_t total = h->seed + p5;
+    if (h->size >= 32) {
+        total = ff_turned(h->lanes[0], 1) + ff_turned(h->lanes[1], 7)
+            + ff_turned(h->lanes[2], 12) + ff_turned(h->lanes[3], 18);
+        for (int k = 0; k < 4; k++)
+            total = (total ^ ff_hash_round(0, h->lanes[k])) * p1 + p4;
+    }
+    total += h->size;
+    for (; n >= 8; n -= 8, tail += 8)
+        total = ff_turned(total ^ ff_hash_round(0, ff_hash_read(tail, 8)), 27) * p1 + p4;
+    if (n >= 4) {
+        total = ff_turned(total ^ (ff_hash_read(tail, 4) * p1), 23) * p2 + p3;
+        n -= 4;
+        tail += 4;
+    }
+    for (; n > 0; n--, tail++)
+        total = ff_turned(total ^ (*tail * p5), 11) * p1;
+    total = (total ^ (total >> 33)) * p2;
+    total = (total ^ (total >> 29)) * p3;
+    return total ^ (total >> 32);
+}
+""",
 }
 """Functions by name, each after the functions that it calls."""
 
@@ -410,7 +616,8 @@ def functions_for(texts: Iterable[str]) -> list[str]:
         wanted |= pending
         pending = {name for w in pending for name in _CALL.findall(RUNTIME[w])} & RUNTIME.keys()
         pending -= wanted
-    return [text for name, text in RUNTIME.items() if name in wanted]
+    texts = [text for name, text in RUNTIME.items() if name in wanted]
+    return [HASH, *texts] if "ff_hash_end" in wanted else texts
 
 
 def machine(name: str) -> str:
