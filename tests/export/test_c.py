@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,70 +13,19 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.export.c import native
-from fastfeat.export.c.module import inputs_of
-from fastfeat.export.c.native import NativeExport
-from fastfeat.export.record import Export
+from fastfeat_tests.export.compiled_exports import (
+    N_ROWS,
+    SANITIZED,
+    STRICT,
+    any_floats,
+    assert_same_bits,
+    compiled,
+)
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
-STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
-SANITIZED = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
-NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000000))[0]
-N_ROWS = 20_000
-
-
-def compiled(export: Export, options: tuple[str, ...] = STRICT) -> NativeExport:
-    """Return an export, compiled without warnings."""
-    fitted = export.fitted
-    assert fitted is not None
-    (source,) = export.path.glob("*.c")
-    target = export.path / f"{abs(hash(options))}.so"
-    n_outputs = len(fitted.nodes)
-    return native.compile_export(source, target, inputs_of(fitted), n_outputs, options=options)
-
-
-def expected(fitted: ff.FittedPlan, rows: pa.Table) -> tuple[pa.Table, Any]:
-    """Return the rows that the plan can compute, and the bits of their features."""
-    while True:
-        try:
-            found = fitted.transform(rows, to="numpy").astype(np.float64, order="C")
-        except ff.errors.FastfeatError as error:
-            kept = np.setdiff1d(np.arange(rows.num_rows), error.rows)
-            if len(kept) == rows.num_rows:
-                raise
-            rows = rows.take(pa.array(kept))
-            continue
-        found[np.isnan(found)] = NAN
-        return rows, found.view(np.uint64)
-
-
-def assert_same_bits(fitted: ff.FittedPlan, library: NativeExport, rows: pa.Table) -> int:
-    """Check that an export has the bits of a plan; return the number of compared rows."""
-    known, bits = expected(fitted, rows)
-    out, failure = library.batch(known)
-    assert failure.code == 0, failure
-    wrong = np.argwhere(out.view(np.uint64) != bits)
-    assert not len(wrong), [
-        (fitted.feature_names[j], known.slice(i, 1).to_pylist(), out[i, j], bits[i, j])
-        for i, j in wrong[:3]
-    ]
-    return known.num_rows
-
-
-def any_floats(n_rows: int, seed: int) -> Any:
-    """Return floats of every kind: ordinary ones, any bits, and the special values."""
-    drawn = np.random.default_rng(seed)
-    bits = drawn.integers(0, 2**64, n_rows, dtype=np.uint64).view(np.float64)
-    plain = drawn.normal(size=n_rows) * 10.0 ** drawn.integers(-5, 6, n_rows)
-    special = np.array(
-        [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -1e-310, 1.7e308, 2.0**52, 2.0**60, 0.5, 2.5]
-    )
-    kind = drawn.integers(0, 8, n_rows)
-    chosen = np.where(kind < 4, plain, bits)
-    return np.where(kind == 4, special[drawn.integers(0, len(special), n_rows)], chosen)
 
 
 def mixed_rows(n_rows: int, seed: int) -> pa.Table:

@@ -11,11 +11,12 @@ from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.row.one_row import transform_row
+from fastfeat.execute.transform import transform
 from fastfeat.export.c.inputs import Input
 from fastfeat.io.arrow import Table, pa
-from fastfeat.trust.quality.golden.generated_rows import generate_rows
+from fastfeat.trust.quality.golden.generated_rows import Odd, generate_rows
 
 N_ROWS = 16
 _SEED = 0
@@ -36,26 +37,36 @@ class GoldenMatrix:
 
 def golden_matrix(fitted: Fitted) -> GoldenMatrix:
     """Return generated rows that the plan can compute, with their features."""
-    kept: list[Table] = []
-    found: list[NDArray[Any]] = []
-    for odd in ("everywhere", "nowhere"):
-        made = generate_rows(fitted, N_ROWS, _SEED, odd).rows
-        for place in range(made.num_rows):
-            row = made.slice(place, 1)
-            values = {name: row.column(name)[0] for name in row.column_names}
-            try:
-                with fitted.told.suppress_warnings():
-                    features = transform_row(fitted, values)
-            except FastfeatError:
-                continue
-            kept.append(row)
-            found.append(features.astype(np.float64))
-        if 2 * len(kept) >= N_ROWS:
-            break
-    rows = pa.concat_tables(kept).combine_chunks() if kept else made.slice(0, 0)
-    matrix = np.array(found, np.float64).reshape(len(kept), len(fitted.nodes))
+    rows, matrix = _computed(fitted, "everywhere")
+    if 2 * rows.num_rows < N_ROWS:
+        rows, matrix = max(
+            (rows, matrix), _computed(fitted, "nowhere"), key=lambda one: len(one[1])
+        )
     matrix[np.isnan(matrix)] = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000000))[0]
     return GoldenMatrix(rows, matrix.view(np.uint64))
+
+
+def _computed(fitted: Fitted, odd: Odd) -> tuple[Table, NDArray[np.float64]]:
+    """Return the generated rows that the plan can compute, and their features."""
+    rows = generate_rows(fitted, N_ROWS, _SEED, odd).rows
+    whole = _features(fitted, rows)
+    if whole is not None:
+        return rows, whole
+    pairs = [(rows.slice(k, 1), _features(fitted, rows.slice(k, 1))) for k in range(rows.num_rows)]
+    kept = [(row, found) for row, found in pairs if found is not None]
+    if not kept:
+        return rows.slice(0, 0), np.zeros((0, len(fitted.nodes)))
+    return pa.concat_tables([row for row, _ in kept]), np.concatenate([f for _, f in kept])
+
+
+def _features(fitted: Fitted, rows: Table) -> NDArray[np.float64] | None:
+    """Return the features of rows, shape (n_rows, n_outputs); None if one cannot be computed."""
+    try:
+        with fitted.told.suppress_warnings():
+            found = transform(fitted, CallRows(rows, None, None, None, "cpu"), to="numpy")
+    except FastfeatError:
+        return None
+    return np.array(found, np.float64, order="C")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

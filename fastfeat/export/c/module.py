@@ -105,7 +105,7 @@ def _read_inputs(writer: CWriter) -> None:
     body = "\n".join(f"    {line}" for line in lines)
     name = writer.name
     head = f"static int32_t ff_read(const {name}_row *row, ff_line *v, {name}_error *error)"
-    writer.functions.append(f"{head}\n{{\n    (void)error;\n{body}\n    return 0;\n}}\n")
+    writer.functions.append(f"{head}\n{{\n    (void)row, (void)error;\n{body}\n    return 0;\n}}\n")
     writer.calls.append("ff_read(row, v, error)")
 
 

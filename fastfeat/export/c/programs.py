@@ -169,7 +169,7 @@ class ProgramText:
                     lines.append(f"    return ff_fail(error, ff_code({text}), {feature}, -1);")
                 lines += stored[place].write([found.names[one] for one in stored[place].operations])
             body = "\n".join(f"    {line}" for line in lines)
-            first = f"static int32_t {name}{k}({head})\n{{\n    (void)error;\n"
+            first = f"static int32_t {name}{k}({head})\n{{\n    (void)v, (void)error;\n"
             yield f"{name}{k}", f"{first}{body}\n    return 0;\n}}\n"
 
 

@@ -465,7 +465,8 @@ static int ff_is_utf8(const char *bytes, int64_t size)
     while (i < size) {
         const unsigned char c = (unsigned char)bytes[i], least = c == 0xe0 ? 0xa0
             : c == 0xf0 ? 0x90 : 0x80, most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-        const int n = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
+        const int n = c < 0x80 ? 0
+            : c < 0xc2 || c > 0xf4 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
         if (n < 0 || size - i <= n)
             return 0;
         for (int k = 1; k <= n; k++) {

@@ -1,4 +1,4 @@
-"""Steps in exported C: a row per step, with the statements that compute it from the row's values."""
+"""Steps in exported C: a row per step, with the statements that compute it from a row's values."""
 
 from __future__ import annotations
 
@@ -167,9 +167,12 @@ def _hashed(given: Sequence[Operand], seed: int, *, rows: bool) -> list[str]:
     """Return the statements that put the canonical bytes of values into a hash `h`."""
     lines = ["ff_hash h;", f"ff_hash_start(&h, UINT64_C({seed}));"]
     for one in given:
-        is_text, is_float = one.dtype.holds_bytes, one.dtype.name != "bool" and not (
-            one.dtype.holds_bytes
-        ) and one.dtype.physical == "f64"
+        is_text, is_float = (
+            one.dtype.holds_bytes,
+            one.dtype.name != "bool"
+            and not (one.dtype.holds_bytes)
+            and one.dtype.physical == "f64",
+        )
         size = f"(uint64_t){one.value}.size" if is_text else "8"
         if is_text:
             add = f"ff_hash_add(&h, {one.bytes});"
@@ -315,5 +318,3 @@ def _slot(
             yield from _missing_unless(target, " && ".join(one.flag for one in given))
             left, right = given
             yield f"v->{target.value} = ff_compare({left.bytes}, {right.bytes}) == 0;"
-
-
