@@ -27,7 +27,7 @@ MOST_TABLE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Operand:
+class CArgument:
     """An argument of a step.
 
     Args:
@@ -50,26 +50,26 @@ StepText = Callable[[CWriter, Call, Field], list[str]]
 """Returns the statements that compute a step into its field."""
 
 
-def operand(writer: CWriter, node: Node) -> Operand:
+def operand(writer: CWriter, node: Node) -> CArgument:
     """Return an argument of a step; a float has 0.0 for -0.0, as keys are compared."""
     dtype = writer.fitted.types[node]
     if isinstance(node, Literal):
         return _constant(writer, node.value, dtype)
     one = writer.struct.fields[node]
     if one.has_flag:
-        return Operand(dtype, f"v->{one.value}", f"v->{one.flag}")
-    return Operand(dtype, f"(v->{one.value} + 0.0)", f"(v->{one.value} == v->{one.value})")
+        return CArgument(dtype, f"v->{one.value}", f"v->{one.flag}")
+    return CArgument(dtype, f"(v->{one.value} + 0.0)", f"(v->{one.value} == v->{one.value})")
 
 
-def _constant(writer: CWriter, value: Any, dtype: DType) -> Operand:
+def _constant(writer: CWriter, value: Any, dtype: DType) -> CArgument:
     if not dtype.holds_bytes:
         stored = stored_literal(value, dtype)
-        return Operand(dtype, literal(stored, dtype.physical), "1")
+        return CArgument(dtype, literal(stored, dtype.physical), "1")
     if value is None:
-        return Operand(dtype, f'({writer.name}_text){{"", 0}}', "0")
+        return CArgument(dtype, f'({writer.name}_text){{"", 0}}', "0")
     content = content_of(value)
     text = c_literal(content)
-    return Operand(dtype, f"({writer.name}_text){{{text}, {len(content)}}}", "1")
+    return CArgument(dtype, f"({writer.name}_text){{{text}, {len(content)}}}", "1")
 
 
 def _vocabulary(fitted: Fitted, node: Call) -> Vocabulary:
@@ -96,7 +96,7 @@ class _Part:
     places: list[int]
 
 
-def _part(writer: CWriter, values: Sequence[Any], given: Operand) -> _Part:
+def _part(writer: CWriter, values: Sequence[Any], given: CArgument) -> _Part:
     if given.dtype.holds_bytes:
         texts = [None if value is None else content_of(value) for value in values]
         known: list[Any] = sorted({text for text in texts if text is not None})
@@ -163,7 +163,7 @@ def _encode(writer: CWriter, node: Call, target: Field) -> list[str]:
     return [*lines, *unseen]
 
 
-def _hashed(given: Sequence[Operand], seed: int, *, rows: bool) -> list[str]:
+def _hashed(given: Sequence[CArgument], seed: int, *, rows: bool) -> list[str]:
     """Return the statements that put the canonical bytes of values into a hash `h`."""
     lines = ["ff_hash h;", f"ff_hash_start(&h, UINT64_C({seed}));"]
     for one in given:
@@ -222,7 +222,7 @@ def _missing_unless(target: Field, flag: str) -> list[str]:
     return [f"v->{target.flag} = {flag};", empty, f"if (!v->{target.flag})", "    return 0;"]
 
 
-def _choose(target: Field, one: Operand) -> list[str]:
+def _choose(target: Field, one: CArgument) -> list[str]:
     return [f"v->{target.value} = {one.value};", f"v->{target.flag} = {one.flag};"]
 
 
@@ -299,7 +299,7 @@ def add_slot(writer: CWriter, slot: InputSlot) -> None:
 
 
 def _slot(
-    writer: CWriter, slot: InputSlot, target: Field, given: Sequence[Operand]
+    writer: CWriter, slot: InputSlot, target: Field, given: Sequence[CArgument]
 ) -> Iterator[str]:
     match slot.kind:
         case "valid" | "valid_bytes":
