@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Literal, NamedTuple, assert_never
 
 import numpy as np
-from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
@@ -41,7 +41,7 @@ from fastfeat.plan.lower.scheduling import schedule_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.step import Argument, StepFailed, StepTask
 
-_PIECE_BYTES = 64 << 20
+_PIECE_BYTES = 8 << 20
 """Most bytes of counts of hashed text at a time."""
 _FLOAT32_EXACT = 1 << 24
 RunKind = Literal["codes", "lists", "counts", "dense"]
@@ -274,12 +274,13 @@ def _of_counts(batch: Batch, run: Run, dtype: DType) -> Entries:
     n_rows = max(1, _PIECE_BYTES // (4 * params["n_buckets"]))
     parts = [Entries(np.zeros(0, np.intp), np.zeros(0, np.int32), np.zeros(0, np.float64))]
     for first in range(0, batch.n_rows, n_rows):
-        counts = _counts(batch, run, column.slice(first, n_rows), first)
-        rows, columns = np.nonzero(counts)
-        values = counts[rows, columns]
-        parts.append(Entries(rows + first, columns + run.first, values))
-        if dtype.name == "float32" and np.nanmax(values, initial=0) > _FLOAT32_EXACT:
-            row = batch.number_of(first + int(rows[np.nanargmax(values)]))
+        counts, present = _counts(batch, run, column.slice(first, n_rows), first)
+        rows, columns, values = _nonzero(counts, run)
+        if present is not None:
+            rows, columns, values = _with_missing(rows, columns, values, ~present, run)
+        parts.append(Entries(rows + first, columns, values))
+        if dtype.name == "float32" and counts.max(initial=0) > _FLOAT32_EXACT:
+            row = batch.number_of(first + int(counts.max(axis=1).argmax()))
             raise InvalidData(
                 f"row {row}: a count above {_FLOAT32_EXACT:,}, which float32 cannot hold exactly. "
                 "Use Plan(dtype='float64')"
@@ -287,31 +288,86 @@ def _of_counts(batch: Batch, run: Run, dtype: DType) -> Entries:
     return Entries(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _counts(batch: Batch, run: Run, texts: Any, first: int) -> NDArray[np.float64]:
-    """Return the counts of some rows, shape (n_rows, n_columns); NaN where the text is missing."""
-    step, n_rows = run.source, len(texts)
+def _nonzero(
+    counts: NDArray[np.int32], run: Run
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """Return row, column in the matrix, and value of each count of a run that is not zero."""
+    flat, width = counts.reshape(-1), counts.shape[1]
+    if len(flat) % 2:
+        at = np.flatnonzero(flat)
+    else:  # most are zero: look at two at a time
+        pairs = 2 * np.flatnonzero(flat.view(np.int64))
+        at = np.stack([pairs, pairs + 1], axis=1).reshape(-1)
+        at = at[flat[at] != 0]
+    rows, buckets = np.divmod(at, width)
+    if len(run.numbers) == width and run.numbers.tolist() == [*range(width)]:
+        return rows, buckets + run.first, flat[at]
+    of_bucket = np.full(width, -1)
+    of_bucket[run.numbers] = run.first + np.arange(len(run.numbers))
+    return _sorted(rows, of_bucket[buckets], flat[at])
+
+
+def _sorted(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], values: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """Return entries in order of rows and columns, without those of column -1."""
+    order = np.lexsort((columns, rows))
+    order = order[columns[order] >= 0]
+    return rows[order], columns[order], values[order]
+
+
+def _with_missing(
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    values: NDArray[Any],
+    missing: BoolArray,
+    run: Run,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """Return entries with NaN in all columns of a run added for rows with missing text."""
+    lacking, width = np.flatnonzero(missing), len(run.nodes)
+    kept = ~missing[rows]
+    return _sorted(
+        np.concatenate([rows[kept], np.repeat(lacking, width)]),
+        np.concatenate([columns[kept], np.tile(run.first + np.arange(width), len(lacking))]),
+        np.concatenate([values[kept], np.full(width * len(lacking), np.nan)]),
+    )
+
+
+def _counts(
+    batch: Batch, run: Run, texts: Any, first: int
+) -> tuple[NDArray[np.int32], BoolArray | None]:
+    """Return the counts of some rows, shape (n_rows, n_buckets), and which rows have a text."""
+    step = run.source
     assert step is not None
     given = Argument(plain(decode_column(texts)), batch.types[step.args[0]])
     try:
-        made = run_task(batch.backend, StepTask(step, [given], COUNTS, n_rows))
+        if batch.backend.name == "cpu":
+            from fastfeat.steps.text.cpu import counts_by_row
+
+            return counts_by_row(step, given)
+        task = StepTask(step, [given], COUNTS, len(texts))
+        return _counts_of_buckets(batch, run, run_task(batch.backend, task), len(texts))
     except StepFailed as failure:
         row, *why = failure.args
         number = None if row is None else batch.number_of(first + row)
         raise failures.failed_step(step, number, *why) from None
+
+
+def _counts_of_buckets(
+    batch: Batch, run: Run, made: Any, n_rows: int
+) -> tuple[NDArray[np.int32], BoolArray | None]:
+    """Return counts as one array, and which rows have a text, from the result of a step."""
+    assert run.source is not None
     counted = Argument(pa.chunked_array([made]) if isinstance(made, pa.Array) else made, COUNTS)
-    counts = np.empty((n_rows, len(run.nodes)))
-    for k, node in enumerate(run.nodes):
+    counts = np.zeros((n_rows, dict(run.source.params)["n_buckets"]), np.int32)
+    present = None
+    for bucket, node in zip(run.numbers.tolist(), run.nodes, strict=True):
         assert isinstance(node, Call)
-        made = run_task(batch.backend, StepTask(node, [counted], INT32, n_rows))
-        counts[:, k] = _with_nan(column_in_host(made, batch.backend))
-    return counts
-
-
-def _with_nan(column: Any) -> NDArray[Any]:
-    """Return a column of integers as a NumPy array; missing is NaN."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    values, present = result_forms.matrix_values(array), present_rows(array)
-    return values if present is None else np.where(present, values, np.nan)
+        task = StepTask(node, [counted], INT32, n_rows)
+        column = column_in_host(run_task(batch.backend, task), batch.backend)
+        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        counts[:, bucket], present = result_forms.matrix_values(array), present_rows(array)
+    return counts, present
 
 
 def together(parts: Sequence[Any], places: Int64Array) -> Any:

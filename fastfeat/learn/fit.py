@@ -164,7 +164,7 @@ def learned_constants(
     indicators.check_width(plan.nodes, later, typed.types, n_rows)
     others = dict.fromkeys(plan.keep, "a column of keep=")
     others |= dict.fromkeys(plan.label_nodes, "the label")
-    indicators.check_clash(indicators.expand_one_hot(plan.nodes, later, typed.types), others)
+    indicators.check_clash(indicators.column_names(plan.nodes, later, typed.types), others)
     known = evaluate_calls(typed.once(_constants), later)
     warn_missing(later)
     key_warnings.warn_rounded_keys(later, _copy_warnings(prepared.told))

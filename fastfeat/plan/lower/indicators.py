@@ -5,7 +5,8 @@ An indicator here is a one-hot or multi-hot encoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from fastfeat.aggregates import is_vocabulary
@@ -15,6 +16,9 @@ from fastfeat.ir.show import show
 from fastfeat.plan.lower import codes as code_plans
 from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.keys import rows as key_rows
+
+MakeColumn = Callable[[], Node]
+"""A function that returns the expression of a column."""
 
 
 def is_one_hot(node: Node) -> bool:
@@ -29,12 +33,28 @@ def expand_one_hot(
 
     `nodes` are the features of the plan, by name.
     """
-    if not any(map(is_one_hot, nodes.values())):
-        return dict(nodes)
-    columns: dict[str, Node] = {}
+    columns = _columns(nodes, learnt, types)
+    return {name: node if make is None else make() for name, (node, make) in columns.items()}
+
+
+def column_names(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
+) -> Iterable[str]:
+    """Return the names of the output columns of a fitted plan, without their expressions.
+
+    `fit` checks names alone: the expressions of 100,000 columns take .5 s.
+    """
+    return _columns(nodes, learnt, types)
+
+
+def _columns(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
+) -> dict[str, tuple[Node, MakeColumn | None]]:
+    """Return, for each output column, its feature, and how a one-hot column is made."""
+    columns: dict[str, tuple[Node, MakeColumn | None]] = {}
     for name, node in nodes.items():
-        own: dict[str, Node] = {}
-        made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", node)]
+        own: dict[str, tuple[Node, MakeColumn | None]] = {}
+        made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", None)]
         for suffix, column in made:
             if name + suffix in own:
                 raise InvalidPlan(
@@ -46,7 +66,7 @@ def expand_one_hot(
                 raise InvalidPlan(
                     f"two features give the column {name + suffix!r}. Rename one of them"
                 )
-            own[name + suffix] = column
+            own[name + suffix] = node, column
         columns |= own
     return columns
 
@@ -71,24 +91,27 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
 
 def _indicators(
     node: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes
-) -> Iterator[tuple[str, Node]]:
-    """Yield the name suffix and the expression of each output column of a one-hot encoding."""
+) -> Iterator[tuple[str, MakeColumn]]:
+    """Yield the name suffix of each output column of a one-hot encoding, and how it is made."""
     codes, params = node.args[0], dict(node.params)
     vocabulary = code_plans.vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
     of_lists = codes.function == "list.encode"
-    column = _has_code if of_lists else _is_code
+    column: Callable[[Node, Any], Node] = _has_code if of_lists else _is_code
     keys = codes.args[-1].args
     texts = key_rows.category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
     n_columns = vocabulary.n_initial_columns
     n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
     for k, text in list(enumerate(texts))[n_dropped:]:
-        yield f"_{text}", column(codes, first + k)
+        yield f"_{text}", partial(column, codes, first + k)
     if params["missing"] == "column":
-        yield "__missing", _has_code(codes, None) if of_lists else _is_code(codes, 0)
+        yield (
+            "__missing",
+            partial(_has_code, codes, None) if of_lists else partial(_is_code, codes, 0),
+        )
     if vocabulary.has_rare:
-        yield "__other", column(codes, 1)
+        yield "__other", partial(column, codes, 1)
 
 
 def _is_code(codes: Node, code: int) -> Node:
