@@ -37,7 +37,7 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff ff.inspect
+checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.infer_plan ff.diff ff.inspect
                 ff.quality: profile, rounding, feature_map, check_golden
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
@@ -59,6 +59,7 @@ from fastfeat.version import __version__ as __version__
 if TYPE_CHECKING:
     from fastfeat.api import quality
     from fastfeat.api.diff import diff
+    from fastfeat.api.infer_plan import infer_plan
     from fastfeat.api.learning import Learning
     from fastfeat.api.online import online, replay
     from fastfeat.api.plan import FittedPlan, Plan, load
@@ -109,6 +110,7 @@ __all__ = [
     "errors",
     "haversine",
     "infer_contract",
+    "infer_plan",
     "inspect",
     "leak_test",
     "lit",
@@ -149,6 +151,7 @@ _LAZY = {
     "diff": "fastfeat.api.diff",
     "haversine": "fastfeat.operators.geo",
     "infer_contract": "fastfeat.trust.quality.infer",
+    "infer_plan": "fastfeat.api.infer_plan",
     "inspect": "fastfeat.trust.quality.inspection",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",

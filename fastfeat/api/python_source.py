@@ -35,6 +35,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.keep.document import plan_document, plan_text
 from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.steps.registry import PARTS_OF_WINDOWS
 
 _LONG, _TOO_LONG = 120, 300
 """Characters from which a shared expression, or any expression, is a variable of its own."""
@@ -125,7 +126,8 @@ def _write_nodes(roots: Sequence[Node], source: _Source) -> None:
     n_uses.update(roots)
     for node in order:
         text, is_shown = _node_source(node, source)
-        if len(text) > (_LONG if n_uses[node] > 1 else _TOO_LONG):
+        is_part = isinstance(node, Call) and node.function in PARTS_OF_WINDOWS
+        if not is_part and len(text) > (_LONG if n_uses[node] > 1 else _TOO_LONG):
             name = f"x{len(source.lines) + 1}"
             source.lines[name], source.names[name] = text, _value(text, source)
             text, is_shown = name, True

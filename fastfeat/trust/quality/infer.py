@@ -181,7 +181,7 @@ def infer_contract(
         for what, of in _wanted_statistics(col(name), dtype, kinds[name])
     }
     asked |= {} if unique is None else {"repeated": unique.broken.sum()}
-    learnt = _Learnt(learn_expressions(rows, asked))
+    learnt = LearntStatistics(learn_expressions(rows, asked))
     rules: dict[str, Expr | Rule] = {}
     for k, (name, dtype) in enumerate(types.items()):
         rules |= _rules(name, dtype, kinds[name], learnt, str(k), rows.n_rows)
@@ -218,7 +218,7 @@ def _kinds(
     kinds: dict[str, InferredKind] = {}
     for name, dtype in types.items():
         is_number = dtype.is_float or dtype.is_integer
-        is_id = is_number and (name in keys or not IDS.isdisjoint(_words(name)[-1:]))
+        is_id = is_number and (name in keys or not IDS.isdisjoint(words_of(name)[-1:]))
         kinds[name] = "id" if is_id else "set" if is_number or dtype.name == "utf8" else "many"
     asked: list[str] = [name for name, kind in kinds.items() if kind == "set"]
     for most_rows in SAMPLES:
@@ -226,7 +226,7 @@ def _kinds(
             break
         features = {f"{k} distinct": col(name).n_unique() for k, name in enumerate(asked)}
         features |= {f"{k} present": col(name).is_not_null().sum() for k, name in enumerate(asked)}
-        learnt = _Learnt(learn_expressions(_sample(rows, asked, most_rows), features))
+        learnt = LearntStatistics(learn_expressions(sample_rows(rows, asked, most_rows), features))
         for k, name in enumerate(asked):
             n_distinct, n_present = learnt.value(f"{k} distinct"), learnt.value(f"{k} present")
             if types[name].is_integer and n_distinct == n_present >= LEAST_ROWS_OF_IDS:
@@ -239,7 +239,7 @@ def _kinds(
     return kinds
 
 
-def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedRows:
+def sample_rows(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedRows:
     """Return a sample of at most `most_rows` rows: blocks of a table, or the start of files."""
     if rows.n_rows <= most_rows:
         return rows
@@ -253,7 +253,7 @@ def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedR
     return replace(rows, data=table, n_rows=table.num_rows, budget=None)
 
 
-class _Learnt:
+class LearntStatistics:
     """The learnt values of a plan in which each feature is one aggregate or encoder, by feature."""
 
     def __init__(self, fitted: Fitted) -> None:
@@ -293,7 +293,7 @@ def _wanted_statistics(x: Expr, dtype: DType, kind: InferredKind) -> list[tuple[
 
 
 def _rules(
-    name: str, dtype: DType, kind: InferredKind, learnt: _Learnt, k: str, n_rows: int
+    name: str, dtype: DType, kind: InferredKind, learnt: LearntStatistics, k: str, n_rows: int
 ) -> dict[str, Expr | Rule]:
     """Return the rules of a column by name.
 
@@ -322,7 +322,7 @@ def _rules(
 
 
 def _rules_of_numbers(
-    name: str, dtype: DType, kind: InferredKind, learnt: _Learnt, k: str, n_present: int
+    name: str, dtype: DType, kind: InferredKind, learnt: LearntStatistics, k: str, n_present: int
 ) -> dict[str, Expr | Rule]:
     """Return the rule of a numeric column by name: a set of values, or a range.
 
@@ -351,7 +351,7 @@ def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None
 
     None if the name says no such part, or if values lie outside the calendar's range.
     """
-    words = _words(name)
+    words = words_of(name)
     if _COUNTS.intersection(words):
         return None
     if "year" in words and "of" not in words and 1000 <= least <= most < 3000:
@@ -363,11 +363,11 @@ def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None
     return None
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """Return the words in a column name, in lower case.
 
     Example:
-        >>> _words("dep_hour"), _words("movieId")
+        >>> words_of("dep_hour"), words_of("movieId")
         (['dep', 'hour'], ['movie', 'id'])
     """
     return [word.lower() for word in _WORD.findall(name)]
