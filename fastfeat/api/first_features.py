@@ -117,7 +117,7 @@ def _is_number(facts: ColumnFacts) -> bool:
 
 
 def _is_past_number(name: str, facts: Mapping[str, ColumnFacts]) -> bool:
-    return _is_number(facts[name]) and not _is_id(name)
+    return _is_number(facts[name]) and not facts[name].n_infinite and not _is_id(name)
 
 
 def _is_id(name: str) -> bool:
@@ -151,7 +151,7 @@ def _left_out(name: str, facts: ColumnFacts) -> Candidate | None:
 
 def _counts_rows(facts: ColumnFacts) -> bool:
     """Return whether integers are all distinct and without gaps, as row numbers are."""
-    if not _is_number(facts) or facts.n_distinct < facts.n_present:
+    if not _is_number(facts) or facts.n_infinite or facts.n_distinct < facts.n_present:
         return False
     return facts.most - facts.least < 2 * facts.n_rows and facts.n_rows >= LEAST_ROWS_OF_DETERMINED
 
@@ -178,8 +178,10 @@ def _leak(name: str, facts: ColumnFacts, label: str | None) -> Candidate | None:
 
 def _number(name: str, facts: ColumnFacts) -> Candidate:
     x = col(name)
-    is_money = not MONEY.isdisjoint(words_of(name)) and facts.least >= 0
-    if is_money:
+    if facts.n_infinite:
+        features = [(name, x.fill_infinite(None))]
+        return _kept(name, "a number: its infinite values are missing", features)
+    if not MONEY.isdisjoint(words_of(name)) and facts.least >= 0:
         return _kept(name, "an amount of money: its logarithm", [(name, x.log1p())])
     return _kept(name, "a number", [(name, x)])
 

@@ -52,6 +52,7 @@ class ColumnFacts:
         n_rows: Number of rows in the sample.
         n_present: Number of rows with a value.
         n_distinct: Number of distinct values.
+        n_infinite: Number of infinite values; the facts below leave them out.
         least, most: Extremes of numbers, dates and times; None for others.
         correlation: Pearson's correlation of numbers with a label of numbers; None without one.
         splits: Whether one number separates the two values of the label.
@@ -66,6 +67,7 @@ class ColumnFacts:
     n_rows: int
     n_present: int = 0
     n_distinct: int = 0
+    n_infinite: int = 0
     least: Any = None
     most: Any = None
     correlation: float | None = None
@@ -203,6 +205,9 @@ def _statistics(x: Expr, dtype: DType, formats: Sequence[str], n_labels: int) ->
     if dtype.is_list:
         return {"present": x.list.len().is_not_null().sum()}
     asked = {"present": x.is_not_null().sum(), "distinct": x.n_unique()}
+    if dtype.is_float:
+        asked["infinite"] = x.is_infinite().sum()
+        x = x.fill_infinite(None)
     y, is_number = col(_LABEL), dtype.is_float or dtype.is_integer
     if is_number or _is_time(dtype):
         asked |= {"min": x.min(), "max": x.max()}
@@ -246,6 +251,7 @@ def _facts(
         n_rows,
         n_present,
         int(value("distinct")),
+        int(value("infinite")) if dtype.is_float else 0,
         value("min") if has_extremes else None,
         value("max") if has_extremes else None,
         _correlation(value) if n_labels and is_number else None,
