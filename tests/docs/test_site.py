@@ -144,3 +144,12 @@ def test_every_function_of_the_reference_has_an_example() -> None:
     without = {entry.partition("`")[0] for entry in functions if ">>> " not in entry}
     assert without == WITHOUT_EXAMPLE
     assert len(functions) > 200
+
+
+def test_the_figure_of_the_first_page_is_measured() -> None:
+    from bench import results
+
+    measured = results.load(results.FOLDER)["workloads"]["small_batches_1"]
+    seconds = measured["contenders"]["fastfeat"]["median_seconds"]
+    said = f"100 calls with one row take\n{seconds * 1000:.0f} ms"
+    assert said in (ROOT / "docs" / "index.md").read_text("utf-8")
