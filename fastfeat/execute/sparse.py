@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Literal, NamedTuple, assert_never
 
 import numpy as np
-from fastfeat_kernels.arrays import BoolArray, Int64Array
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.records import dataclass
 from numpy.typing import NDArray
 
@@ -41,8 +41,8 @@ from fastfeat.plan.lower.scheduling import schedule_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.step import Argument, StepFailed, StepTask
 
-_PIECE_BYTES = 8 << 20
-"""Most bytes of counts of hashed text at a time."""
+_N_TEXTS = 1 << 14
+"""Rows of text that are counted at a time."""
 _FLOAT32_EXACT = 1 << 24
 RunKind = Literal["codes", "lists", "counts", "dense"]
 _KINDS: dict[str, RunKind] = {
@@ -268,19 +268,15 @@ def _of_lists(batch: Batch, run: Run) -> Entries:
 def _of_counts(batch: Batch, run: Run, dtype: DType) -> Entries:
     """Return an entry for each bucket with pieces of a row's text, and for each missing text."""
     assert run.source is not None
-    text, params = run.source.args[0], dict(run.source.params)
+    text = run.source.args[0]
     compute_columns(batch, [text])
     column = key_values(batch, text, narrow=True)
-    n_rows = max(1, _PIECE_BYTES // (4 * params["n_buckets"]))
     parts = [Entries(np.zeros(0, np.intp), np.zeros(0, np.int32), np.zeros(0, np.float64))]
-    for first in range(0, batch.n_rows, n_rows):
-        counts, present = _counts(batch, run, column.slice(first, n_rows), first)
-        rows, columns, values = _nonzero(counts, run)
-        if present is not None:
-            rows, columns, values = _with_missing(rows, columns, values, ~present, run)
-        parts.append(Entries(rows + first, columns, values))
-        if dtype.name == "float32" and counts.max(initial=0) > _FLOAT32_EXACT:
-            row = batch.number_of(first + int(counts.max(axis=1).argmax()))
+    for first in range(0, batch.n_rows, _N_TEXTS):
+        counts = _in_columns(_counts(batch, run, column.slice(first, _N_TEXTS), first), run)
+        parts.append(Entries(counts.rows + first, counts.columns, counts.values))
+        if dtype.name == "float32" and np.nanmax(counts.values, initial=0) > _FLOAT32_EXACT:
+            row = batch.number_of(first + int(counts.rows[np.nanargmax(counts.values)]))
             raise InvalidData(
                 f"row {row}: a count above {_FLOAT32_EXACT:,}, which float32 cannot hold exactly. "
                 "Use Plan(dtype='float64')"
@@ -288,86 +284,84 @@ def _of_counts(batch: Batch, run: Run, dtype: DType) -> Entries:
     return Entries(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _nonzero(
-    counts: NDArray[np.int32], run: Run
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
-    """Return row, column in the matrix, and value of each count of a run that is not zero."""
-    flat, width = counts.reshape(-1), counts.shape[1]
-    if len(flat) % 2:
-        at = np.flatnonzero(flat)
-    else:  # most are zero: look at two at a time
-        pairs = 2 * np.flatnonzero(flat.view(np.int64))
-        at = np.stack([pairs, pairs + 1], axis=1).reshape(-1)
-        at = at[flat[at] != 0]
-    rows, buckets = np.divmod(at, width)
-    if len(run.numbers) == width and run.numbers.tolist() == [*range(width)]:
-        return rows, buckets + run.first, flat[at]
-    of_bucket = np.full(width, -1)
-    of_bucket[run.numbers] = run.first + np.arange(len(run.numbers))
-    return _sorted(rows, of_bucket[buckets], flat[at])
+class _Counts(NamedTuple):
+    """Counts of some rows, each with its row and its bucket, in this order.
+
+    `columns` are buckets, or -1 for a column that the run does not have. `missing` are the rows
+    without a text.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[Any]
+    values: NDArray[Any]
+    missing: NDArray[np.intp]
 
 
-def _sorted(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], values: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
-    """Return entries in order of rows and columns, without those of column -1."""
+def _in_columns(counts: _Counts, run: Run) -> _Counts:
+    """Return counts with columns of the matrix in place of buckets, and NaN for missing texts."""
+    assert run.source is not None
+    rows, buckets, values, missing = counts
+    width, n_buckets = len(run.nodes), dict(run.source.params)["n_buckets"]
+    is_whole = run.numbers.tolist() == [*range(n_buckets)]
+    if is_whole and not len(missing):
+        return counts._replace(columns=buckets + run.first)
+    of_bucket = np.full(n_buckets, -1)
+    of_bucket[run.numbers] = run.first + np.arange(width)
+    rows = np.concatenate([rows, np.repeat(missing, width)])
+    all_columns = np.tile(run.first + np.arange(width), len(missing))
+    columns = np.concatenate([of_bucket[buckets], all_columns])
+    values = np.concatenate([values, np.full(len(all_columns), np.nan)])
     order = np.lexsort((columns, rows))
     order = order[columns[order] >= 0]
-    return rows[order], columns[order], values[order]
+    return _Counts(rows[order], columns[order], values[order], missing)
 
 
-def _with_missing(
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    values: NDArray[Any],
-    missing: BoolArray,
-    run: Run,
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
-    """Return entries with NaN in all columns of a run added for rows with missing text."""
-    lacking, width = np.flatnonzero(missing), len(run.nodes)
-    kept = ~missing[rows]
-    return _sorted(
-        np.concatenate([rows[kept], np.repeat(lacking, width)]),
-        np.concatenate([columns[kept], np.tile(run.first + np.arange(width), len(lacking))]),
-        np.concatenate([values[kept], np.full(width * len(lacking), np.nan)]),
-    )
-
-
-def _counts(
-    batch: Batch, run: Run, texts: Any, first: int
-) -> tuple[NDArray[np.int32], BoolArray | None]:
-    """Return the counts of some rows, shape (n_rows, n_buckets), and which rows have a text."""
+def _counts(batch: Batch, run: Run, texts: Any, first: int) -> _Counts:
+    """Return the counts of some rows that are not zero; `first` is the number of the first row."""
     step = run.source
     assert step is not None
     given = Argument(plain(decode_column(texts)), batch.types[step.args[0]])
     try:
         if batch.backend.name == "cpu":
-            from fastfeat.steps.text.cpu import counts_by_row
-
-            return counts_by_row(step, given)
+            return _of_pieces(step, given)
         task = StepTask(step, [given], COUNTS, len(texts))
-        return _counts_of_buckets(batch, run, run_task(batch.backend, task), len(texts))
+        return _of_buckets(batch, run, run_task(batch.backend, task), len(texts))
     except StepFailed as failure:
         row, *why = failure.args
         number = None if row is None else batch.number_of(first + row)
         raise failures.failed_step(step, number, *why) from None
 
 
-def _counts_of_buckets(
-    batch: Batch, run: Run, made: Any, n_rows: int
-) -> tuple[NDArray[np.int32], BoolArray | None]:
-    """Return counts as one array, and which rows have a text, from the result of a step."""
+def _of_pieces(step: Call, texts: Argument) -> _Counts:
+    """Return counts from the buckets of all pieces: the cost does not depend on their number."""
+    from fastfeat.steps.text.cpu_pieces import buckets_by_row
+
+    starts, buckets, present = buckets_by_row(step, texts)
+    n_buckets = dict(step.params)["n_buckets"]
+    pieces = np.repeat(np.arange(len(starts) - 1) * n_buckets, np.diff(starts)) + buckets
+    pieces.sort()
+    at = np.flatnonzero(np.diff(pieces, prepend=-1))
+    rows, columns = np.divmod(pieces[at], n_buckets)
+    missing = np.zeros(0, np.intp) if present is None else np.flatnonzero(~present)
+    return _Counts(rows, columns, np.diff(at, append=len(pieces)), missing)
+
+
+def _of_buckets(batch: Batch, run: Run, made: Any, n_rows: int) -> _Counts:
+    """Return counts from the result of a step, which has a column for each bucket."""
     assert run.source is not None
     counted = Argument(pa.chunked_array([made]) if isinstance(made, pa.Array) else made, COUNTS)
     counts = np.zeros((n_rows, dict(run.source.params)["n_buckets"]), np.int32)
-    present = None
+    missing = np.zeros(0, np.intp)
     for bucket, node in zip(run.numbers.tolist(), run.nodes, strict=True):
         assert isinstance(node, Call)
         task = StepTask(node, [counted], INT32, n_rows)
         column = column_in_host(run_task(batch.backend, task), batch.backend)
         array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         counts[:, bucket], present = result_forms.matrix_values(array), present_rows(array)
-    return counts, present
+        missing = missing if present is None else np.flatnonzero(~present)
+    counts[missing] = 0
+    rows, columns = np.nonzero(counts)
+    return _Counts(rows, columns, counts[rows, columns], missing)
 
 
 def together(parts: Sequence[Any], places: Int64Array) -> Any:

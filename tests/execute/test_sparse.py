@@ -221,6 +221,14 @@ def test_text_that_is_not_utf8_is_named_by_its_row() -> None:
         fitted.transform({"c": broken}, to="scipy")
 
 
+def test_many_buckets_cost_their_pieces() -> None:
+    rows = {"c": ["a b a", "", "b"]}
+    fitted = ff.Plan({"c": col("c").str.hash_tokens(2**15)}).fit(rows)
+    found = fitted.transform(rows, to="scipy")
+    assert found.shape == (3, 2**15)
+    assert sorted(found.data.tolist()) == [1, 1, 2]
+
+
 _WIDE = """
 import resource
 import numpy as np, pyarrow as pa

@@ -7,6 +7,7 @@ import math
 import unicodedata
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ from fastfeat_kernels.text import (
     PARSED,
     functions,
     generate,
+    hashed_pieces,
     reference,
     state,
     unicode_table,
@@ -129,6 +131,21 @@ def test_functions_equal_their_reference(name: str, data: st.DataObject, n_parts
     arguments = data.draw(ARGUMENTS[name])
     found = computed(name, data.draw(text_chunks(texts)), arguments, n_parts)
     assert rows_of(found, len(texts)) == by_reference(name, texts, arguments)
+
+
+@pytest.mark.parametrize("name", ["ngram_hash_counts", "token_hash_counts"])
+@given(data=st.data(), n_parts=st.integers(1, 4))
+def test_buckets_of_pieces_have_the_counts_of_the_reference(
+    name: str, data: st.DataObject, n_parts: int
+) -> None:
+    texts, arguments = data.draw(text_columns(texts_utf8())), data.draw(ARGUMENTS[name])
+    request = BY_REFERENCE[name]
+    given, chunks = named(request, arguments), data.draw(text_chunks(texts))
+    starts, buckets = hashed_pieces.buckets_of_pieces(request, given, chunks, RUN, n_parts)
+    rows = [buckets[a:b] for a, b in pairwise(starts.tolist())]
+    found = [np.bincount(row, minlength=given["n_buckets"]).tolist() for row in rows]
+    nothing = [0] * given["n_buckets"]
+    assert found == [one or nothing for one in by_reference(name, texts, arguments)]
 
 
 @pytest.mark.parametrize("name", OF_CHARACTERS)

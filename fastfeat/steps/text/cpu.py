@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.arrays import BoolArray
 from fastfeat_kernels.text import (
     BY_BUCKET_COUNTS,
     BY_BUCKET_N,
@@ -45,7 +44,6 @@ from fastfeat_kernels.text.functions import (
 )
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, TextRows
-from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import (
@@ -58,12 +56,10 @@ from fastfeat.engine.cpu.step_calls import (
 )
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns import conform
-from fastfeat.io.columns.bits import unpack
 from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks import write
 from fastfeat.ir.dtypes import DType
-from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed
@@ -185,18 +181,6 @@ def _bucket_counts(
     by_bucket = np.ascontiguousarray(found.counts.T)
     columns = [_array(pa.int32(), len(column), counts, found) for counts in by_bucket]
     return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
-
-
-def counts_by_row(call: Call, texts: Argument) -> tuple[NDArray[np.int32], BoolArray | None]:
-    """Return the counts of a step for hashed text, shape (n_rows, n_buckets), and present rows.
-
-    Present rows are None if no text is missing.
-    """
-    column = content_column(texts)
-    found: BucketCounts = _computed(REQUESTED[call.function], dict(call.params), column)
-    if not found.n_missing:
-        return found.counts, None
-    return found.counts, unpack(pa.py_buffer(found.validity), 0, len(column))
 
 
 def _bucket_count(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:

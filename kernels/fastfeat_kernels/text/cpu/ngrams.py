@@ -26,6 +26,7 @@ from fastfeat_kernels.text import (
     TABLE_LENGTH,
     TABLE_N_BUCKETS,
     TABLE_OUT,
+    TABLE_OUT_DATA,
     TABLE_OUT_ROW,
     TABLE_SCRATCH,
     TABLE_SEED,
@@ -53,11 +54,16 @@ def size_at(address):
 
 @njit(**INNER_OPTIONS)
 def count_piece(words, row, address, n):
-    """Count n bytes in their bucket of a row."""
+    """Count n bytes in their bucket of a row, or write the bucket at the row's place."""
     lanes, n_buckets = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3), words[TABLE_N_BUCKETS]
     bucket = multiply_high(hash_bytes(lanes, address, n, words[TABLE_SEED]), n_buckets)
-    counts = pointer_int32(words[TABLE_OUT])
-    counts[(words[TABLE_OUT_ROW] + row) * n_buckets + bucket] += 1
+    out, row = pointer_int32(words[TABLE_OUT]), words[TABLE_OUT_ROW] + row
+    if words[TABLE_OUT_DATA] == 0:
+        out[row * n_buckets + bucket] += 1
+    else:
+        places = pointer_int64(words[TABLE_OUT_DATA])
+        out[places[row]] = bucket
+        places[row] += 1
 
 
 @njit(**SEPARATE_OPTIONS)
