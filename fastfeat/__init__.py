@@ -37,7 +37,8 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.infer_plan ff.diff ff.inspect
+checks          ff.certify ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.infer_plan ff.diff
+                ff.inspect
                 ff.quality: profile, rounding, feature_map, check_golden
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
@@ -58,6 +59,7 @@ from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastfeat.api import quality
+    from fastfeat.api.certify import certify
     from fastfeat.api.diff import diff
     from fastfeat.api.infer_plan import infer_plan
     from fastfeat.api.learning import Learning
@@ -101,6 +103,7 @@ __all__ = [
     "Rule",
     "ahead",
     "asof",
+    "certify",
     "coalesce",
     "col",
     "columns",
@@ -144,6 +147,7 @@ _LAZY = {
     "Rule": "fastfeat.plan.declare.contract",
     "ahead": "fastfeat.operators.ahead",
     "asof": "fastfeat.operators.lookup",
+    "certify": "fastfeat.api.certify",
     "coalesce": "fastfeat.operators.horizontal",
     "columns": "fastfeat.operators.columns",
     "count": "fastfeat.operators.windows",

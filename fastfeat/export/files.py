@@ -13,7 +13,7 @@ from fastfeat.errors import InvalidPlan, OutputError, did_you_mean, reason_of
 from fastfeat.execute.feature_subset import select_features
 from fastfeat.execute.fitted import Fitted
 from fastfeat.export import refusals
-from fastfeat.export.c import costs, module, page, steps
+from fastfeat.export.c import module, page, steps
 from fastfeat.export.names import checked_name
 from fastfeat.export.record import Export, ExportedFeature
 from fastfeat.io.sinks.atomic import write_bytes
@@ -50,14 +50,13 @@ def export_plan(
     contents[f"{name}.json"] = (json.dumps(told, indent=2) + "\n").encode()
     files[f"{name}.json"] = hashlib.sha256(contents[f"{name}.json"]).hexdigest()
     _write(path, contents, name)
-    of_kept = costs.costs_of(written)
     entries = tuple(
         ExportedFeature(feature, "refused", refused[feature])
         if feature in refused
-        else of_kept[feature]
+        else made.costs[feature]
         for feature in features
     )
-    return Export(form, path, files, digest, entries, written)
+    return Export(form, path, files, digest, entries, fitted)
 
 
 def _manifest(

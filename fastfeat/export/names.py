@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastfeat.errors import InvalidPlan
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*\Z")
-_EXPORT = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_EXPORT = re.compile(r"(?!ff_)[a-z][a-z0-9_]{0,30}\Z")
 RESERVED = frozenset(
     """
     alignas alignof and and_eq asm assert atomic_cancel atomic_commit atomic_noexcept auto bitand
@@ -58,9 +58,9 @@ def c_literal(text: str | bytes) -> str:
 
 def checked_name(name: object) -> str:
     """Return the name of an export; raise `InvalidPlan` unless it can begin an identifier."""
-    if isinstance(name, str) and _EXPORT.match(name) and name not in RESERVED:
+    if isinstance(name, str) and _EXPORT.match(name) and name != "ff":
         return name
     raise InvalidPlan(
         f"name={name!r}: the name of an export begins the names of its functions. Use 1 to 31 "
-        "letters a to z, digits and underscores, a letter first, and no keyword, such as 'flights'"
+        "letters a to z, digits and underscores, a letter first, such as 'flights'; ff is taken"
     )

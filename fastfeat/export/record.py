@@ -68,7 +68,7 @@ class Export:
     digest: str
     features: tuple[ExportedFeature, ...]
     fitted: Fitted | None = field(default=None, repr=False)
-    """The plan that was written, with its exported features only."""
+    """The plan that was written, refused features included."""
 
     def __str__(self) -> str:
         """Return one line per feature."""

@@ -385,6 +385,31 @@ class ReplayOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """The options of `export`."""
+
+    form: Annotated[str, Option("The form: c.", TEXT)] = "c"
+    name: Annotated[
+        str | None, Option("Beginning of all names in the code; features by default.", TEXT)
+    ] = None
+    partial: Annotated[bool, Option("Leave out features that cannot be written.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertifyOptions:
+    """The options of `certify`."""
+
+    fitted: Annotated[
+        Path | None,
+        Option("The fitted plan of EXPORT, which must be given.", FilePath(must_exist=True)),
+    ] = None
+    engine: Annotated[str | None, Option("The C compiler: cc by default, or a path.", TEXT)] = None
+    rows: Annotated[
+        int | None, Option("Number of rows of DATA to compare; all by default.", _COUNT)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateOptions:
     """The options of every command that judges: `check`, `diff`, `drift`, `verify` and others."""
 
@@ -477,6 +502,8 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "inspect": (InspectOptions, GateOptions),
     "verify": (VerifyOptions, GateOptions),
     "replay": (ReplayOptions, GateOptions),
+    "export": (ExportOptions,),
+    "certify": (CertifyOptions, GateOptions),
     "bench": (BenchOptions,),
     "report": (ReportOptions,),
     "state export": (ExportStateOptions,),

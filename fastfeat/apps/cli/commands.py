@@ -15,6 +15,7 @@ from fastfeat.apps.cli import (
     contracts,
     diff,
     drift,
+    export,
     gpu,
     inspect,
     live,
@@ -299,6 +300,7 @@ GATES: Mapping[str, Callable[..., GateResult]] = {
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "replay": live.replay,
+    "certify": export.certify,
 }
 """The commands that judge; each returns its findings, which `gates` reports."""
 
@@ -307,6 +309,7 @@ for name, gate in GATES.items():
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
 app.command()(bench.bench)
+app.command("export")(export.export)
 app.command()(report.report)
 app.command()(live.serve)
 app.command()(live.stream)

@@ -9,6 +9,7 @@ from fastfeat_kernels.records import dataclass
 from fastfeat.engine.program import Output, program_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.export.c import inputs, operations, runtime, steps
+from fastfeat.export.c.costs import costs_of
 from fastfeat.export.c.golden import GoldenMatrix, golden_matrix, input_column
 from fastfeat.export.c.inputs import Input
 from fastfeat.export.c.layout import RowStruct
@@ -18,11 +19,13 @@ from fastfeat.export.c.programs import (
     Stored,
     code_function,
     matrix_store,
+    n_operations_of,
 )
-from fastfeat.export.c.writer import CWriter
+from fastfeat.export.c.writer import CWriter, NodeCosts
 from fastfeat.export.names import c_literal, identifiers
+from fastfeat.export.record import ExportedFeature
 from fastfeat.ir.dtypes import FLOAT64
-from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.node import Call, Column, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
@@ -59,12 +62,14 @@ class CModule:
         header: The `.h`.
         inputs: The columns that it reads.
         n_golden: Number of rows of the self-test.
+        costs: The entry of each declared feature in the export, by name.
     """
 
     source: str
     header: str
     inputs: tuple[Input, ...]
     n_golden: int
+    costs: dict[str, ExportedFeature]
 
 
 def inputs_of(fitted: Fitted) -> tuple[Input, ...]:
@@ -94,7 +99,8 @@ def c_module(fitted: Fitted, name: str, digest: str) -> CModule:
     _add_program(writer, text, matrix_store, of_features=True)
     rows = golden_matrix(fitted)
     source = "\n".join(_source(writer, digest, rows))
-    return CModule(source, _header(writer), writer.inputs, rows.rows.num_rows)
+    n_golden = rows.rows.num_rows
+    return CModule(source, _header(writer), writer.inputs, n_golden, costs_of(writer))
 
 
 def _read_inputs(writer: CWriter) -> None:
@@ -131,6 +137,10 @@ def _compute(writer: CWriter, nodes: Sequence[Node]) -> None:
 
     text = ProgramText(program, bind(program, known), writer.struct, writer.tables)
     _add_program(writer, text, store, of_features=False)
+    for node, output in zip(nodes, text.outputs, strict=True):
+        keys = [part.value for part in postorder([output.op]) if part.name == "table"]
+        tables = frozenset(text.table(key) for key in keys)
+        writer.costs[node] = NodeCosts(n_operations_of([output]), tables)
 
 
 def _add_program(

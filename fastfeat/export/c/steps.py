@@ -288,14 +288,14 @@ def unsupported(fitted: Fitted, node: Call | Aggregate) -> str | None:
 def add_step(writer: CWriter, node: Call) -> None:
     """Add a step: its field, and the function that computes it."""
     target = writer.struct.add(node, writer.fitted.types[node])
-    writer.add_function("step", STEPS[node.function](writer, node, target))
+    writer.add_function("step", STEPS[node.function](writer, node, target), [node])
 
 
 def add_slot(writer: CWriter, slot: InputSlot) -> None:
     """Add the field of an input that a program reads from text, and the function that fills it."""
     target = writer.struct.add(slot, slot.dtype)
     given = [operand(writer, source) for source in slot.sources]
-    writer.add_function("slot", list(_slot(writer, slot, target, given)))
+    writer.add_function("slot", list(_slot(writer, slot, target, given)), slot.sources)
 
 
 def _slot(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import field
 
 from fastfeat_kernels.records import dataclass
@@ -10,6 +12,22 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.export.c.inputs import Input
 from fastfeat.export.c.layout import RowStruct
 from fastfeat.export.c.programs import CArrays
+from fastfeat.ir.node import Node
+
+_TABLE = re.compile(r"\bff_t[0-9]+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCosts:
+    """Costs of an expression outside of the last program: of a step, or of what a step reads.
+
+    Args:
+        n_operations: Number of operations; 0 for a step, which calls shared functions.
+        tables: Names of the tables that it reads.
+    """
+
+    n_operations: int
+    tables: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -35,11 +53,17 @@ class CWriter:
     functions: list[str] = field(default_factory=list[str])
     calls: list[str] = field(default_factory=list[str])
     called: set[str] = field(default_factory=set[str])
+    costs: dict[Node, NodeCosts] = field(default_factory=dict[Node, NodeCosts])
+    """Costs of each expression that steps compute or read."""
 
-    def add_function(self, stem: str, lines: list[str]) -> None:
-        """Add a function of the row that fills fields of its struct, and its call."""
+    def add_function(self, stem: str, lines: list[str], nodes: Sequence[Node]) -> None:
+        """Add a function that fills fields of the row for some nodes, and its call."""
         name = f"ff_{stem}{len(self.functions)}"
         head = f"static int32_t {name}(ff_line *v, {self.name}_error *error)"
         body = "\n".join(f"    {line}" for line in lines)
         self.functions.append(f"{head}\n{{\n    (void)error;\n{body}\n    return 0;\n}}\n")
         self.calls.append(f"{name}(v, error)")
+        for node in nodes:
+            known = self.costs.get(node, NodeCosts(0, frozenset()))
+            tables = known.tables | frozenset(_TABLE.findall(body))
+            self.costs[node] = NodeCosts(known.n_operations, tables)
