@@ -109,7 +109,7 @@ def test_every_step_of_the_workflow_ends_with_0(project: Path) -> None:
             ran += re.findall(r"^ *fastfeat (\w+)", step["run"], re.MULTILINE)
     written = {path.stem for path in (project / "reports").glob("*.xml")}
     assert written == set(ran)
-    assert set(ran) == set(GATES) - {"replay"}
+    assert set(ran) == set(GATES) - {"replay", "certify"}  # these need a state, and an export
 
 
 def test_the_first_fitted_plan_has_none_that_it_is_compared_with(

@@ -51,6 +51,12 @@ ENDS: dict[str, dict[int, str]] = {
         2: "verify plan.fastfeat other.parquet",
         3: "verify rules.json good.parquet",
     },
+    "certify": {
+        0: "certify same good.parquet --fitted plan.fastfeat",
+        1: "certify changed good.parquet --fitted plan.fastfeat",
+        2: "certify same good.parquet",
+        3: "certify same good.parquet --fitted differs.fastfeat",
+    },
     "replay": {
         0: "replay state.db",
         1: f"replay state.db --head {'00' * 32}",
@@ -71,7 +77,11 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
+    judged = plan.fit(TABLE, profile=True)
+    judged.save(folder / "plan.fastfeat")
+    for name in ("same", "changed"):
+        judged.export("c", folder / name)
+    (folder / "changed" / "README.md").write_text("other usage", "utf-8")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
