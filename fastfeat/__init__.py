@@ -38,8 +38,7 @@ plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.certify ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.infer_plan ff.diff
-                ff.inspect
-                ff.quality: profile, rounding, feature_map, check_golden
+                ff.inspect ff.quality: profile, rounding, feature_map, check_golden
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
