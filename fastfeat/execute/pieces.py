@@ -12,6 +12,7 @@ from typing import Any
 from fastfeat_kernels.records import dataclass
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute import sparse
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded_files
 from fastfeat.execute.entities import stages_of
@@ -169,12 +170,13 @@ def pieces_of_later_rows(
     def features(piece: ScannedTable) -> Any:
         return compute(judged(piece), first_row=piece.first_row)
 
+    written = sparse.stored_schema(fitted) if to == "scipy" else fitted.schema
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
     columns += [] if guard is None else guard.columns
     if not fitted.declaration.past_columns:
         encoded = fitted.encoded
         ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
-        return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
+        return pieces_of(dataset, columns, ids, features, written, most_bytes)
     if fitted.declaration.row_id is not None:
         raise InvalidPlan(
             "this version cannot use the row_id= of a plan with windows when data is read in "
@@ -194,7 +196,7 @@ def pieces_of_later_rows(
             made = windows.of_rows(functions, first_row, piece.table.num_rows)
         return compute(given, known=made, first_row=first_row)
 
-    return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
+    return pieces_of(dataset, columns, (), windowed, written, most_bytes)
 
 
 def budget_of_features(fitted: Fitted, rows: CallRows) -> Budget | None:

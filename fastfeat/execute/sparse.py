@@ -25,7 +25,7 @@ from fastfeat.execute.batch import Batch, compute_matrix
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.values import compute_columns, key_values
-from fastfeat.io.arrow import pa
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.columns.lists import lists_of
@@ -154,6 +154,13 @@ _SCHEDULES = {False: apply_schedule, True: training_schedule}
 def sparse_schedule(fitted: Fitted, *, training: bool = False) -> Schedule:
     """Return the schedule of the columns from which the matrix is written."""
     return fitted.typed.once(_SCHEDULES[training])
+
+
+def stored_schema(fitted: Fitted) -> Schema:
+    """Return a schema with about the bytes that a row of the matrix takes: a block counts once."""
+    runs = fitted.typed.once(sparse_runs)
+    n_entries = sum(len(run.nodes) if run.kind == "dense" else 1 for run in runs)
+    return pa.schema([(str(k), pa.float64()) for k in range(n_entries)])
 
 
 def sparse_matrix(fitted: Fitted, batch: Batch, program: Program, constants: Constants) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,7 +142,7 @@ def test_folds_are_sparse() -> None:
         check_equal(one.test, other.test)
 
 
-def test_batches_are_sparse(tmp_path: Any) -> None:
+def test_batches_are_sparse() -> None:
     features = {name: one for name, one in FEATURES.items() if name != "past"}
     fitted = ff.Plan(features, label="y").fit(ROWS)
     dense = fitted.transform(ROWS, to="numpy", history="batch")
@@ -153,6 +155,15 @@ def test_batches_are_sparse(tmp_path: Any) -> None:
         check_equal(found, dense[first : first + found.shape[0]])
         first += found.shape[0]
     assert first == len(ROWS)
+
+
+def test_batches_are_as_large_as_their_entries(tmp_path: Path) -> None:
+    rows = pa.table({"c": [f"c{k}" for k in range(3000)] * 10})
+    parquet.write_table(rows, tmp_path / "rows.parquet")
+    fitted = ff.Plan({"c": col("c").one_hot_encode()}).fit(rows)
+    (found,) = fitted.transform_batches(tmp_path / "rows.parquet", to="scipy")
+    assert found.shape == (30_000, 3000)
+    assert found.nnz == 30_000
 
 
 def test_columns_of_no_category() -> None:
