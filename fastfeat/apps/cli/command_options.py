@@ -266,6 +266,23 @@ class InferContractOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InferPlanOptions:
+    """The options of `infer-plan`."""
+
+    out: Annotated[Path, Option("Output file for the plan, as Python.", FilePath(), flag=_OUT)]
+    label: Annotated[str | None, Option("Column that a model is to predict.", TEXT)] = None
+    time: Annotated[str | None, Option("Column with the time of a row.", TEXT)] = None
+    entity: Annotated[
+        str | None,
+        Option("Column with the entity of a row, such as a customer; it needs --time.", TEXT),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        Option("Column to leave out; may be repeated.", _COLUMNS, placeholder="COLUMN"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiffOptions:
     """The options of `diff`."""
 
@@ -497,6 +514,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "check": (CheckOptions, GateOptions),
     "quarantine": (QuarantineOptions,),
     "infer-contract": (InferContractOptions,),
+    "infer-plan": (InferPlanOptions,),
     "diff": (DiffOptions, GateOptions),
     "drift": (DriftOptions, GateOptions),
     "inspect": (InspectOptions, GateOptions),

@@ -16,6 +16,7 @@ from fastfeat.apps.cli import (
     diff,
     drift,
     export,
+    first_plan,
     gpu,
     inspect,
     live,
@@ -307,6 +308,7 @@ GATES: Mapping[str, Callable[..., GateResult]] = {
 for name, gate in GATES.items():
     app.command(name)(gate_command(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
+app.command("infer-plan")(first_plan.infer_plan)
 app.command("quarantine")(contracts.quarantine)
 app.command()(bench.bench)
 app.command("export")(export.export)
