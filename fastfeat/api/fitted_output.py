@@ -347,7 +347,7 @@ def export(
         form: The form: "c".
         path: The folder; it may hold an earlier export.
         name: Beginning of all names in the code, up to 31 letters a to z, digits and underscores;
-            "features" by default.
+            "row_features" by default.
         partial: Whether features that cannot be written are left out. By default they are an error.
 
     Returns:

@@ -21,6 +21,7 @@ from fastfeat.keep.artifact import fitted_digest
 from fastfeat.version import __version__
 
 FORMS = ("c",)
+DEFAULT_NAME = "row_features"
 
 
 def export_plan(
@@ -30,7 +31,7 @@ def export_plan(
     if form not in FORMS:
         hint = did_you_mean(str(form), FORMS)
         raise InvalidPlan(f"form={form!r}: the form of an export is 'c'.{hint}")
-    name = checked_name("features" if name is None else name)
+    name = checked_name(DEFAULT_NAME if name is None else name)
     fitted = replace(fitted, constants=fitted.learnt)  # keys in the order of their codes
     refused = refusals.refusals(fitted, steps.unsupported)
     features = list(fitted.declaration.features)

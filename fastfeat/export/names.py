@@ -26,6 +26,17 @@ RESERVED = frozenset(
 """Keywords of C and C++, macros of their headers in lower case, and `valid`, a field of ours."""
 
 
+HEADERS = frozenset(
+    """
+    assert complex ctype elf endian errno fcntl features fenv float inttypes iso646 limits link
+    locale malloc math memory poll sched semaphore setjmp signal stdalign stdarg stdatomic stdbool
+    stddef stdint stdio stdlib stdnoreturn string strings syslog tgmath threads time uchar unistd
+    values wchar wctype
+    """.split()  # noqa: SIM905
+)
+"""Headers of the system, which `NAME.h` would hide from a compiler that looks in its folder."""
+
+
 def identifiers(names: Sequence[str]) -> list[str]:
     """Return an identifier for each column name: the name itself if it may be one, else its number.
 
@@ -58,6 +69,8 @@ def c_literal(text: str | bytes) -> str:
 
 def checked_name(name: object) -> str:
     """Return the name of an export; raise `InvalidPlan` unless it can begin an identifier."""
+    if isinstance(name, str) and name in HEADERS:
+        raise InvalidPlan(f"name={name!r}: {name}.h would hide a header of the system. Use another")
     if isinstance(name, str) and _EXPORT.match(name) and name != "ff":
         return name
     raise InvalidPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import warnings
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,37 @@ def test_errors_of_arguments_say_what_to_do(tmp_path: Path) -> None:
         fitted.export("pdf", tmp_path)
     with pytest.raises(ff.errors.InvalidPlan, match="name='My plan'"):
         fitted.export("c", tmp_path, name="My plan")
+    with pytest.raises(ff.errors.InvalidPlan, match=r"features\.h would hide a header"):
+        fitted.export("c", tmp_path, name="features")
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(ff.errors.OutputError, match=r"letter\.txt"):
         fitted.export("c", tmp_path)
+
+
+SANITIZING_MAIN = """
+#include "mixed.h"
+int main(void) { mixed_error error; return mixed_selftest(&error); }
+"""
+
+
+def test_code_needs_no_library_and_reads_only_its_memory(tmp_path: Path) -> None:
+    trained(mixed_plan()).export("c", tmp_path, name="mixed")
+    (tmp_path / "main.c").write_text(SANITIZING_MAIN)
+    sources, checked = ["mixed.c", "main.c"], ["-fsanitize=address,undefined"]
+    run(tmp_path, "cc", "-std=c11", "-O1", "-I.", *checked, *sources, "-o", "checked")
+    run(tmp_path, str(tmp_path / "checked"))
+    for options in ([], ["-march=native"], ["-Dmixed_PORTABLE"]):
+        run(tmp_path, "cc", "-std=gnu11", "-O2", *options, "-c", "mixed.c", "-o", "mixed.o")
+        wanted = {line.split()[-1] for line in run(tmp_path, "nm", "-u", "mixed.o").splitlines()}
+        assert wanted <= {"memcpy", "memset", "memmove", "memcmp", "_GLOBAL_OFFSET_TABLE_"}
+    refused = subprocess.run(
+        ["cc", "-ffast-math", "-c", "mixed.c"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert b"-ffast-math" in refused.stderr
+    assert refused.returncode != 0
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout

@@ -407,7 +407,7 @@ class ExportOptions:
 
     form: Annotated[str, Option("The form: c.", TEXT)] = "c"
     name: Annotated[
-        str | None, Option("Beginning of all names in the code; features by default.", TEXT)
+        str | None, Option("Beginning of all names in the code; row_features by default.", TEXT)
     ] = None
     partial: Annotated[bool, Option("Leave out features that cannot be written.")] = False
 
