@@ -127,7 +127,8 @@ def _number(chunk: Array, wanted: DataType) -> Array:
     if kind != "f":
         wide = np.uint64 if wanted == pa.uint64() else np.int64
         return array_of_values(values.astype(wide), present, wanted)
-    floats = values.astype(np.float64) + 0.0  # -0.0 + 0.0 is 0.0
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one, and is missing
+        floats = values.astype(np.float64) + 0.0  # -0.0 + 0.0 is 0.0
     number = floats == floats
     return array_of_values(floats, number if present is None else present & number, wanted)
 

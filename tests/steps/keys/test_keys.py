@@ -326,3 +326,11 @@ def test_elements_that_are_not_utf8_are_keys_on_every_backend() -> None:
         assert fitted.transform({"l": lists}, backend=backend).to_pydict() == expected
         sliced = fitted.transform({"l": lists.slice(1)}, backend=backend).to_pydict()
         assert sliced == {name: values[1:] for name, values in expected.items()}
+
+
+@pytest.mark.parametrize(("float_type", "bits"), [("f8", 0x7FF0000000000001), ("f4", 0x7F800001)])
+def test_a_signalling_nan_is_a_missing_key_without_a_warning(float_type: str, bits: int) -> None:
+    keys = np.array([1, 2, 1, 3], float_type)
+    keys.view(f"u{keys.itemsize}")[3] = bits
+    counts = ff.Plan({"n": col("k").count_encode()}).fit_transform({"k": keys})[1]["n"]
+    assert counts.to_pylist() == [2, 1, 2, 1]
