@@ -152,6 +152,13 @@ def test_bad_input_is_named(
         ff.infer_plan(pa.table(table), **options)
 
 
+def test_text_that_is_not_utf8_is_named_by_its_column() -> None:
+    offsets = pa.py_buffer(np.array([0, 1, 2], np.int32))
+    texts = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xff\xfe")])
+    with pytest.raises(InvalidData, match=r"col\('z'\).*, row 0: the text is not UTF-8"):
+        ff.infer_plan(pa.table({"z": texts}))
+
+
 def test_wide_and_hostile_tables() -> None:
     rng = np.random.default_rng(1)
     wide = pa.table({f"x{k}": rng.normal(size=50) for k in range(2000)})

@@ -16,7 +16,8 @@ from fastfeat.errors import InvalidData
 from fastfeat.expr import Expr, col, when
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.columns.dates import date_format, parse_dates
-from fastfeat.io.columns.strings import text_array
+from fastfeat.io.columns.decode import decode_column
+from fastfeat.io.columns.strings import contents_of, text_array
 from fastfeat.io.columns.types import schema_of
 from fastfeat.ir.dtypes import NULL, DType
 from fastfeat.trust.quality.infer import SAMPLES, LearntStatistics, sample_rows
@@ -126,11 +127,11 @@ def facts_of(
         if isinstance(dtype, DType) and dtype != NULL and dtype.name != "binary"
     }
     given = dict(zip(rows.data.column_names, rows.data.columns, strict=True))
-    own = {f"c{k}": given[name] for k, name in enumerate(known)}
+    own = {name: given[name] for name in known}
+    of_label = _LABEL + "_" * max(map(len, names), default=0)  # no name of a column
     if label is not None:
-        own[_LABEL] = pa.chunked_array([label])
+        own[of_label] = pa.chunked_array([label])
     table = pa.table(own)
-    places = {name: f"c{k}" for k, name in enumerate(known)}
     n_labels = 0 if label is None else len(call("unique", label.drop_null()))
     formats = {
         name: _possible_formats(given[name]) if dtype.name == "utf8" else ()
@@ -138,8 +139,9 @@ def facts_of(
     }
     asked: dict[str, Expr] = {}
     for name, dtype in known.items():
-        for what, of in _statistics(col(places[name]), dtype, formats[name], n_labels).items():
-            asked[f"{places[name]} {what}"] = of
+        y = col(of_label) if n_labels else None
+        for what, of in _statistics(col(name), dtype, formats[name], y, n_labels).items():
+            asked[f"{what} of {name}"] = of
     facts = {
         name: ColumnFacts(dtype if isinstance(dtype, DType) else None, rows.n_rows)
         for name, dtype in types.items()
@@ -148,23 +150,23 @@ def facts_of(
         return facts
     learnt = _learnt(table, asked)
     for name, dtype in known.items():
-        value = partial(_value, learnt, places[name])
+        value = partial(_value, learnt, name)
         facts[name] = _facts(dtype, formats[name], rows.n_rows, value, n_labels)
     times = {
-        name: col(places[name]) if found.format is None else _date(col(places[name]), found.format)
+        name: col(name) if found.format is None else _date(col(name), found.format)
         for name, found in facts.items()
         if found.n_present and (found.format is not None or _is_time(found.dtype))
     }
     wanted = {
-        f"{places[name]} {part}": getattr(time.dt, part)().n_unique()
+        f"{part} of {name}": getattr(time.dt, part)().n_unique()
         for name, time in times.items()
         for part in parts_of(facts[name])
     }
     parts = _learnt(table, wanted) if wanted else None
     for name in times:
-        found, place = facts[name], places[name]
+        found = facts[name]
         assert parts is not None
-        counts = {part: int(parts.value(f"{place} {part}")) for part in parts_of(found)}
+        counts = {part: int(parts.value(f"{part} of {name}")) for part in parts_of(found)}
         facts[name] = replace(found, n_values_of_parts=counts)
     return facts
 
@@ -178,9 +180,11 @@ def parts_of(facts: ColumnFacts) -> tuple[str, ...]:
 
 def _possible_formats(column: Any) -> tuple[str, ...]:
     """Return the formats that read the first texts of a column: few columns need more tests."""
-    texts = text_array(
-        [value for value in column.slice(0, _FIRST_ROWS).to_pylist() if isinstance(value, str)]
-    )
+    plain = decode_column(column.slice(0, _FIRST_ROWS))
+    known = [text for text in contents_of(plain) if text is not None]
+    if not all(map(str.isascii, known)):
+        return ()
+    texts = text_array(known)
     return tuple(
         written for written in DATE_FORMATS if parse_dates(texts, date_format(written))[1].all()
     )
@@ -200,7 +204,9 @@ def _learnt(table: Table, asked: Mapping[str, Expr]) -> LearntStatistics:
     return LearntStatistics(learn_expressions(rows, asked))
 
 
-def _statistics(x: Expr, dtype: DType, formats: Sequence[str], n_labels: int) -> dict[str, Expr]:
+def _statistics(
+    x: Expr, dtype: DType, formats: Sequence[str], y: Expr | None, n_labels: int
+) -> dict[str, Expr]:
     """Return the aggregates to learn of a column, by a short name."""
     if dtype.is_list:
         return {"present": x.list.len().is_not_null().sum()}
@@ -208,7 +214,7 @@ def _statistics(x: Expr, dtype: DType, formats: Sequence[str], n_labels: int) ->
     if dtype.is_float:
         asked["infinite"] = x.is_infinite().sum()
         x = x.fill_infinite(None)
-    y, is_number = col(_LABEL), dtype.is_float or dtype.is_integer
+    is_number = dtype.is_float or dtype.is_integer
     if is_number or _is_time(dtype):
         asked |= {"min": x.min(), "max": x.max()}
     if dtype.name == "utf8":
@@ -216,10 +222,10 @@ def _statistics(x: Expr, dtype: DType, formats: Sequence[str], n_labels: int) ->
         asked |= {"number": x.str.to_float(strict=False).is_not_null().sum()}
         for place, written in enumerate(formats):
             asked[f"date {place}"] = _date(x, written).is_not_null().sum()
-    if n_labels and not _is_time(dtype):
+    if y is not None and not _is_time(dtype):
         mixed = y.min(by=x) != y.max(by=x)
         asked["mixed"] = (mixed & x.is_not_null() & y.is_not_null()).sum()
-    if n_labels and is_number:
+    if y is not None and is_number:
         both = x.is_not_null() & y.is_not_null()
         u, v = when(both).then(x).otherwise(None), when(both).then(y).otherwise(None)
         asked["product"] = ((u - u.mean()) * (v - v.mean())).mean()
@@ -232,8 +238,8 @@ def _statistics(x: Expr, dtype: DType, formats: Sequence[str], n_labels: int) ->
     return asked
 
 
-def _value(learnt: LearntStatistics, place: str, what: str) -> Any:
-    return learnt.value(f"{place} {what}")
+def _value(learnt: LearntStatistics, name: str, what: str) -> Any:
+    return learnt.value(f"{what} of {name}")
 
 
 def _facts(
