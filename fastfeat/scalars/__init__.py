@@ -68,8 +68,8 @@ LAYOUTS: LazyRows[Callable[[Any, int], list[Any]]] = LazyRows(
             "periodic_knots_10"
         ),
         "table": (
-            "edges inner_edges knots first_of_ties padded category_counts category_rows groups "
-            "groups_of_folds groups_present"
+            "edges inner_edges knots first_of_ties padded bits category_counts category_rows "
+            "groups groups_of_folds groups_present"
         ),
     },
 )

@@ -103,6 +103,15 @@ def padded(elements: Sequence[Any], length: int) -> list[Any]:
     return [*elements, *[elements[-1]] * (length - len(elements))]
 
 
+def bits(elements: Sequence[int], length: int) -> list[int]:
+    """Return words with a bit for each integer from the least element on, 1 for an element."""
+    words = [0] * length
+    for element in elements:
+        place = element - elements[0]
+        words[place >> 6] |= 1 << (place & 63)
+    return [word - (1 << 64) if word >> 63 else word for word in words]
+
+
 def groups(learnt: Any, length: int) -> Any:
     """Return the learnt value of each group, indexed by group number."""
     return learnt.values
@@ -140,6 +149,7 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
+    "bits": bits,
     "category_counts": category_counts,
     "category_rows": category_rows,
     "groups": groups,
