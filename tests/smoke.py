@@ -18,6 +18,7 @@ SMOKE = (
     "engine/test_learners.py",
     "engine/cpu/test_few_rows.py",
     "engine/gpu/test_computations.py",
+    "export/test_certify.py",
     "integrations/test_sklearn_params.py",
     "io/test_conform.py",
     "kernels/test_gather_kernel.py",
