@@ -64,6 +64,7 @@ find_first(const i64* t, i64 first, i64 n) {
 }
 
 static __device__ __forceinline__ u8* copied(u8* to, const u8* from, i64 n) {
+#pragma unroll 1  // unrolled, three copies in one kernel take more registers than there are
     for (i64 i = 0; i < n; i++) to[i] = from[i];
     return to + n;
 }
