@@ -62,7 +62,7 @@ def events(draw: st.DrawFn, *, in_order: bool = False, most: int = 24) -> pa.Tab
 
     Args:
         draw: draws.
-        in_order: whether no row is earlier than one before it.
+        in_order: whether no row is earlier than one before it, by its tie breaker too.
         most: how many there are at most.
     """
     n = draw(st.integers(1, most))
@@ -80,7 +80,13 @@ def events(draw: st.DrawFn, *, in_order: bool = False, most: int = 24) -> pa.Tab
         "t": pa.array(moments, pa.int64()),
         "ts": pa.array([None if t is None else t * HOUR for t in moments], pa.timestamp("us")),
     }
-    return pa.table({**columns, **{name: typed_column(draw, name, n) for name in COLUMNS}})
+    columns |= {name: typed_column(draw, name, n) for name in COLUMNS}
+    if in_order:
+        steps.sort()
+        ties = zip(steps, columns["tie"].to_pylist(), strict=True)
+        ordered = sorted(ties, key=lambda one: (one[0], one[1] is not None, one[1] or 0))
+        columns["tie"] = pa.array([tie for _, tie in ordered], pa.float64())
+    return pa.table(columns)
 
 
 OF_ANY = {
