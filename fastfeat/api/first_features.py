@@ -36,6 +36,7 @@ ROWS_OF_PAST = 10
 MOST_PAST = 3
 """Most columns with features of the past."""
 _EXACT = 1 - 1e-9
+NoteKind = Literal["kept", "left out", "leak?"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ class Candidate:
         features: Names and expressions.
     """
 
-    kind: Literal["kept", "left out", "leak?"]
+    kind: NoteKind
     column: str
     text: str
     features: Sequence[tuple[str, Expr]] = ()
@@ -98,7 +99,7 @@ def features_of_past(
         if one.kind == "kept" and one.column != time and _is_past_number(one.column, facts)
     ]
     since = (f"{entity}_time_since_last", time_since_last(over=past))
-    made = [_kept(entity, f"the entity: the {time!r} since its last row", [since])]
+    made = [_kept(entity, "the entity: the time since its last row", [since])]
     for name in numbers[:MOST_PAST]:
         features = [
             (f"{name}_previous", col(name).lag(1, over=past)),

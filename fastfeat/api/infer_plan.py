@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from fastfeat_kernels.records import dataclass
 
-from fastfeat.api.first_features import Candidate, candidates, features_of_past
+from fastfeat.api.first_features import NoteKind, candidates, features_of_past
 from fastfeat.api.plan import Plan
 from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.engine.float_environment import with_ieee_arithmetic
@@ -21,8 +21,6 @@ from fastfeat.io.sources.read import column_names
 from fastfeat.ir.dtypes import DType
 from fastfeat.trust.quality.column_facts import codes_of_label, facts_of, sample_of
 from fastfeat.trust.quality.rows import read_rows_to_check
-
-NoteKind = Literal["kept", "left out", "leak?"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +112,7 @@ def infer_plan(
     The choices are made from at most 16,384 rows:
 
     - numbers stay as they are; amounts of money are `log1p` of it; text that holds numbers is read;
+      later text without a number or a date becomes missing;
     - dates and times, in text too, become year, month, day, weekday and hour, where these vary,
       and days since 1970;
     - text with at most 40 distinct values is one-hot encoded; text with more, and ids that repeat,
@@ -256,6 +255,3 @@ def _named(features: Sequence[tuple[str, Expr]], columns: set[str]) -> dict[str,
             unique, number = f"{name}_{number}", number + 1
         taken[unique] = of
     return taken
-
-
-__all__ = ["Candidate", "InferenceNote", "InferredPlan", "infer_plan"]
